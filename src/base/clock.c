@@ -1,0 +1,41 @@
+#include "base/clock.h"
+
+#include <time.h>
+
+static int64_t read_clock(clockid_t id)
+{
+    struct timespec t;
+    clock_gettime(id, &t);
+    return (int64_t)t.tv_sec * MH_S + t.tv_nsec;
+}
+
+int64_t mh_now_ns(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+int64_t mh_wall_ns(void)
+{
+    return read_clock(CLOCK_REALTIME);
+}
+
+double mh_cpu_s(void)
+{
+    return (double)read_clock(CLOCK_PROCESS_CPUTIME_ID) / (double)MH_S;
+}
+
+void mh_sleep_ns(int64_t ns)
+{
+    if (ns <= 0)
+        return;
+    struct timespec t = {.tv_sec = (time_t)(ns / MH_S), .tv_nsec = (long)(ns % MH_S)};
+    nanosleep(&t, NULL);
+}
+
+void mh_utc_text(int64_t wall_ns, char text[24])
+{
+    time_t seconds = (time_t)(wall_ns / MH_S);
+    struct tm parts;
+    gmtime_r(&seconds, &parts);
+    strftime(text, 24, "%Y-%m-%dT%H:%M:%SZ", &parts);
+}

@@ -1,0 +1,25 @@
+/* MPI, wrapped so that no rank ever burns a core while it waits: every wait is a non-blocking call, MPI_Test and a
+ * short sleep. */
+#ifndef MH_COMM_COMM_H
+#define MH_COMM_COMM_H
+
+#include "base/error.h"
+
+#include <mpi.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Waits for one request without spinning (sleeps of 0.05 to 2 ms). */
+void mh_comm_wait(MPI_Request *request);
+
+/* Sums, collectively, `count` values in place on every rank. */
+void mh_comm_sum_i64(MPI_Comm comm, int64_t *values, int count);
+
+/* Broadcasts from `root`. Counts above 2 GiB are split. */
+void mh_comm_bcast(MPI_Comm comm, void *data, size_t bytes, int root);
+
+/* All ranks learn whether any failed: returns 0 everywhere when every rank passes rc == 0; else -1 everywhere,
+ * with the message of the lowest failing rank in err. Collective. */
+int mh_comm_agree(MPI_Comm comm, int rc, struct mh_error *err);
+
+#endif
