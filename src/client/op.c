@@ -1,0 +1,88 @@
+#include "client/op.h"
+
+#include "base/clock.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct mh_op *mh_op_of(struct mh_call *call)
+{
+    return (struct mh_op *)(void *)((char *)call - offsetof(struct mh_op, call));
+}
+
+int mh_op_send(struct mh_op *op, struct mh_connection *connection, const struct mh_retry_policy *policy,
+               struct mh_error *err)
+{
+    if (mh_encode(&op->request, &op->payload, err) != 0)
+        return -1;
+    op->call.method = mh_op_infos[op->request.kind].method;
+    op->call.payload = &op->payload;
+    op->call.timeout_ns = policy->timeout_ns;
+    mh_call_submit(connection, &op->call);
+    if (op->attempts++ == 0)
+        op->sent_ns = op->call.sent_ns;
+    return 0;
+}
+
+static int64_t backoff(const struct mh_op *op, struct mh_retry_policy *policy)
+{
+    int doublings = op->attempts - 1 < 40 ? op->attempts - 1 : 40;
+    double wait = (double)policy->retry->backoff_ns[0] * (double)(1LL << doublings);
+    if (wait > (double)policy->retry->backoff_ns[1])
+        wait = (double)policy->retry->backoff_ns[1];
+    return (int64_t)(wait * (0.5 + 0.5 * mh_random_unit(&policy->random)));
+}
+
+static bool may_try_again(struct mh_op *op, const struct mh_retry_policy *policy)
+{
+    if (op->outcome == MH_OUTCOME_THROTTLED)
+        return op->throttled <= policy->retry->max;
+    bool read_broke = !mh_op_infos[op->request.kind].write && op->call.status == MH_GRPC_UNAVAILABLE;
+    return (op->unreachable || read_broke) && op->done_ns - op->sent_ns < policy->timeout_ns;
+}
+
+enum mh_op_next mh_op_take(struct mh_op *op, struct mh_retry_policy *policy)
+{
+    const struct mh_call *call = &op->call;
+    mh_decode(op->request.kind, call->status, call->message, call->never_sent, call->reply, call->reply_length,
+              &op->reply);
+    op->done_ns = call->done_ns;
+    op->outcome = op->reply.outcome;
+    op->throttled += op->outcome == MH_OUTCOME_THROTTLED;
+    op->timed_out = call->status == MH_GRPC_DEADLINE_EXCEEDED;
+    op->unreachable = call->never_sent;
+    if (!may_try_again(op, policy))
+        return MH_OP_FINAL;
+    op->retry_ns = op->done_ns + backoff(op, policy);
+    mh_call_release(&op->call);
+    return MH_OP_AGAIN;
+}
+
+void mh_op_release(struct mh_op *op)
+{
+    mh_call_release(&op->call);
+    op->attempts = op->throttled = 0;
+    op->timed_out = op->unreachable = false;
+    op->delay_ns = 0;
+    op->next = NULL;
+}
+
+void mh_op_free(struct mh_op *op)
+{
+    mh_call_free(&op->call);
+    mh_payload_free(&op->payload);
+    mh_reply_free(&op->reply);
+    mh_rowset_free(&op->rows);
+    free(op->versions);
+}
+
+void mh_op_describe(const struct mh_op *op, char *text, size_t size)
+{
+    const char *name = mh_op_infos[op->request.kind].name;
+    if (op->call.status != MH_GRPC_OK)
+        snprintf(text, size, "%s: gRPC %s: %s", name, mh_grpc_status_name(op->call.status), op->reply.reason);
+    else
+        snprintf(text, size, "%s: Milvus code %d: %s", name,
+                 op->reply.code ? op->reply.code : op->reply.legacy_code, op->reply.reason);
+}

@@ -1,0 +1,43 @@
+/* What one finished operation leaves behind: the fixed-size record that the journal keeps, the counters count and the ledger books. A run that was
+ * killed is rebuilt from these records alone. */
+#ifndef MH_MEASURE_RECORD_H
+#define MH_MEASURE_RECORD_H
+
+#include "client/op.h"
+
+#include <stdint.h>
+
+enum mh_record_type {
+    MH_RECORD_INTENT = 1, /* a write is about to be sent; its keys follow unless they are consecutive */
+    MH_RECORD_DONE,       /* an operation ended (a write: the INTENT of the same worker and sequence) */
+    MH_RECORD_KEYS,       /* keys and versions of the write before it */
+    MH_RECORD_TEXT,       /* the server's words for the DONE before it */
+    MH_RECORD_STAGE,      /* a stage begins */
+    MH_RECORD_PLANNED,    /* `rows` operations of (stage, role, kind) were planned and never sent */
+    MH_RECORD_END,        /* the rank's orderly end */
+};
+
+enum { MH_RECORD_TIMED_OUT = 1, MH_RECORD_UNREACHABLE = 2, MH_RECORD_SCATTERED = 4 /* keys are not consecutive */ };
+
+struct mh_record {
+    uint8_t type, kind, outcome, flags; /* enum mh_record_type, mh_op_kind, mh_outcome, bits */
+    int16_t stage, role;                /* positions in the job; stage == job's stage count: the audit */
+    int32_t worker;                     /* number in the plan; -1: the audit's own */
+    int32_t attempts;
+    int32_t throttled;
+    int32_t grpc_status, code; /* of the last attempt; code: Milvus' (the older enum where that alone is set) */
+    int32_t partition, version; /* of a write; version of its first row */
+    uint32_t rows, keys;        /* rows written or returned; in KEYS: how many of `key` are set */
+    int64_t sequence;           /* of the worker's operations */
+    int64_t first_id;           /* of a write */
+    int64_t due_ns, sent_ns, done_ns;
+    int64_t bytes_out, bytes_in;
+    uint64_t server_ts;
+};
+
+_Static_assert(sizeof(struct mh_record) == 112, "the journal's format");
+
+/* From a finished operation. stage and role are the worker's, or given for those without one. */
+void mh_record_of(struct mh_record *record, const struct mh_op *op, int stage, int role, int64_t sequence);
+
+#endif

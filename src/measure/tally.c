@@ -1,0 +1,145 @@
+#include "measure/tally.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int mh_tallies_init(struct mh_tallies *tallies, const struct mh_job *job, int64_t start_ns)
+{
+    *tallies = (struct mh_tallies){.stages = (int)job->stage_count + 1, .roles = 1, .start_ns = start_ns};
+    for (size_t s = 0; s < job->stage_count; s++)
+        if ((int)job->stages[s].role_count > tallies->roles)
+            tallies->roles = (int)job->stages[s].role_count;
+    tallies->cells = calloc((size_t)tallies->stages * (size_t)tallies->roles * MH_OP_KINDS, sizeof *tallies->cells);
+    return tallies->cells ? 0 : -1;
+}
+
+void mh_tallies_free(struct mh_tallies *tallies)
+{
+    size_t count = (size_t)tallies->stages * (size_t)tallies->roles * MH_OP_KINDS;
+    for (size_t i = 0; tallies->cells && i < count; i++) {
+        if (!tallies->cells[i])
+            continue;
+        mh_histogram_free(&tallies->cells[i]->due);
+        mh_histogram_free(&tallies->cells[i]->sent);
+        mh_timeline_free(&tallies->cells[i]->timeline);
+        free(tallies->cells[i]);
+    }
+    free(tallies->cells);
+    *tallies = (struct mh_tallies){0};
+}
+
+static struct mh_tally *new_tally(int64_t start_ns)
+{
+    struct mh_tally *tally = calloc(1, sizeof *tally);
+    if (!tally)
+        return NULL;
+    if (mh_histogram_init(&tally->due) != 0 || mh_histogram_init(&tally->sent) != 0) {
+        mh_histogram_free(&tally->due);
+        free(tally);
+        return NULL;
+    }
+    mh_timeline_init(&tally->timeline, start_ns);
+    return tally;
+}
+
+struct mh_tally *mh_tally_at(struct mh_tallies *tallies, int stage, int role, int kind)
+{
+    struct mh_tally **cell = &tallies->cells[((size_t)stage * (size_t)tallies->roles + (size_t)role) * MH_OP_KINDS + (size_t)kind];
+    if (!*cell)
+        *cell = new_tally(tallies->start_ns);
+    return *cell;
+}
+
+static bool same_error(const struct mh_error_count *a, const struct mh_error_count *b)
+{
+    return a->kind == b->kind && a->outcome == b->outcome && a->grpc_status == b->grpc_status && a->code == b->code &&
+           strcmp(a->message, b->message) == 0;
+}
+
+void mh_tallies_add_error(struct mh_tallies *tallies, const struct mh_error_count *error)
+{
+    int at = 0;
+    while (at < tallies->error_count && !same_error(&tallies->errors[at], error))
+        at++;
+    if (at == MH_ERRORS_KEPT) {
+        at = MH_ERRORS_KEPT - 1;
+        snprintf(tallies->errors[at].message, sizeof tallies->errors[at].message, "(and other messages)");
+    }
+    if (at == tallies->error_count) {
+        tallies->errors[tallies->error_count++] = *error;
+        return;
+    }
+    struct mh_error_count *known = &tallies->errors[at];
+    known->count += error->count;
+    known->first_ns = error->first_ns < known->first_ns ? error->first_ns : known->first_ns;
+    known->last_ns = error->last_ns > known->last_ns ? error->last_ns : known->last_ns;
+}
+
+/* Figures that differ from message to message (ids, ports, addresses) would make each its own kind of error. */
+static void put_message(char *out, size_t size, const char *message)
+{
+    size_t n = 0;
+    for (const char *c = message; *c && n + 1 < size; c++) {
+        bool digit = *c >= '0' && *c <= '9';
+        if (digit && n > 0 && out[n - 1] == '#')
+            continue;
+        out[n++] = digit ? '#' : *c;
+    }
+    out[n] = '\0';
+}
+
+static void book_error(struct mh_tallies *tallies, const struct mh_record *record, const char *message)
+{
+    struct mh_error_count error = {.kind = record->kind,
+                                   .outcome = record->outcome,
+                                   .grpc_status = record->grpc_status,
+                                   .code = record->code,
+                                   .count = 1,
+                                   .first_ns = record->done_ns,
+                                   .last_ns = record->done_ns};
+    put_message(error.message, sizeof error.message, message);
+    mh_tallies_add_error(tallies, &error);
+}
+
+static void book_ok(struct mh_tally *tally, const struct mh_record *record, struct mh_timeline_slot *slot)
+{
+    int64_t latency = record->done_ns - record->due_ns;
+    tally->ok++;
+    tally->rows += record->rows;
+    mh_histogram_record(&tally->due, latency);
+    mh_histogram_record(&tally->sent, record->done_ns - record->sent_ns);
+    if (!slot)
+        return;
+    slot->ok++;
+    slot->rows += record->rows;
+    slot->latency[mh_timeline_bucket(latency)]++;
+    if (latency > slot->max_ns)
+        slot->max_ns = latency;
+}
+
+void mh_tallies_book(struct mh_tallies *tallies, const struct mh_record *record, const char *message)
+{
+    struct mh_tally *tally = mh_tally_at(tallies, record->stage, record->role, record->kind);
+    if (!tally)
+        return;
+    struct mh_timeline_slot *slot = mh_timeline_at(&tally->timeline, record->done_ns);
+    tally->planned++;
+    tally->timed_out += (record->flags & MH_RECORD_TIMED_OUT) != 0;
+    tally->throttled += record->throttled;
+    tally->bytes_out += record->bytes_out;
+    tally->bytes_in += record->bytes_in;
+    if (slot) {
+        slot->throttled += (uint64_t)record->throttled;
+        slot->bytes += (uint64_t)(record->bytes_out + record->bytes_in);
+        slot->failed += record->outcome == MH_OUTCOME_FAILED || record->outcome == MH_OUTCOME_THROTTLED;
+        slot->unknown += record->outcome == MH_OUTCOME_UNKNOWN;
+    }
+    if (record->outcome == MH_OUTCOME_OK) {
+        book_ok(tally, record, slot);
+        return;
+    }
+    tally->failed += record->outcome != MH_OUTCOME_UNKNOWN;
+    tally->unknown += record->outcome == MH_OUTCOME_UNKNOWN;
+    book_error(tallies, record, message);
+}

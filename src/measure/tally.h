@@ -1,0 +1,57 @@
+/* Counters, histograms and timeline of every (stage, role, operation), and the errors met. */
+#ifndef MH_MEASURE_TALLY_H
+#define MH_MEASURE_TALLY_H
+
+#include "measure/histogram.h"
+#include "measure/record.h"
+#include "measure/timeline.h"
+
+/* The books balance: planned = ok + failed + unknown + unsent + in_flight. */
+struct mh_tally {
+    int64_t planned; /* operations that the role asked for, or still would have */
+    int64_t ok, failed;
+    int64_t unknown;   /* writes whose effect is uncertain */
+    int64_t timed_out; /* among failed and unknown */
+    int64_t throttled; /* replies, not operations: each was tried again while the budget lasted */
+    int64_t unsent;    /* planned, never sent */
+    int64_t in_flight; /* sent, never came back: only in a run that was killed */
+    int64_t rows;      /* of ok operations */
+    int64_t bytes_out, bytes_in;
+    struct mh_histogram due, sent; /* latency of ok operations, from due time and from send time, to reply */
+    struct mh_timeline timeline;
+};
+
+enum { MH_TALLY_COUNTERS = 11 }; /* the int64 fields up to bytes_in, in order: ranks add them as one array */
+
+struct mh_error_count {
+    int kind;        /* enum mh_op_kind */
+    int outcome;     /* enum mh_outcome */
+    int grpc_status; /* 0: the server answered */
+    int code;        /* Milvus' code; 0 with a gRPC status */
+    char message[128];
+    int64_t count;
+    int64_t first_ns, last_ns; /* monotonic */
+};
+
+enum { MH_ERRORS_KEPT = 64 }; /* distinct ones; more are counted in the last */
+
+struct mh_tallies {
+    int stages, roles; /* roles: most that a stage has; stage `stages - 1` is the audit, with one role */
+    struct mh_tally **cells; /* stages x roles x MH_OP_KINDS, NULL where nothing happened */
+    int64_t start_ns;        /* of the timelines */
+    struct mh_error_count errors[MH_ERRORS_KEPT];
+    int error_count;
+};
+
+int mh_tallies_init(struct mh_tallies *tallies, const struct mh_job *job, int64_t start_ns); /* -1: no memory */
+void mh_tallies_free(struct mh_tallies *tallies);
+
+/* The cell, made when it is not there; NULL when there is no memory. */
+struct mh_tally *mh_tally_at(struct mh_tallies *tallies, int stage, int role, int kind);
+
+/* Books a DONE record; `message` is the server's text for one that is not ok, or "". */
+void mh_tallies_book(struct mh_tallies *tallies, const struct mh_record *record, const char *message);
+
+void mh_tallies_add_error(struct mh_tallies *tallies, const struct mh_error_count *error); /* merges equal ones */
+
+#endif

@@ -1,0 +1,33 @@
+/* The one list of roles. */
+#include "role/role.h"
+
+/* A new role is one line here. */
+#define EVERY_ROLE(ROLE)                                                                                     \
+    ROLE(writer)                                                                                             \
+    ROLE(upserter)                                                                                           \
+    ROLE(deleter)                                                                                            \
+    ROLE(indexer)
+
+#define DECLARE(name) extern const struct mh_role_ops mh_role_##name;
+#define OPS(name)     &mh_role_##name,
+#define KIND(name)    &mh_role_##name.kind,
+
+EVERY_ROLE(DECLARE)
+
+const struct mh_role_ops *const mh_roles[] = {EVERY_ROLE(OPS) NULL};
+const struct mh_role_kind *const mh_role_kinds[] = {EVERY_ROLE(KIND) NULL};
+
+const struct mh_role_ops *mh_role_ops_of(const struct mh_role_options *options)
+{
+    for (size_t i = 0; mh_roles[i]; i++)
+        if (&mh_roles[i]->kind == options->kind)
+            return mh_roles[i];
+    return NULL;
+}
+
+struct mh_plan_needs mh_role_needs(const struct mh_role_options *options)
+{
+    const struct mh_role_ops *ops = mh_role_ops_of(options);
+    return (struct mh_plan_needs){.writes_rows = ops->writes_rows,
+                                  .partition = ops->partition ? ops->partition(options) : NULL};
+}
