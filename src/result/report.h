@@ -1,0 +1,134 @@
+/* Everything a run has to say, as rank 0 holds it: what the terminal, the JSON and the HDF5 file are made from, and what is read back from such a file. */
+#ifndef MH_RESULT_REPORT_H
+#define MH_RESULT_REPORT_H
+
+#include "base/error.h"
+#include "measure/tally.h"
+#include "truth/violation.h"
+
+#include <mpi.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct mh_report_option {
+    char *path, *value, *origin;
+};
+
+struct mh_report_rank {
+    int32_t rank, node;
+    char host[64];
+    int64_t pid;
+    double cpu_s;
+    int64_t peak_rss_bytes;
+    int64_t clock_offset_ns; /* this rank's clock minus rank 0's */
+    int64_t bytes_out, bytes_in;
+    int64_t schedule_lag_ns; /* longest time between due and send of an operation that no slot or retry held up */
+    int32_t missing;         /* 1: it died; what it did is known up to its journal's end */
+};
+
+struct mh_report_worker {
+    int32_t worker, stage, rank;
+    char role[32];
+    int64_t first_id, rows; /* ids it owns */
+    char partition[256];    /* empty: none */
+};
+
+/* One (stage, role, operation). */
+struct mh_report_operation {
+    char stage[256], role[32], op[32];
+    char latency_name[64];   /* its group's name in /latency/STAGE: op, or role.op where two roles of the stage share the op */
+    double seconds;          /* how long the stage lasted */
+    struct mh_tally *tally;  /* owned; merged over all ranks */
+};
+
+struct mh_report_error {
+    char op[32], grpc_status[32], outcome[16];
+    int32_t code;
+    char message[128];
+    int64_t count;
+    int64_t first_ns, last_ns; /* since the run began */
+};
+
+struct mh_report_figure {
+    char name[48];
+    int64_t value;
+};
+
+struct mh_report_event {
+    int64_t time_ns; /* since the run began */
+    char what[192];
+};
+
+struct mh_report_violation {
+    struct mh_violation row;
+    char partition[256], seen_partition[256];
+};
+
+struct mh_report_threshold {
+    char figure[96];
+    char wanted[48]; /* "< 50 ms" */
+    char got[48];    /* "12.3 ms"; "not measured" */
+    bool held;
+};
+
+/* A piece of the ledger: consecutive rows that share a fate. See truth/ledger.h for the numbers. */
+struct mh_report_fate {
+    int64_t first, count;
+    int32_t worker; /* that inserted them; -1: none (ids nobody tried to write are not listed) */
+    int32_t partition;
+    int32_t insert;  /* enum mh_insert_fate */
+    int32_t version; /* acknowledged */
+    int32_t flags;   /* MH_FATE_* bits: deleted, delete unknown, upsert unknown */
+    int32_t spare;
+};
+
+struct mh_report {
+    char run_id[40]; /* "20261123T210507Z-1a2b3c4d" */
+    char label[128];
+    char started_utc[24];
+    int64_t started_wall_ns; /* since 1970, rank 0 */
+    double duration_s;
+    int exit_code;
+    char verdict[512]; /* one sentence */
+    char server_version[64], server_uri[256];
+    char collection[256];
+    char program_version[16];
+    uint64_t seed;
+    int np, nodes;
+    char *job_path, *job_text; /* owned */
+    char dataset[512];         /* "data/mnist-784-euclidean.hdf5: 60,000 x 784" */
+    bool audited;
+    bool whole; /* no rank missing, all planned work ended */
+
+    struct mh_report_option *options;
+    struct mh_report_rank *ranks;
+    struct mh_report_worker *workers;
+    struct mh_report_operation *operations;
+    struct mh_report_error *errors;
+    struct mh_report_figure *figures; /* /truth/summary */
+    struct mh_report_violation *violations; /* by id; late ones too */
+    struct mh_report_event *events;
+    struct mh_report_threshold *thresholds;
+    int64_t option_count, rank_count, worker_count, operation_count, error_count, figure_count, violation_count, event_count, threshold_count;
+
+    int64_t violations_dropped; /* found beyond those that are kept */
+};
+
+void mh_report_free(struct mh_report *report); /* what it owns, not the struct */
+
+int64_t mh_report_figure(const struct mh_report *report, const char *name); /* -1: not there */
+
+/* Writes the HDF5 result. Collective over `comm`; `report` counts on rank 0 alone; each rank passes its own part of the ledger (`fates`, in
+ * order of id), written in parallel, rank after rank. Writes PATH.tmp-RUNID, flushes, and links it to `path` atomically; a file that exists already under
+ * `path` is never overwritten: an error (nothing is lost: the message names the file that was written instead). All ranks return the same. */
+int mh_report_write(const char *path, const struct mh_report *report, const struct mh_report_fate *fates, int64_t fate_count,
+                    MPI_Comm comm, struct mh_error *err);
+
+/* Reads all of it but the ledger back. Serial. */
+int mh_report_read(const char *path, struct mh_report *report, struct mh_error *err);
+
+void mh_report_print(FILE *out, const struct mh_report *report, const char *result_path);      /* the terminal summary */
+int mh_report_json(const char *path, const struct mh_report *report, const char *result_path, struct mh_error *err); /* "-": stdout */
+
+#endif

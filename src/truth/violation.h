@@ -1,0 +1,43 @@
+/* What can be wrong with a row, in the words of Jepsen's set checker and a few of our own. */
+#ifndef MH_TRUTH_VIOLATION_H
+#define MH_TRUTH_VIOLATION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum mh_wrong {
+    MH_LOST,        /* acknowledged, absent for good */
+    MH_LATE,        /* wrong at first, right within verify.grace: counted, not a violation */
+    MH_STALE,       /* an older version than acknowledged */
+    MH_DUPLICATED,  /* its key is there more than once */
+    MH_RESURRECTED, /* delete acknowledged, row there */
+    MH_UNEXPECTED,  /* never written (or the write was refused), row there; or a version never acknowledged */
+    MH_MISPLACED,   /* in another partition than written */
+    MH_CORRUPTED,   /* content differs from what was written */
+    MH_MISCOUNTED,  /* count(*) contradicts what a scan of the same rows at the same consistency finds; id: first of the range, -1: all */
+    MH_WRONGS,
+};
+extern const char *const mh_wrong_names[MH_WRONGS];
+
+/* What a mh_finding's expected_version and seen_version say beside a version number. */
+enum { MH_VERSION_NONE = -1 /* absent */, MH_VERSION_UNKNOWN = -2 /* present, of no version that was ever written */ };
+
+struct mh_violation {
+    int32_t kind;             /* enum mh_wrong */
+    int32_t expected_version; /* or MH_VERSION_NONE; for MISCOUNTED: rows that a scan found */
+    int32_t seen_version;     /* or MH_VERSION_*; for MISCOUNTED and DUPLICATED: what count(*) says */
+    int32_t partition;        /* where it belongs, position in the plan; -1: not known */
+    int32_t seen_partition;   /* where it was seen; -1: nowhere or not known */
+    int32_t worker;           /* that wrote it last, number in the plan; -1: none */
+    int32_t rank;             /* of that worker; -1: none */
+    int32_t kind_of_write;    /* enum mh_op_kind of the last write; -1: none */
+    int64_t id;
+    int64_t batch_first;      /* first id of that write */
+    int64_t batch_rows;
+    int64_t due_ns, sent_ns, acked_ns; /* of that write, since the run began; 0: not known */
+    uint64_t server_ts;       /* hybrid timestamp of its reply; 0: none */
+    int64_t first_seen_ns, last_seen_ns; /* wrong, since the run began */
+    int32_t first_pass, last_pass;       /* of the audit, from 0 */
+};
+
+#endif
