@@ -4,7 +4,7 @@
 # What is there already is left alone, so that a second call needs no network.
 set -eu
 
-root=$(CDPATH= cd -- "$(dirname -- "$0")/../.." && pwd)
+root=$(CDPATH="" cd -- "$(dirname -- "$0")/../.." && pwd)
 python=${PYTHON:-$root/.venv/bin/python}
 current=$(sed -n 's/^pymilvus==//p' "$root/tests/requirements.txt")
 [ -n "$current" ] || { echo "fetch_pymilvus.sh: tests/requirements.txt pins no pymilvus==VERSION" >&2; exit 1; }
