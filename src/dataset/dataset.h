@@ -25,7 +25,9 @@ struct mh_dataset {
     struct mh_dataset_storage *storage; /* private */
 };
 
-/* Checks file, data sets, shapes and types; reads no rows. Serial, no MPI. Messages name file and data set. */
+/* `test` and `neighbors` may be absent from the file under these usual names, not under others; an empty name means unused.
+ *
+ * Checks file, data sets, shapes and types; reads no rows. Serial, no MPI. Messages name file and data set. */
 int mh_dataset_inspect(const struct mh_dataset_options *options, struct mh_dataset_shape *shape,
                        struct mh_error *err);
 
