@@ -288,11 +288,10 @@ static int export_changes(const struct mh_ledger *ledger, int64_t first, int64_t
     return 0;
 }
 
-int mh_ledger_export(const struct mh_ledger *ledger, int64_t first, int64_t count, struct mh_bytes *out)
+int mh_ledger_export(const struct mh_ledger *ledger, int64_t worker, int64_t first, int64_t count, struct mh_bytes *out)
 {
-    for (int64_t i = 0; i < ledger->workers; i++)
-        if (export_runs(&ledger->runs[i], first, first + count, out) != 0)
-            return -1;
+    if (export_runs(&ledger->runs[worker], first, first + count, out) != 0)
+        return -1;
     return export_changes(ledger, first, first + count, out);
 }
 

@@ -64,8 +64,8 @@ struct mh_bytes {
     size_t length, room;
 };
 
-/* Appends what this ledger knows of [first, first+count) to `out`. -1: no memory. */
-int mh_ledger_export(const struct mh_ledger *ledger, int64_t first, int64_t count, struct mh_bytes *out);
+/* Appends what this ledger knows of [first, first+count), ids of `worker`, to `out`. -1: no memory. */
+int mh_ledger_export(const struct mh_ledger *ledger, int64_t worker, int64_t first, int64_t count, struct mh_bytes *out);
 
 /* Merges exported bytes into fates; pieces outside its range are skipped. -1: not such bytes. */
 int mh_fates_import(struct mh_fates *fates, const uint8_t *data, size_t length);

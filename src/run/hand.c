@@ -1,0 +1,315 @@
+/* A worker at work: asks its role what to send, keeps its slots, books what comes back. */
+#include "run/stage.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- opening and closing ---- */
+
+static int open_slots(struct mh_hand *hand, struct mh_error *err)
+{
+    const struct mh_role_options *options = hand->role.options;
+    int64_t slots = options->inflight > 0 ? options->inflight : 1;
+    hand->ops = calloc((size_t)slots, sizeof *hand->ops);
+    if (!hand->ops)
+        return mh_fail(err, "out of memory for %lld operations in flight", (long long)slots);
+    for (int64_t i = 0; i < slots; i++) {
+        struct mh_op *op = &hand->ops[i];
+        op->next = hand->idle;
+        hand->idle = op;
+        op->worker = hand->role.worker;
+        op->owner = hand;
+        if (options->batch == 0)
+            continue;
+        op->versions = calloc((size_t)options->batch, sizeof *op->versions);
+        if (!op->versions || mh_rowset_init(&op->rows, hand->stage->run->content, options->batch) != 0)
+            return mh_fail(err, "out of memory for batches of %lld rows", (long long)options->batch);
+    }
+    return 0;
+}
+
+static void set_pace(struct mh_hand *hand)
+{
+    const struct mh_role_options *options = hand->role.options;
+    const struct mh_worker *worker = hand->role.worker;
+    int64_t begin = hand->stage->begin_ns;
+    hand->end_ns = options->for_ns > 0 ? begin + options->for_ns : INT64_MAX;
+    hand->idle_since_ns = begin;
+    if (options->rate > 0)
+        hand->next_due_ns = mh_pace_first(begin, options->rate, worker->index, worker->peers, options->arrival,
+                                          &hand->role.random);
+}
+
+int mh_hand_open(struct mh_hand *hand, struct mh_stage *stage, const struct mh_worker *worker, struct mh_error *err)
+{
+    struct mh_run *run = stage->run;
+    const struct mh_role_options *options = &stage->options->roles[worker->role];
+    hand->stage = stage;
+    hand->role = (struct mh_role){.ops = mh_role_ops_of(options),
+                                  .job = run->job,
+                                  .options = options,
+                                  .worker = worker,
+                                  .plan = run->plan,
+                                  .view = &stage->views[worker->role],
+                                  .random = {.seed = run->seed, .stream = (uint64_t)worker->number + 1},
+                                  .core = hand};
+    hand->policy = (struct mh_retry_policy){.retry = &run->job->retry, .timeout_ns = run->job->server.timeout_ns,
+                                            .random = {.seed = ~run->seed, .stream = (uint64_t)worker->number + 1}};
+    hand->connection = mh_connection_open(run->rpc, worker->number);
+    hand->role.state = calloc(1, hand->role.ops->state_size + 1);
+    if (!hand->connection || !hand->role.state)
+        return mh_fail(err, "out of memory for worker %lld", (long long)worker->number);
+    if (open_slots(hand, err) != 0)
+        return -1;
+    set_pace(hand);
+    return hand->role.ops->init ? hand->role.ops->init(&hand->role, err) : 0;
+}
+
+void mh_hand_close(struct mh_hand *hand)
+{
+    int64_t slots = hand->role.options && hand->role.options->inflight > 0 ? hand->role.options->inflight : 1;
+    for (int64_t i = 0; hand->ops && i < slots; i++)
+        mh_op_free(&hand->ops[i]);
+    free(hand->ops);
+    if (hand->role.state && hand->role.ops->fini)
+        hand->role.ops->fini(&hand->role);
+    free(hand->role.state);
+    mh_claim_queue_free(&hand->claims);
+    mh_connection_close(hand->connection);
+}
+
+/* ---- sending ---- */
+
+static bool is_write(const struct mh_op *op)
+{
+    return mh_op_infos[op->request.kind].write;
+}
+
+/* The protocol's request from what the role asked for. */
+static int prepare(struct mh_hand *hand, struct mh_op *op, struct mh_error *err)
+{
+    const struct mh_run *run = hand->stage->run;
+    const struct mh_index_options *index = &run->job->collection.index;
+    struct mh_request *request = &op->request;
+    const bool rows = request->kind == MH_OP_INSERT || request->kind == MH_OP_UPSERT;
+    if (rows && mh_rowset_fill(&op->rows, run->content, op->versions) != 0)
+        return mh_fail(err, "out of memory for %lld rows", (long long)op->rows.rows);
+    *request = (struct mh_request){.kind = request->kind,
+                                   .collection = run->job->collection.name,
+                                   .partition = op->partition >= 0 ? run->plan->partitions[op->partition] : NULL,
+                                   .columns = rows ? op->rows.columns : NULL,
+                                   .column_count = rows ? op->rows.column_count : 0,
+                                   .rows = op->rows.rows,
+                                   .key_field = mh_content_key_name(run->content),
+                                   .keys = op->rows.ids,
+                                   .key_count = op->rows.rows,
+                                   .index_field = mh_content_vector_name(run->content),
+                                   .index_type = index->type,
+                                   .index_metric = mh_metric_names[index->metric],
+                                   .index_params = index->params};
+    return 0;
+}
+
+/* On record before it leaves: should this rank die now, the rows are known to be in doubt. */
+static void record_intent(struct mh_hand *hand, struct mh_op *op)
+{
+    const struct mh_worker *worker = hand->role.worker;
+    struct mh_record record;
+    mh_record_of(&record, op, worker->stage, worker->role, op->tag);
+    record.type = MH_RECORD_INTENT;
+    mh_journal_append(&hand->stage->run->journal, &record, record.flags & MH_RECORD_SCATTERED ? op->rows.ids : NULL,
+                      op->versions, NULL);
+}
+
+static void send(struct mh_hand *hand, struct mh_op *op)
+{
+    struct mh_error err;
+    int64_t lag = mh_now_ns() - (op->due_ns > hand->idle_since_ns ? op->due_ns : hand->idle_since_ns);
+    if (op->attempts == 0 && lag > hand->stage->run->schedule_lag_ns)
+        hand->stage->run->schedule_lag_ns = lag;
+    if (prepare(hand, op, &err) != 0 || mh_op_send(op, hand->connection, &hand->policy, &err) != 0) {
+        mh_stage_break(hand->stage, &err);
+        mh_hand_abandon(hand, op);
+    }
+}
+
+static bool may_issue(const struct mh_hand *hand, int64_t now_ns)
+{
+    const struct mh_role_options *options = hand->role.options;
+    return hand->idle && !hand->exhausted && !hand->stage->stopping && (options->rate <= 0 || hand->next_due_ns <= now_ns);
+}
+
+static bool reached_limit(const struct mh_hand *hand, int64_t now_ns)
+{
+    const struct mh_role_options *options = hand->role.options;
+    int64_t due = options->rate > 0 ? hand->next_due_ns : now_ns;
+    return (options->ops > 0 && hand->issued >= options->ops) || due >= hand->end_ns;
+}
+
+static void set_due(struct mh_hand *hand, struct mh_op *op, int64_t now_ns)
+{
+    const struct mh_role_options *options = hand->role.options;
+    op->due_ns = now_ns + op->delay_ns;
+    if (options->rate <= 0)
+        return;
+    op->due_ns = hand->next_due_ns;
+    hand->next_due_ns = mh_pace_next(hand->next_due_ns, options->rate / (double)hand->role.worker->peers, options->arrival,
+                                     &hand->role.random);
+}
+
+static void issue_one(struct mh_hand *hand, struct mh_op *op, int64_t now_ns)
+{
+    hand->idle = op->next;
+    hand->busy++;
+    hand->stage->sums->open_operations++;
+    op->tag = hand->issued++;
+    set_due(hand, op, now_ns);
+    if (is_write(op))
+        record_intent(hand, op);
+    if (op->delay_ns > 0)
+        mh_stage_wait_until(hand->stage, op, op->due_ns);
+    else
+        send(hand, op);
+}
+
+void mh_hand_issue(struct mh_hand *hand, int64_t now_ns)
+{
+    while (may_issue(hand, now_ns)) {
+        if (reached_limit(hand, now_ns)) {
+            hand->exhausted = true;
+            return;
+        }
+        struct mh_op *op = hand->idle;
+        enum mh_next next = hand->role.ops->next(&hand->role, op);
+        if (next == MH_NEXT_FINISHED)
+            hand->exhausted = true;
+        if (next != MH_NEXT_SEND)
+            return;
+        issue_one(hand, op, now_ns);
+    }
+}
+
+void mh_stage_wait_until(struct mh_stage *stage, struct mh_op *op, int64_t when_ns)
+{
+    op->retry_ns = when_ns;
+    op->next = stage->waiting;
+    stage->waiting = op;
+}
+
+void mh_stage_send_waiting(struct mh_stage *stage, int64_t now_ns)
+{
+    for (struct mh_op **at = &stage->waiting; *at;) {
+        struct mh_op *op = *at;
+        if (op->retry_ns > now_ns && !stage->stopping) {
+            at = &op->next;
+            continue;
+        }
+        *at = op->next;
+        if (stage->stopping)
+            mh_hand_abandon(op->owner, op);
+        else
+            send(op->owner, op);
+    }
+}
+
+/* ---- booking ---- */
+
+static void give_back(struct mh_hand *hand, struct mh_op *op)
+{
+    mh_op_release(op);
+    op->next = hand->idle;
+    hand->idle = op;
+    if (hand->busy-- == (hand->role.options->inflight > 0 ? hand->role.options->inflight : 1))
+        hand->idle_since_ns = mh_now_ns();
+    hand->stage->sums->open_operations--;
+}
+
+static void count_for_others(struct mh_stage *stage, const struct mh_record *record)
+{
+    struct mh_stage_sums *sums = stage->sums;
+    sums->throttled += record->throttled;
+    sums->unknown += record->outcome == MH_OUTCOME_UNKNOWN;
+    sums->failed += record->outcome == MH_OUTCOME_FAILED || record->outcome == MH_OUTCOME_THROTTLED;
+    if (record->outcome != MH_OUTCOME_OK)
+        return;
+    sums->latency[mh_timeline_bucket(record->done_ns - record->due_ns)]++;
+    sums->acknowledged_rows += record->kind == MH_OP_INSERT ? record->rows : 0;
+    sums->acknowledged_deletes += record->kind == MH_OP_DELETE ? record->rows : 0;
+    stage->role_sums[record->role].operations++;
+    stage->role_sums[record->role].rows += record->rows;
+}
+
+/* One booking for everything that ends: journal, counters, ledger. */
+static void book(struct mh_hand *hand, struct mh_op *op)
+{
+    struct mh_run *run = hand->stage->run;
+    const struct mh_worker *worker = hand->role.worker;
+    struct mh_record record;
+    mh_record_of(&record, op, worker->stage, worker->role, op->tag);
+    bool scattered = (record.flags & MH_RECORD_SCATTERED) != 0;
+    if (mh_ledger_book(&run->ledger, &record, scattered ? op->rows.ids : NULL, scattered ? op->versions : NULL) != 0) {
+        struct mh_error err;
+        mh_fail(&err, "out of memory for the ledger");
+        mh_stage_break(hand->stage, &err);
+    }
+    const char *message = op->outcome == MH_OUTCOME_OK ? "" : op->reply.reason;
+    mh_tallies_book(&run->tallies, &record, message);
+    count_for_others(hand->stage, &record);
+    record.flags &= (uint8_t)~MH_RECORD_SCATTERED; /* the keys stand with the intent */
+    mh_journal_append(&run->journal, &record, NULL, NULL, message);
+}
+
+void mh_hand_finish(struct mh_hand *hand, struct mh_op *op)
+{
+    if (op->unreachable)
+        hand->stage->sums->give_up = 1;
+    book(hand, op);
+    if (hand->role.ops->done)
+        hand->role.ops->done(&hand->role, op);
+    give_back(hand, op);
+}
+
+static void count_unsent(struct mh_hand *hand, int kind, int64_t operations)
+{
+    struct mh_run *run = hand->stage->run;
+    const struct mh_worker *worker = hand->role.worker;
+    struct mh_tally *tally = mh_tally_at(&run->tallies, worker->stage, worker->role, kind);
+    struct mh_record record = {.type = MH_RECORD_PLANNED, .kind = (uint8_t)kind, .stage = (int16_t)worker->stage,
+                               .role = (int16_t)worker->role, .worker = (int32_t)worker->number,
+                               .sequence = -1, .rows = (uint32_t)operations};
+    if (!tally || operations == 0)
+        return;
+    tally->planned += operations;
+    tally->unsent += operations;
+    mh_journal_append(&run->journal, &record, NULL, NULL, NULL);
+}
+
+/* A write that was throttled or never left has had no effect: it ends as that; one never tried is unsent. */
+void mh_hand_abandon(struct mh_hand *hand, struct mh_op *op)
+{
+    if (op->attempts > 0) {
+        mh_hand_finish(hand, op);
+        return;
+    }
+    count_unsent(hand, op->request.kind, 1);
+    op->outcome = MH_OUTCOME_FAILED;
+    if (hand->role.ops->done)
+        hand->role.ops->done(&hand->role, op);
+    give_back(hand, op);
+}
+
+bool mh_hand_active(const struct mh_hand *hand)
+{
+    return hand->busy > 0 || !hand->exhausted;
+}
+
+void mh_hand_count_left(struct mh_hand *hand)
+{
+    static const int kinds[] = {[MH_CLAIMS_NONE] = MH_OP_INSERT, [MH_CLAIMS_TO_UPSERT] = MH_OP_UPSERT,
+                                [MH_CLAIMS_TO_DELETE] = MH_OP_DELETE};
+    const struct mh_role_ops *ops = hand->role.ops;
+    if (ops->left)
+        count_unsent(hand, kinds[ops->takes], ops->left(&hand->role));
+}

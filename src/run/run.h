@@ -1,0 +1,44 @@
+/* One rank's part of a run, and its stages. */
+#ifndef MH_RUN_RUN_H
+#define MH_RUN_RUN_H
+
+#include "dataset/content.h"
+#include "job/job.h"
+#include "measure/tally.h"
+#include "plan/plan.h"
+#include "rpc/rpc.h"
+#include "truth/journal.h"
+#include "truth/ledger.h"
+
+#include <mpi.h>
+#include <signal.h>
+#include <stdbool.h>
+
+struct mh_run {
+    const struct mh_job *job;
+    const struct mh_plan *plan;
+    MPI_Comm comm;
+    int rank, np;
+    uint64_t seed;
+    const struct mh_content *content;
+    struct mh_rpc *rpc;
+    int64_t start_ns;  /* this rank's clock when the run began on rank 0 */
+    int64_t offset_ns; /* this rank's clock minus rank 0's */
+    int64_t progress_ns; /* between two progress lines; 0: none */
+    struct mh_tallies tallies;
+    struct mh_ledger ledger;
+    struct mh_journal journal;
+    int64_t schedule_lag_ns; /* see struct mh_report_rank */
+    double *stage_seconds;   /* how long each stage lasted; one a stage */
+    bool stopped;            /* a signal ended a stage early: the same on every rank */
+    bool gave_up;            /* the server could not be reached for server.timeout: the same on every rank */
+};
+
+/* Runs one stage to its end on all ranks. Collective. Fails on every rank or on none. */
+int mh_stage_run(struct mh_run *run, int stage, struct mh_error *err);
+
+/* SIGINT, SIGTERM and SIGUSR1 ask for an orderly end; a second SIGINT or SIGTERM ends the program at once. After MPI_Init. */
+void mh_signals_catch(void);
+bool mh_signal_seen(void);
+
+#endif

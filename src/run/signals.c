@@ -1,0 +1,36 @@
+#include "run/run.h"
+
+#include <string.h>
+
+static volatile sig_atomic_t seen;
+
+/* mpirun passes one Ctrl-C on as SIGINT and may add SIGTERM: only the same signal twice means impatience. */
+static void on_signal(int number)
+{
+    static volatile sig_atomic_t interrupts, terminations;
+    volatile sig_atomic_t *count = number == SIGINT ? &interrupts : &terminations;
+    seen = 1;
+    if (number == SIGUSR1)
+        return;
+    *count = *count + 1;
+    if (*count < 2)
+        return;
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+void mh_signals_catch(void)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGUSR1, &action, NULL);
+}
+
+bool mh_signal_seen(void)
+{
+    return seen != 0;
+}

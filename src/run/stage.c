@@ -1,0 +1,261 @@
+/* The stage loop: due? slot? next, send, wait, book. Ranks stay together by the heartbeat alone. */
+#include "run/stage.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "comm/comm.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    PULSE_MS = 50,        /* between two rounds of the heartbeat */
+    START_AHEAD_MS = 20,  /* all ranks have heard of the start by then */
+    LONGEST_WAIT_MS = 2,  /* in the completion queue: MPI wants to be looked at */
+    IDLE_WAIT_MS = 5,     /* the same on a rank without workers */
+    DRAIN_S = 5,          /* what is in flight when a stop is asked for gets so long */
+};
+
+/* ---- opening ---- */
+
+static size_t count_here(const struct mh_run *run, int stage)
+{
+    size_t count = 0;
+    for (int64_t i = 0; i < run->plan->worker_count; i++)
+        count += run->plan->workers[i].stage == stage && run->plan->workers[i].rank == run->rank;
+    return count;
+}
+
+static int open_hands(struct mh_stage *stage, struct mh_error *err)
+{
+    const struct mh_plan *plan = stage->run->plan;
+    stage->hands = calloc(count_here(stage->run, stage->index) + 1, sizeof *stage->hands);
+    stage->views = calloc(stage->options->role_count, sizeof *stage->views);
+    if (!stage->hands || !stage->views)
+        return mh_fail(err, "out of memory");
+    for (int64_t i = 0; i < plan->worker_count; i++) {
+        const struct mh_worker *worker = &plan->workers[i];
+        if (worker->stage == stage->index && worker->rank == stage->run->rank &&
+            mh_hand_open(&stage->hands[stage->hand_count++], stage, worker, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int counters_of(const struct mh_stage *stage)
+{
+    return (int)((sizeof *stage->sums + stage->options->role_count * sizeof *stage->role_sums) / sizeof(int64_t));
+}
+
+static int open_counters(struct mh_stage *stage, struct mh_error *err)
+{
+    stage->counters = calloc((size_t)counters_of(stage), sizeof *stage->counters);
+    if (!stage->counters)
+        return mh_fail(err, "out of memory");
+    stage->sums = (struct mh_stage_sums *)stage->counters;
+    stage->role_sums = (struct mh_role_sums *)(stage->sums + 1);
+    return 0;
+}
+
+/* Rank 0 names the moment; each rank knows it on its own clock. */
+static void agree_on_begin(struct mh_stage *stage)
+{
+    struct mh_run *run = stage->run;
+    int64_t begin = run->rank == 0 ? mh_now_ns() + START_AHEAD_MS * MH_MS : 0;
+    mh_comm_bcast(run->comm, &begin, sizeof begin, 0);
+    stage->begin_ns = begin + run->offset_ns;
+}
+
+static int open_stage(struct mh_stage *stage, struct mh_error *err)
+{
+    agree_on_begin(stage);
+    int rc = open_counters(stage, err);
+    if (rc == 0)
+        rc = open_hands(stage, err);
+    return mh_comm_agree(stage->run->comm, rc, err);
+}
+
+static void close_stage(struct mh_stage *stage)
+{
+    for (size_t i = 0; i < stage->hand_count; i++)
+        mh_hand_close(&stage->hands[i]);
+    free(stage->hands);
+    free(stage->views);
+    free(stage->counters);
+}
+
+/* ---- what the ranks tell each other ---- */
+
+void mh_stage_break(struct mh_stage *stage, const struct mh_error *err)
+{
+    if (!stage->sums->broken)
+        stage->error = *err;
+    stage->sums->broken = 1;
+}
+
+static void sample(struct mh_stage *stage)
+{
+    struct mh_stage_sums *sums = stage->sums;
+    memset(sums->active, 0, sizeof sums->active);
+    for (size_t i = 0; i < stage->hand_count; i++)
+        sums->active[stage->hands[i].role.ops->order] += mh_hand_active(&stage->hands[i]);
+    sums->stop = mh_signal_seen();
+}
+
+static bool is_dry(const struct mh_stage_sums *totals, const struct mh_role_ops *ops)
+{
+    for (int order = 0; order < ops->order; order++)
+        if (totals->active[order] > 0)
+            return false;
+    return totals->claims_sent[ops->takes] == totals->claims_got[ops->takes];
+}
+
+static void update_views(struct mh_stage *stage, const struct mh_stage_sums *totals)
+{
+    for (size_t r = 0; r < stage->options->role_count; r++) {
+        struct mh_stage_view *view = &stage->views[r];
+        view->acknowledged_rows = totals->acknowledged_rows;
+        view->acknowledged_deletes = totals->acknowledged_deletes;
+        view->dry = is_dry(totals, mh_role_ops_of(&stage->options->roles[r]));
+    }
+}
+
+static void begin_stopping(struct mh_stage *stage, const struct mh_stage_sums *totals)
+{
+    stage->stopping = true;
+    stage->cancel_ns = mh_now_ns() + DRAIN_S * MH_S;
+    stage->run->stopped |= totals->stop > 0;
+    stage->run->gave_up |= totals->give_up > 0;
+    if (stage->run->rank == 0 && totals->stop > 0)
+        mh_warn("signal: ending stage %s early; what was acknowledged will be audited", stage->options->name);
+    if (stage->run->rank == 0 && totals->give_up > 0)
+        mh_complain("no connection to %s for %lld s: ending stage %s", stage->run->job->server.uris.items[0],
+                    (long long)(stage->run->job->server.timeout_ns / MH_S), stage->options->name);
+    for (size_t i = 0; i < stage->hand_count; i++) {
+        if (!stage->hands[i].exhausted)
+            mh_hand_count_left(&stage->hands[i]);
+        stage->hands[i].exhausted = true;
+    }
+}
+
+static bool is_over(const struct mh_stage_sums *totals)
+{
+    int64_t active = 0;
+    for (int order = 0; order < MH_ORDERS; order++)
+        active += totals->active[order];
+    return active == 0 && totals->open_operations == 0 &&
+           totals->claims_sent[MH_CLAIMS_TO_UPSERT] == totals->claims_got[MH_CLAIMS_TO_UPSERT] &&
+           totals->claims_sent[MH_CLAIMS_TO_DELETE] == totals->claims_got[MH_CLAIMS_TO_DELETE];
+}
+
+/* True when the stage is over; every rank says so in the same round. */
+static bool take_totals(struct mh_stage *stage)
+{
+    const struct mh_stage_sums *totals = (const struct mh_stage_sums *)stage->pulse.totals;
+    update_views(stage, totals);
+    if (!stage->stopping && (totals->stop > 0 || totals->give_up > 0 || totals->broken > 0))
+        begin_stopping(stage, totals);
+    return is_over(totals);
+}
+
+/* ---- the loop ---- */
+
+static void take_calls(struct mh_stage *stage, int64_t until_ns)
+{
+    struct mh_call *call;
+    while ((call = mh_rpc_wait(stage->run->rpc, until_ns))) {
+        struct mh_op *op = mh_op_of(call);
+        struct mh_hand *hand = op->owner;
+        if (mh_op_take(op, &hand->policy) == MH_OP_AGAIN)
+            mh_stage_wait_until(stage, op, op->retry_ns);
+        else
+            mh_hand_finish(hand, op);
+        mh_hand_issue(hand, mh_now_ns());
+        until_ns = 0; /* what else is done; then look after the rest */
+    }
+}
+
+static int64_t next_event(const struct mh_stage *stage, int64_t now_ns)
+{
+    int64_t next = now_ns + (stage->hand_count ? LONGEST_WAIT_MS : IDLE_WAIT_MS) * MH_MS;
+    for (size_t i = 0; i < stage->hand_count; i++) {
+        const struct mh_hand *hand = &stage->hands[i];
+        if (hand->role.options->rate > 0 && hand->idle && !hand->exhausted && hand->next_due_ns < next)
+            next = hand->next_due_ns;
+    }
+    for (const struct mh_op *op = stage->waiting; op; op = op->next)
+        if (op->retry_ns < next)
+            next = op->retry_ns;
+    return next;
+}
+
+static void cancel_late(struct mh_stage *stage, int64_t now_ns)
+{
+    if (!stage->stopping || stage->cancelled || now_ns < stage->cancel_ns)
+        return;
+    stage->cancelled = true;
+    for (size_t i = 0; i < stage->hand_count; i++) {
+        const struct mh_role_options *options = stage->hands[i].role.options;
+        for (int64_t k = 0; k < (options->inflight > 0 ? options->inflight : 1); k++)
+            mh_call_cancel(&stage->hands[i].ops[k].call);
+    }
+}
+
+static void turn(struct mh_stage *stage)
+{
+    int64_t now = mh_now_ns();
+    cancel_late(stage, now);
+    mh_feed_receive(stage);
+    mh_stage_send_waiting(stage, now);
+    for (size_t i = 0; i < stage->hand_count; i++)
+        mh_hand_issue(&stage->hands[i], now);
+    take_calls(stage, next_event(stage, mh_now_ns()));
+}
+
+static void loop(struct mh_stage *stage)
+{
+    struct mh_progress progress;
+    mh_progress_begin(&progress, stage);
+    mh_sleep_ns(stage->begin_ns - mh_now_ns());
+    for (;;) {
+        turn(stage);
+        sample(stage);
+        if (!mh_pulse_beat(&stage->pulse, stage->counters))
+            continue;
+        mh_progress_show(&progress, stage);
+        if (take_totals(stage))
+            break;
+    }
+    mh_progress_end(&progress);
+}
+
+static void record_begin(struct mh_stage *stage)
+{
+    struct mh_record record = {.type = MH_RECORD_STAGE, .stage = (int16_t)stage->index, .worker = -1,
+                               .due_ns = stage->begin_ns};
+    mh_journal_append(&stage->run->journal, &record, NULL, NULL, NULL);
+    mh_journal_flush(&stage->run->journal);
+}
+
+int mh_stage_run(struct mh_run *run, int index, struct mh_error *err)
+{
+    struct mh_stage stage = {.run = run, .index = index, .options = &run->job->stages[index]};
+    int rc = open_stage(&stage, err);
+    if (rc == 0) {
+        record_begin(&stage);
+        mh_post_open(&stage.post, run->comm, sizeof(struct mh_claim));
+        rc = mh_pulse_open(&stage.pulse, run->comm, counters_of(&stage), PULSE_MS * MH_MS);
+        rc = mh_comm_agree(run->comm, rc == 0 ? 0 : mh_fail(err, "out of memory"), err);
+        if (rc == 0) {
+            loop(&stage);
+            run->stage_seconds[index] = (double)(mh_now_ns() - stage.begin_ns) / (double)MH_S;
+            *err = stage.error;
+            rc = mh_comm_agree(run->comm, stage.sums->broken ? -1 : 0, err);
+        }
+        mh_pulse_close(&stage.pulse);
+        mh_post_close(&stage.post);
+        mh_journal_flush(&run->journal);
+    }
+    close_stage(&stage);
+    return rc;
+}

@@ -1,0 +1,96 @@
+/* Private to run/: a stage under way on one rank. */
+#ifndef MH_RUN_STAGE_H
+#define MH_RUN_STAGE_H
+
+#include "comm/pulse.h"
+#include "role/role.h"
+#include "run/run.h"
+
+enum { MH_ORDERS = 4 }; /* values of mh_role_ops.order */
+
+/* What ranks add up in every round of the heartbeat. */
+struct mh_stage_sums {
+    int64_t active[MH_ORDERS];             /* workers not finished */
+    int64_t open_operations;               /* in flight or waiting to be sent again */
+    int64_t claims_sent[3], claims_got[3]; /* by enum mh_claim_use */
+    int64_t stop, give_up, broken;         /* votes */
+    int64_t acknowledged_rows, acknowledged_deletes;
+    int64_t failed, unknown, throttled;
+    int64_t latency[MH_TIMELINE_BUCKETS]; /* of operations since the stage began */
+};
+
+struct mh_role_sums { /* follow the struct above, one a role of the stage */
+    int64_t operations, rows;
+};
+
+/* Claims waiting for a worker, oldest first. */
+struct mh_claim_queue {
+    struct mh_claim *items;
+    size_t head, count, room; /* a ring */
+};
+
+/* A worker at work. */
+struct mh_hand {
+    struct mh_role role;
+    struct mh_stage *stage;
+    struct mh_connection *connection;
+    struct mh_retry_policy policy;
+    struct mh_op *ops; /* options->inflight slots */
+    struct mh_op *idle; /* those not in use, by op.next */
+    int64_t busy;       /* slots in use */
+    int64_t issued;     /* operations */
+    int64_t next_due_ns; /* open loop */
+    int64_t end_ns;      /* by `for`; INT64_MAX: none */
+    int64_t idle_since_ns; /* since when a slot has been free */
+    bool exhausted;      /* asks for nothing more */
+    struct mh_claim_queue claims;
+};
+
+struct mh_stage {
+    struct mh_run *run;
+    int index;
+    const struct mh_stage_options *options;
+    struct mh_hand *hands;
+    size_t hand_count;
+    struct mh_op *waiting; /* due later or to be sent again, by op.next */
+    struct mh_stage_view *views; /* one a role */
+    struct mh_pulse pulse;
+    struct mh_post post;
+    int64_t *counters; /* struct mh_stage_sums and the role sums, this rank's */
+    struct mh_stage_sums *sums;
+    struct mh_role_sums *role_sums;
+    int64_t begin_ns;
+    bool stopping;      /* agreed: nothing new is sent */
+    bool cancelled;     /* what was in flight at the stop has been cancelled */
+    int64_t cancel_ns;
+    struct mh_error error; /* why this rank votes `broken` */
+};
+
+/* hand.c */
+int mh_hand_open(struct mh_hand *hand, struct mh_stage *stage, const struct mh_worker *worker, struct mh_error *err);
+void mh_hand_close(struct mh_hand *hand);
+void mh_hand_issue(struct mh_hand *hand, int64_t now_ns);
+void mh_hand_finish(struct mh_hand *hand, struct mh_op *op);  /* its final reply is there */
+void mh_hand_abandon(struct mh_hand *hand, struct mh_op *op); /* it waits and will not be sent (again) */
+bool mh_hand_active(const struct mh_hand *hand);
+void mh_hand_count_left(struct mh_hand *hand); /* what it would still have done, into the tallies as unsent */
+void mh_stage_send_waiting(struct mh_stage *stage, int64_t now_ns);
+void mh_stage_wait_until(struct mh_stage *stage, struct mh_op *op, int64_t when_ns);
+void mh_stage_break(struct mh_stage *stage, const struct mh_error *err); /* this rank cannot go on */
+
+/* feed.c */
+void mh_feed_receive(struct mh_stage *stage);
+void mh_claim_queue_free(struct mh_claim_queue *queue);
+
+/* progress.c */
+struct mh_progress {
+    int64_t next_ns, last_ns;
+    struct mh_stage_sums before;
+    int64_t *roles_before;
+    bool terminal;
+};
+void mh_progress_begin(struct mh_progress *progress, const struct mh_stage *stage);
+void mh_progress_show(struct mh_progress *progress, const struct mh_stage *stage); /* after a round; rank 0 */
+void mh_progress_end(struct mh_progress *progress);
+
+#endif

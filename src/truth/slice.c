@@ -1,0 +1,250 @@
+#include "truth/slice.h"
+
+#include "comm/comm.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct mh_slice_part {
+    const uint8_t *data;
+    size_t length;
+};
+
+/* In front of each exported slice. */
+struct envelope {
+    int64_t first;  /* of the slice */
+    int64_t length; /* bytes that follow */
+};
+
+/* A rank never audits what its own workers wrote, unless it is alone. Slices of a worker go round the others. */
+static int owner_of(const struct mh_plan *plan, const struct mh_worker *worker, int64_t slice)
+{
+    if (plan->np == 1)
+        return 0;
+    return (int)((worker->rank + 1 + (worker->number + slice) % (plan->np - 1)) % plan->np);
+}
+
+int mh_slice_owner(const struct mh_plan *plan, int64_t id)
+{
+    const struct mh_worker *worker = mh_plan_writer_of(plan, id);
+    return worker ? owner_of(plan, worker, (id - worker->first_id) / MH_SLICE_ROWS) : -1;
+}
+
+typedef int visit_slice(void *context, const struct mh_slice *slice, int owner);
+
+static int every_slice(const struct mh_plan *plan, visit_slice *visit, void *context)
+{
+    for (int64_t w = 0; w < plan->worker_count; w++) {
+        const struct mh_worker *worker = &plan->workers[w];
+        for (int64_t at = 0; at < worker->rows; at += MH_SLICE_ROWS) {
+            int64_t count = worker->rows - at < MH_SLICE_ROWS ? worker->rows - at : MH_SLICE_ROWS;
+            struct mh_slice slice = {worker->first_id + at, count, (int32_t)w, worker->partition};
+            if (visit(context, &slice, owner_of(plan, worker, at / MH_SLICE_ROWS)) != 0)
+                return -1;
+        }
+    }
+    return 0;
+}
+
+/* ---- what goes to whom ---- */
+
+struct outgoing {
+    const struct mh_ledger *ledger;
+    struct mh_bytes *to; /* one a rank */
+    struct mh_slices *mine;
+    int rank;
+    int64_t room;
+};
+
+static int export_slice(void *context, const struct mh_slice *slice, int owner)
+{
+    struct outgoing *out = context;
+    struct mh_bytes *bytes = &out->to[owner];
+    struct envelope envelope = {.first = slice->first};
+    size_t at = bytes->length;
+    if (mh_bytes_append(bytes, &envelope, sizeof envelope) != 0 ||
+        mh_ledger_export(out->ledger, slice->worker, slice->first, slice->count, bytes) != 0)
+        return -1;
+    envelope.length = (int64_t)(bytes->length - at - sizeof envelope);
+    if (envelope.length == 0)
+        bytes->length = at; /* nothing known here */
+    else
+        memcpy(bytes->data + at, &envelope, sizeof envelope);
+    return 0;
+}
+
+static int keep_mine(void *context, const struct mh_slice *slice, int owner)
+{
+    struct outgoing *out = context;
+    if (owner != out->rank)
+        return 0;
+    if (out->mine->count == out->room) {
+        out->room = out->room ? 2 * out->room : 64;
+        struct mh_slice *grown = realloc(out->mine->items, (size_t)out->room * sizeof *grown);
+        if (!grown)
+            return -1;
+        out->mine->items = grown;
+    }
+    out->mine->items[out->mine->count++] = *slice;
+    return 0;
+}
+
+/* ---- the exchange ---- */
+
+struct lengths {
+    int *send, *send_at, *receive, *receive_at; /* np each, in one allocation */
+};
+
+static int lay_out(struct lengths *lengths, const struct mh_bytes *to, int np, struct mh_bytes *joined)
+{
+    size_t at = 0;
+    for (int r = 0; r < np; r++) {
+        if (to[r].length > (size_t)INT_MAX - at)
+            return -1;
+        lengths->send[r] = (int)to[r].length;
+        lengths->send_at[r] = (int)at;
+        at += to[r].length;
+        if (mh_bytes_append(joined, to[r].data ? to[r].data : (const uint8_t *)"", to[r].length) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int64_t receive_layout(struct lengths *lengths, int np)
+{
+    int64_t at = 0;
+    for (int r = 0; r < np; r++) {
+        lengths->receive_at[r] = (int)at;
+        at += lengths->receive[r];
+    }
+    return at;
+}
+
+static int exchange(const struct mh_bytes *to, int np, MPI_Comm comm, struct mh_bytes *received, struct mh_error *err)
+{
+    struct lengths lengths;
+    struct mh_bytes joined = {0};
+    MPI_Request request;
+    lengths.send = calloc(4 * (size_t)np, sizeof(int));
+    int rc = lengths.send ? 0 : -1;
+    if (rc == 0) {
+        lengths.send_at = lengths.send + np;
+        lengths.receive = lengths.send + 2 * np;
+        lengths.receive_at = lengths.send + 3 * np;
+        rc = lay_out(&lengths, to, np, &joined);
+    }
+    rc = mh_comm_agree(comm, rc == 0 ? 0 : mh_fail(err, "out of memory for the exchange of ledgers"), err);
+    if (rc != 0)
+        goto done;
+    MPI_Ialltoall(lengths.send, 1, MPI_INT, lengths.receive, 1, MPI_INT, comm, &request);
+    mh_comm_wait(&request);
+    int64_t total = receive_layout(&lengths, np);
+    received->data = total <= INT_MAX ? malloc((size_t)total + 1) : NULL;
+    received->length = (size_t)total;
+    rc = mh_comm_agree(comm, received->data ? 0 : mh_fail(err, "out of memory for %lld bytes of ledger", (long long)total), err);
+    if (rc != 0)
+        goto done;
+    MPI_Ialltoallv(joined.data, lengths.send, lengths.send_at, MPI_BYTE, received->data, lengths.receive, lengths.receive_at,
+                   MPI_BYTE, comm, &request);
+    mh_comm_wait(&request);
+done:
+    free(lengths.send);
+    free(joined.data);
+    return rc;
+}
+
+/* ---- whose part is what ---- */
+
+static int walk_parts(struct mh_slices *slices, size_t length, bool place)
+{
+    for (size_t at = 0; at < length;) {
+        struct envelope envelope;
+        if (length - at < sizeof envelope)
+            return -1;
+        memcpy(&envelope, slices->received + at, sizeof envelope);
+        at += sizeof envelope;
+        int64_t slice = mh_slices_find(slices, envelope.first);
+        if (slice < 0 || envelope.length < 0 || (size_t)envelope.length > length - at)
+            return -1;
+        if (place)
+            slices->parts[slices->first_part[slice]++] = (struct mh_slice_part){slices->received + at, (size_t)envelope.length};
+        else
+            slices->first_part[slice + 1]++;
+        at += (size_t)envelope.length;
+    }
+    return 0;
+}
+
+static int index_parts(struct mh_slices *slices, size_t length)
+{
+    slices->first_part = calloc((size_t)slices->count + 2, sizeof *slices->first_part);
+    if (!slices->first_part || walk_parts(slices, length, false) != 0)
+        return -1;
+    for (int64_t i = 0; i < slices->count; i++)
+        slices->first_part[i + 1] += slices->first_part[i];
+    slices->parts = calloc((size_t)slices->first_part[slices->count] + 1, sizeof *slices->parts);
+    if (!slices->parts || walk_parts(slices, length, true) != 0)
+        return -1;
+    for (int64_t i = slices->count; i > 0; i--) /* placing moved each start to its end */
+        slices->first_part[i] = slices->first_part[i - 1];
+    slices->first_part[0] = 0;
+    return 0;
+}
+
+int mh_slices_make(struct mh_slices *slices, const struct mh_plan *plan, const struct mh_ledger *ledger, MPI_Comm comm, struct mh_error *err)
+{
+    *slices = (struct mh_slices){0};
+    struct outgoing out = {.ledger = ledger, .mine = slices};
+    struct mh_bytes received = {0};
+    MPI_Comm_rank(comm, &out.rank);
+    out.to = calloc((size_t)plan->np, sizeof *out.to);
+    int rc = out.to && every_slice(plan, export_slice, &out) == 0 && every_slice(plan, keep_mine, &out) == 0
+                 ? 0
+                 : mh_fail(err, "out of memory for the ledger's slices");
+    rc = mh_comm_agree(comm, rc, err);
+    if (rc == 0)
+        rc = exchange(out.to, plan->np, comm, &received, err);
+    slices->received = received.data;
+    if (rc == 0)
+        rc = mh_comm_agree(comm, index_parts(slices, received.length) == 0 ? 0 : mh_fail(err, "ledger pieces from another rank make no sense"),
+                           err);
+    for (int r = 0; out.to && r < plan->np; r++)
+        free(out.to[r].data);
+    free(out.to);
+    return rc;
+}
+
+void mh_slices_free(struct mh_slices *slices)
+{
+    free(slices->items);
+    free(slices->received);
+    free(slices->parts);
+    free(slices->first_part);
+    *slices = (struct mh_slices){0};
+}
+
+int64_t mh_slices_find(const struct mh_slices *slices, int64_t id)
+{
+    int64_t low = 0, high = slices->count;
+    while (low < high) {
+        int64_t middle = (low + high) / 2;
+        const struct mh_slice *slice = &slices->items[middle];
+        if (id >= slice->first && id < slice->first + slice->count)
+            return middle;
+        if (slice->first > id)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return -1;
+}
+
+int mh_slices_fates(const struct mh_slices *slices, int64_t at, struct mh_fates *fates, struct mh_error *err)
+{
+    mh_fates_reset(fates, slices->items[at].first, slices->items[at].count);
+    for (int64_t i = slices->first_part[at]; i < slices->first_part[at + 1]; i++)
+        if (mh_fates_import(fates, slices->parts[i].data, slices->parts[i].length) != 0)
+            return mh_fail(err, "ledger pieces of ids %lld and on make no sense", (long long)fates->first);
+    return 0;
+}
