@@ -78,9 +78,7 @@ static uint64_t rank_of(double quantile, uint64_t count)
     if (quantile >= 1)
         return count;
     uint64_t n = (uint64_t)(quantile * (double)count);
-    /* The product is rounded: 0.07 * 100 is a little above 7. */
-    while (n > 1 && (double)(n - 1) / (double)count >= quantile)
-        n--;
+    /* The division decides, not the product: 0.29 * 100 comes out below 29. */
     while (n < 1 || (n < count && (double)n / (double)count < quantile))
         n++;
     return n;

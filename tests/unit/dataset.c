@@ -69,6 +69,13 @@ static void all_told(int rc, const char *expected)
     all_true(rc == -1 && !strcmp(err.text, expected), what);
 }
 
+static void write_text(const char *to, const char *text)
+{
+    FILE *file = fopen(to, "w");
+    fputs(text, file);
+    fclose(file);
+}
+
 static struct mh_dataset_options usual_options(void)
 {
     return (struct mh_dataset_options){
@@ -274,35 +281,50 @@ static bool room_for(int64_t bytes)
     return enough;
 }
 
-/* Rows of more than 32 MiB go one a read: with 3 ranks the first makes two reads, the others one; with 5 one
- * makes none. */
+enum { WIDE_ROWS = 4, WIDE_DIM = 8600000 };
+
+static void check_wide_rows(const struct mh_dataset_options *options)
+{
+    struct mh_dataset *d = must_open(options, 0);
+    bool right = d->shape.train_rows == WIDE_ROWS && d->shape.dim == WIDE_DIM;
+    for (int64_t row = 0; row < WIDE_ROWS; row++)
+        right &= d->train[row * WIDE_DIM] == 0 && d->train[(row + 1) * WIDE_DIM - 1] == (float)row + 0.5f;
+    all_true(right, "wrong rows");
+    mh_dataset_close(d);
+}
+
+/* Rows of more than 32 MiB go one a read: with 3 ranks the first makes two reads and the others one, with 5
+ * the last makes none; yet all must take part in every read, also those whose rows were found bad. */
 static void large_shares_are_read_in_pieces(void **state)
 {
     (void)state;
-    const int64_t rows = 4, dim = 8600000, marked = dim - 1;
+    const struct mh_dataset_options options = usual_options();
     const struct layout layout = {.type = H5T_IEEE_F32LE,
                                   .rank = 2,
-                                  .extent = {(hsize_t)rows, (hsize_t)dim},
-                                  .chunk = {1, 1 << 18},
-                                  .unwritten = true};
-    if (!room_for(2 * rows * dim * 4))
+                                  .extent = {WIDE_ROWS, WIDE_DIM},
+                                  .unwritten = true,
+                                  .allocated = true};
+    struct mh_dataset *d;
+    char expected[200];
+    if (!room_for(2LL * WIDE_ROWS * WIDE_DIM * 4))
         skip();
-    make_usual();
     if (rank == 0) {
-        replace_dataset(path, "train", layout);
-        remove_dataset(path, "test");
-        remove_dataset(path, "neighbors");
-        for (int64_t row = 0; row < rows; row++)
-            set_element(path, "train", row, marked, (double)row + 0.5);
+        make_train_file(path, layout);
+        for (int64_t row = 0; row < WIDE_ROWS; row++)
+            set_element(path, "train", row, WIDE_DIM - 1, (double)row + 0.5);
     }
     MPI_Barrier(MPI_COMM_WORLD);
-    const struct mh_dataset_options options = usual_options();
-    struct mh_dataset *d = must_open(&options, 0);
-    bool right = true;
-    for (int64_t row = 0; row < rows; row++)
-        right &= d->train[row * dim] == 0 && d->train[row * dim + marked] == (float)row + 0.5f;
-    all_true(right, "wrong rows");
-    mh_dataset_close(d);
+    check_wide_rows(&options);
+    if (rank == 0)
+        set_element(path, "train", 3, 77, NAN);
+    MPI_Barrier(MPI_COMM_WORLD);
+    snprintf(expected, sizeof expected, "%s: train: row 3 holds NaN at column 77", path);
+    all_told(open_world(&options, 0, &d), expected);
+    if (rank == 0)
+        set_element(path, "train", 0, 5, INFINITY);
+    MPI_Barrier(MPI_COMM_WORLD);
+    snprintf(expected, sizeof expected, "%s: train: row 0 holds infinity at column 5", path);
+    all_told(open_world(&options, 0, &d), expected);
 }
 
 /* ---- several nodes, several communicators ---- */
@@ -349,11 +371,11 @@ static void a_file_missing_on_one_node_is_named(void **state)
              other_path);
     all_told(open_world(&options, 0, &d), expected);
     if (rank == ranks - 1)
-        fclose(fopen(other_path, "w"));
+        write_text(other_path, "abc");
     MPI_Barrier(MPI_COMM_WORLD);
     struct stat status;
     stat(path, &status);
-    snprintf(expected, sizeof expected, "node %s: %s: has 0 bytes, but rank 0 sees %lld", node, other_path,
+    snprintf(expected, sizeof expected, "node %s: %s: has 3 bytes, but rank 0 sees %lld", node, other_path,
              (long long)status.st_size);
     all_told(open_world(&options, 0, &d), expected);
     unlink(other_path);
@@ -437,6 +459,23 @@ static void synthetic_rows_depend_on_seed_and_row(void **state)
     assert_memory_not_equal(a, b, sizeof a);
 }
 
+static float offset_between_rows(uint64_t seed)
+{
+    const struct mh_synthetic_options made = {.rows = 10, .dim = 1, .clusters = 1};
+    float a, b;
+    mh_synthetic_row(&made, seed, 3, &a);
+    mh_synthetic_row(&made, seed, 4, &b);
+    return a - b;
+}
+
+/* With one cluster, rows differ by their scatter alone. */
+static void synthetic_scatter_depends_on_the_seed(void **state)
+{
+    (void)state;
+    const float offset = offset_between_rows(1) - offset_between_rows(2);
+    assert_true(fabsf(offset) > 1e-4f);
+}
+
 static double squared_distance(const float *a, const float *b, int dim)
 {
     double sum = 0;
@@ -504,13 +543,6 @@ static void expect_all_three(const struct mh_dataset_options *options, bool insp
     all_true(shape.train_rows == -7, "the shape changed");
     all_told(open_world(options, 2, &d), expected);
     all_true(!d, "the data set changed");
-}
-
-static void write_text(const char *to, const char *text)
-{
-    FILE *file = fopen(to, "w");
-    fputs(text, file);
-    fclose(file);
 }
 
 static void what_is_no_hdf5_file_is_refused(void **state)
@@ -1041,6 +1073,7 @@ static int run_all(void)
         CHECKED(too_little_room_is_told_beforehand),
         CHECKED(synthetic_rows_are_the_same_everywhere),
         CHECKED(synthetic_rows_depend_on_seed_and_row),
+        CHECKED(synthetic_scatter_depends_on_the_seed),
         CHECKED(synthetic_rows_form_clusters),
         CHECKED(synthetic_mistakes_are_told),
         CHECKED(what_is_no_hdf5_file_is_refused),

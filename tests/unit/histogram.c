@@ -134,7 +134,7 @@ static void quantiles_equal_those_of_a_sorted_array(void **state)
     }
 }
 
-static void seven_percent_of_a_hundred_is_the_seventh(void **state)
+static void every_percent_of_a_hundred_is_its_own(void **state)
 {
     (void)state;
     struct mh_histogram h = fresh();
@@ -252,7 +252,7 @@ int main(void)
         cmocka_unit_test(every_bucket_is_narrow_and_holds_its_edges),
         cmocka_unit_test(values_below_two_microseconds_are_exact),
         cmocka_unit_test(quantiles_equal_those_of_a_sorted_array),
-        cmocka_unit_test(seven_percent_of_a_hundred_is_the_seventh),
+        cmocka_unit_test(every_percent_of_a_hundred_is_its_own),
         cmocka_unit_test(merging_equals_recording_into_one),
         cmocka_unit_test(adding_an_empty_one_changes_nothing),
         cmocka_unit_test(values_out_of_range_are_clamped),

@@ -59,6 +59,10 @@ static hid_t creation_of(const struct layout *l)
         must(H5Pset_chunk(creation, l->rank, l->chunk));
     if (l->gzip)
         must(H5Pset_deflate(creation, 4));
+    if (l->allocated) {
+        must(H5Pset_alloc_time(creation, H5D_ALLOC_TIME_EARLY));
+        must(H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER));
+    }
     return creation;
 }
 

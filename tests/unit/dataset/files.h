@@ -15,6 +15,7 @@ struct layout {
     hsize_t chunk[3]; /* 0: contiguous */
     bool gzip;
     bool unwritten; /* no values: they read as 0 and take no room in the file */
+    bool allocated; /* with `unwritten`, contiguous: has its place in the file, a hole */
 };
 
 /* Element (row, column) of every generated data set. */
