@@ -34,15 +34,15 @@ struct mh_dataset_options {
 };
 
 enum mh_field_type { /* order of mh_field_type_names */
-    MH_FIELD_BOOL,
-    MH_FIELD_INT8,
-    MH_FIELD_INT16,
-    MH_FIELD_INT32,
-    MH_FIELD_INT64,
-    MH_FIELD_FLOAT,
-    MH_FIELD_DOUBLE,
-    MH_FIELD_VARCHAR,
-    MH_FIELD_FLOAT_VECTOR,
+                     MH_FIELD_BOOL,
+                     MH_FIELD_INT8,
+                     MH_FIELD_INT16,
+                     MH_FIELD_INT32,
+                     MH_FIELD_INT64,
+                     MH_FIELD_FLOAT,
+                     MH_FIELD_DOUBLE,
+                     MH_FIELD_VARCHAR,
+                     MH_FIELD_FLOAT_VECTOR,
 };
 extern const char *const mh_field_type_names[]; /* "bool", ..., "float_vector"; NULL-ended */
 
@@ -87,52 +87,69 @@ extern const char *const mh_arrival_names[];
 /* What a kind of role tells the job room about itself; role/ has the rest. */
 struct mh_role_kind {
     const char *name;
-    const char *help;                /* one line */
-    const struct mh_option *options; /* every option it takes, built from the MH_ROLE_* rows below and its own */
-    size_t own_size;                 /* bytes of its own options struct; may be 0 */
+    const char *help; /* one line */
+    const struct mh_option
+        *options;    /* every option it takes, built from the MH_ROLE_* rows below and its own */
+    size_t own_size; /* bytes of its own options struct; may be 0 */
 };
 
 struct mh_role_options {
     const struct mh_role_kind *kind;
-    int64_t count;   /* workers; -1: one on every rank */
-    double rate;     /* operations per second of the role as a whole; 0: closed loop */
-    int arrival;     /* enum mh_arrival; only with a rate */
-    int64_t rows;    /* rows each worker writes; 0: no such limit */
-    int64_t ops;     /* operations each worker sends; 0: no such limit */
-    int64_t for_ns;  /* time the role lasts; 0: no such limit */
-    int64_t batch;   /* rows an operation */
+    int64_t count;    /* workers; -1: one on every rank */
+    double rate;      /* operations per second of the role as a whole; 0: closed loop */
+    int arrival;      /* enum mh_arrival; only with a rate */
+    int64_t rows;     /* rows each worker writes; 0: no such limit */
+    int64_t ops;      /* operations each worker sends; 0: no such limit */
+    int64_t for_ns;   /* time the role lasts; 0: no such limit */
+    int64_t batch;    /* rows an operation */
     int64_t inflight; /* operations a worker keeps in flight */
-    void *own;       /* the role's own options, owned */
+    void *own;        /* the role's own options, owned */
 };
 
 /* Rows for the options that several roles share; a role lists those it takes. */
 #define MH_ROLE_COUNT                                                                                        \
-    {.name = "count", .type = MH_OPTION_COUNT_OR_ALL, .offset = offsetof(struct mh_role_options, count),     \
-     .fallback = "1", .min = 1, .max = 1000000, .unit = "workers",                                           \
-     .help = "workers of this role, or all for one on every rank"}
+    {                                                                                                        \
+        .name = "count", .type = MH_OPTION_COUNT_OR_ALL, .offset = offsetof(struct mh_role_options, count),  \
+        .fallback = "1", .min = 1, .max = 1000000, .unit = "workers",                                        \
+        .help = "workers of this role, or all for one on every rank"                                         \
+    }
 #define MH_ROLE_RATE                                                                                         \
-    {.name = "rate", .type = MH_OPTION_RATE, .offset = offsetof(struct mh_role_options, rate), .min = 0,     \
-     .max = 1e9, .unit = "operations/s",                                                                     \
-     .help = "open loop: operations per second of the role as a whole; without it, closed loop"}
+    {                                                                                                        \
+        .name = "rate", .type = MH_OPTION_RATE, .offset = offsetof(struct mh_role_options, rate), .min = 0,  \
+        .max = 1e9, .unit = "operations/s",                                                                  \
+        .help = "open loop: operations per second of the role as a whole; without it, closed loop"           \
+    }
 #define MH_ROLE_ARRIVAL                                                                                      \
-    {.name = "arrival", .type = MH_OPTION_CHOICE, .offset = offsetof(struct mh_role_options, arrival),       \
-     .fallback = "constant", .choices = mh_arrival_names, .help = "spacing of operations at a rate"}
+    {                                                                                                        \
+        .name = "arrival", .type = MH_OPTION_CHOICE, .offset = offsetof(struct mh_role_options, arrival),    \
+        .fallback = "constant", .choices = mh_arrival_names, .help = "spacing of operations at a rate"       \
+    }
 #define MH_ROLE_ROWS(DEFAULT)                                                                                \
-    {.name = "rows", .type = MH_OPTION_INT, .offset = offsetof(struct mh_role_options, rows),                \
-     .fallback = DEFAULT, .min = 1, .max = 1e12, .unit = "rows", .help = "rows each worker writes"}
+    {                                                                                                        \
+        .name = "rows", .type = MH_OPTION_INT, .offset = offsetof(struct mh_role_options, rows),             \
+        .fallback = DEFAULT, .min = 1, .max = 1e12, .unit = "rows", .help = "rows each worker writes"        \
+    }
 #define MH_ROLE_OPS                                                                                          \
-    {.name = "ops", .type = MH_OPTION_INT, .offset = offsetof(struct mh_role_options, ops), .min = 1,        \
-     .max = 1e12, .unit = "operations", .help = "operations each worker sends; without it, no such limit"}
+    {                                                                                                        \
+        .name = "ops", .type = MH_OPTION_INT, .offset = offsetof(struct mh_role_options, ops), .min = 1,     \
+        .max = 1e12, .unit = "operations", .help = "operations each worker sends; without it, no such limit" \
+    }
 #define MH_ROLE_FOR                                                                                          \
-    {.name = "for", .type = MH_OPTION_DURATION, .offset = offsetof(struct mh_role_options, for_ns),          \
-     .min = 1e6, .max = 1e18, .help = "time the role lasts; without it, no such limit"}
+    {                                                                                                        \
+        .name = "for", .type = MH_OPTION_DURATION, .offset = offsetof(struct mh_role_options, for_ns),       \
+        .min = 1e6, .max = 1e18, .help = "time the role lasts; without it, no such limit"                    \
+    }
 #define MH_ROLE_BATCH(DEFAULT)                                                                               \
-    {.name = "batch", .type = MH_OPTION_INT, .offset = offsetof(struct mh_role_options, batch),              \
-     .fallback = DEFAULT, .min = 1, .max = 100000, .unit = "rows", .help = "rows an operation"}
+    {                                                                                                        \
+        .name = "batch", .type = MH_OPTION_INT, .offset = offsetof(struct mh_role_options, batch),           \
+        .fallback = DEFAULT, .min = 1, .max = 100000, .unit = "rows", .help = "rows an operation"            \
+    }
 #define MH_ROLE_INFLIGHT(DEFAULT)                                                                            \
-    {.name = "inflight", .type = MH_OPTION_INT, .offset = offsetof(struct mh_role_options, inflight),        \
-     .fallback = DEFAULT, .min = 1, .max = 1024, .unit = "operations",                                       \
-     .help = "operations a worker keeps in flight"}
+    {                                                                                                        \
+        .name = "inflight", .type = MH_OPTION_INT, .offset = offsetof(struct mh_role_options, inflight),     \
+        .fallback = DEFAULT, .min = 1, .max = 1024, .unit = "operations",                                    \
+        .help = "operations a worker keeps in flight"                                                        \
+    }
 
 struct mh_stage_options {
     char *name; /* letters, digits, underscore; unique in the job */
@@ -156,8 +173,8 @@ struct mh_verify_options {
 
 enum mh_comparison { MH_LESS, MH_AT_MOST, MH_MORE, MH_AT_LEAST };
 
-/* "search.p99: < 50ms" -> {"search.p99", MH_LESS, 5e7, "< 50ms"}: a duration counts in nanoseconds, a rate per
- * second, a percentage as a ratio. */
+/* "search.p99: < 50ms" -> {"search.p99", MH_LESS, 5e7, "< 50ms"}: a duration counts in nanoseconds, a rate
+ * per second, a percentage as a ratio. */
 struct mh_threshold {
     char *figure;
     enum mh_comparison comparison;
@@ -190,13 +207,13 @@ struct mh_job {
 };
 
 /* Reads the whole file into *text (owned by the caller, NUL-ended) and replaces ${NAME} and ${NAME:-default}
- * from the environment ("$$" is a dollar). Errors name file, line and column: not readable, larger than 1 MiB, not UTF-8,
- * a NUL byte, an unset variable without a default, an unclosed brace. */
+ * from the environment ("$$" is a dollar). Errors name file, line and column: not readable, larger than 1
+ * MiB, not UTF-8, a NUL byte, an unset variable without a default, an unclosed brace. */
 int mh_job_read(const char *path, char **text, struct mh_error *err);
 
-/* Parses `text` strictly. `sets` are "KEY=VALUE" from --set, applied in order; their values are YAML scalars or flow collections.
- * `kinds` is NULL-ended. Errors read "crud.yaml:14:32: stages.crud.writer.bacth: unknown key; did you mean
- * 'batch'? (known: count, rows, ...)". The job does not own `kinds`. */
+/* Parses `text` strictly. `sets` are "KEY=VALUE" from --set, applied in order; their values are YAML scalars
+ * or flow collections. `kinds` is NULL-ended. Errors read "crud.yaml:14:32: stages.crud.writer.bacth: unknown
+ * key; did you mean 'batch'? (known: count, rows, ...)". The job does not own `kinds`. */
 int mh_job_parse(const char *path, const char *text, const char *const *sets, size_t set_count,
                  const struct mh_role_kind *const *kinds, struct mh_job **out, struct mh_error *err);
 
