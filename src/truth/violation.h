@@ -19,7 +19,10 @@ enum mh_wrong {
 };
 extern const char *const mh_wrong_names[MH_WRONGS];
 
-/* What a mh_finding's expected_version and seen_version say beside a version number. */
+/* `id` of a MISCOUNTED that is about no single row: of the whole collection; of partition p it is MH_ID_ALL - 1 - p. */
+#define MH_ID_ALL (-1LL)
+
+/* What expected_version and seen_version say beside a version number. */
 enum { MH_VERSION_NONE = -1 /* absent */, MH_VERSION_UNKNOWN = -2 /* present, of no version that was ever written */ };
 
 struct mh_violation {

@@ -1,0 +1,142 @@
+#include "comm/reduce.h"
+
+#include "comm/comm.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void reduce(void *values, int count, MPI_Datatype type, MPI_Op op, MPI_Comm comm)
+{
+    int rank;
+    MPI_Request request;
+    MPI_Comm_rank(comm, &rank);
+    MPI_Ireduce(rank == 0 ? MPI_IN_PLACE : values, rank == 0 ? values : NULL, count, type, op, 0, comm, &request);
+    mh_comm_wait(&request);
+}
+
+static void reduce_histogram(struct mh_histogram *h, MPI_Comm comm)
+{
+    uint64_t counts[2] = {h->count, h->clamped};
+    reduce(counts, 2, MPI_UINT64_T, MPI_SUM, comm);
+    reduce(h->counts, (int)mh_histogram_length(), MPI_UINT64_T, MPI_SUM, comm);
+    reduce(&h->min_ns, 1, MPI_INT64_T, MPI_MIN, comm);
+    reduce(&h->max_ns, 1, MPI_INT64_T, MPI_MAX, comm);
+    reduce(&h->sum_ns, 1, MPI_DOUBLE, MPI_SUM, comm);
+    h->count = counts[0];
+    h->clamped = counts[1];
+}
+
+static void add_slots(void *from, void *into, int *count, MPI_Datatype *type)
+{
+    const struct mh_timeline_slot *more = from;
+    struct mh_timeline_slot *sum = into;
+    (void)type;
+    for (int i = 0; i < *count; i++)
+        mh_timeline_slot_add(&sum[i], &more[i]);
+}
+
+/* Every rank's timeline gets the coarsest interval and as many slots as the longest. */
+static int align_timeline(struct mh_timeline *t, MPI_Comm comm, struct mh_error *err)
+{
+    int64_t shape[2] = {t->interval_ns, 0};
+    MPI_Request request;
+    MPI_Iallreduce(MPI_IN_PLACE, shape, 1, MPI_INT64_T, MPI_MAX, comm, &request);
+    mh_comm_wait(&request);
+    mh_timeline_coarsen(t, shape[0]);
+    shape[1] = t->used;
+    MPI_Iallreduce(MPI_IN_PLACE, &shape[1], 1, MPI_INT64_T, MPI_MAX, comm, &request);
+    mh_comm_wait(&request);
+    struct mh_timeline_slot *last = shape[1] > 0 ? mh_timeline_at(t, t->start_ns + (shape[1] - 1) * t->interval_ns) : NULL;
+    return mh_comm_agree(comm, last || shape[1] == 0 ? 0 : mh_fail(err, "out of memory for the timeline"), err);
+}
+
+static int reduce_timeline(struct mh_timeline *t, MPI_Datatype slot, MPI_Op add, MPI_Comm comm, struct mh_error *err)
+{
+    if (align_timeline(t, comm, err) != 0)
+        return -1;
+    if (t->used > 0)
+        reduce(t->slots, (int)t->used, slot, add, comm);
+    return 0;
+}
+
+static int reduce_cell(struct mh_tally *tally, MPI_Datatype slot, MPI_Op add, MPI_Comm comm, struct mh_error *err)
+{
+    reduce(&tally->planned, MH_TALLY_COUNTERS, MPI_INT64_T, MPI_SUM, comm);
+    reduce_histogram(&tally->due, comm);
+    reduce_histogram(&tally->sent, comm);
+    return reduce_timeline(&tally->timeline, slot, add, comm, err);
+}
+
+/* Which cells any rank has. */
+static unsigned char *used_cells(const struct mh_tallies *tallies, size_t count, MPI_Comm comm)
+{
+    MPI_Request request;
+    unsigned char *used = calloc(count, 1);
+    if (!used)
+        return NULL;
+    for (size_t i = 0; i < count; i++)
+        used[i] = tallies->cells[i] != NULL;
+    MPI_Iallreduce(MPI_IN_PLACE, used, (int)count, MPI_UNSIGNED_CHAR, MPI_MAX, comm, &request);
+    mh_comm_wait(&request);
+    return used;
+}
+
+static struct mh_tally *cell_at(struct mh_tallies *tallies, size_t at)
+{
+    size_t kinds = MH_OP_KINDS, roles = (size_t)tallies->roles;
+    return mh_tally_at(tallies, (int)(at / kinds / roles), (int)(at / kinds % roles), (int)(at % kinds));
+}
+
+static int reduce_cells(struct mh_tallies *tallies, MPI_Comm comm, struct mh_error *err)
+{
+    size_t count = (size_t)tallies->stages * (size_t)tallies->roles * MH_OP_KINDS;
+    MPI_Datatype slot;
+    MPI_Op add;
+    unsigned char *used = used_cells(tallies, count, comm);
+    int rc = used ? 0 : mh_fail(err, "out of memory");
+    MPI_Type_contiguous(sizeof(struct mh_timeline_slot), MPI_BYTE, &slot);
+    MPI_Type_commit(&slot);
+    MPI_Op_create(add_slots, 1, &add);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        if (!used[i])
+            continue;
+        struct mh_tally *tally = cell_at(tallies, i);
+        rc = mh_comm_agree(comm, tally ? 0 : mh_fail(err, "out of memory for counters"), err);
+        if (rc == 0)
+            rc = reduce_cell(tally, slot, add, comm, err);
+    }
+    MPI_Op_free(&add);
+    MPI_Type_free(&slot);
+    free(used);
+    return rc;
+}
+
+static int reduce_errors(struct mh_tallies *tallies, MPI_Comm comm, struct mh_error *err)
+{
+    int rank, np;
+    MPI_Request request;
+    MPI_Comm_rank(comm, &rank);
+    MPI_Comm_size(comm, &np);
+    struct { struct mh_error_count errors[MH_ERRORS_KEPT]; int count; } mine, *all = NULL;
+    memcpy(mine.errors, tallies->errors, sizeof mine.errors);
+    mine.count = tallies->error_count;
+    const int bytes = (int)sizeof mine;
+    if (rank == 0)
+        all = calloc((size_t)np, sizeof *all);
+    if (mh_comm_agree(comm, rank == 0 && !all ? mh_fail(err, "out of memory") : 0, err) != 0)
+        return -1;
+    MPI_Igather(&mine, bytes, MPI_BYTE, all, bytes, MPI_BYTE, 0, comm, &request);
+    mh_comm_wait(&request);
+    for (int r = 1; rank == 0 && r < np; r++)
+        for (int i = 0; i < all[r].count; i++)
+            mh_tallies_add_error(tallies, &all[r].errors[i]);
+    free(all);
+    return 0;
+}
+
+int mh_reduce_tallies(struct mh_tallies *tallies, MPI_Comm comm, struct mh_error *err)
+{
+    if (reduce_cells(tallies, comm, err) != 0)
+        return -1;
+    return reduce_errors(tallies, comm, err);
+}

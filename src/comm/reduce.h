@@ -1,0 +1,13 @@
+/* Rank 0 gets the sum of what every rank measured. */
+#ifndef MH_COMM_REDUCE_H
+#define MH_COMM_REDUCE_H
+
+#include "measure/tally.h"
+
+#include <mpi.h>
+
+/* Adds all ranks' tallies into rank 0's, bucket by bucket (min and max apart), timelines slot by slot, errors by kind. The other ranks' are left as they
+ * are. Collective; all ranks fail or none. */
+int mh_reduce_tallies(struct mh_tallies *tallies, MPI_Comm comm, struct mh_error *err);
+
+#endif

@@ -1,0 +1,37 @@
+/* The commands of the program, one function each: what main.c chooses from. Each returns the exit code. */
+#ifndef MH_COMMAND_COMMAND_H
+#define MH_COMMAND_COMMAND_H
+
+#include "base/error.h"
+
+#include <mpi.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct mh_arguments {
+    const char *command;
+    const char *operand; /* JOB.yaml, FILE.h5 or DIR; NULL: none */
+    const char **sets;   /* of --set; the array is owned */
+    size_t set_count;
+    const char *server, *output, *json, *label;
+    uint64_t seed;
+    bool seed_given, keep, quiet, json_flag;
+    int64_t progress_ns; /* -1: not given */
+    int np;              /* check: plan for so many ranks */
+};
+
+/* Reads argv. 0, or -1 with a usage message. --help and --version are commands: "help", "version". */
+int mh_arguments_parse(int argc, char **argv, struct mh_arguments *arguments, struct mh_error *err);
+void mh_arguments_free(struct mh_arguments *arguments);
+void mh_print_help(const char *command); /* NULL: the overview */
+
+/* MPI is initialised; all ranks call these and return the same. */
+int mh_command_run(const struct mh_arguments *arguments, MPI_Comm comm);
+
+/* Rank 0 alone. */
+int mh_command_check(const struct mh_arguments *arguments);
+int mh_command_options(const struct mh_arguments *arguments);
+int mh_command_report(const struct mh_arguments *arguments);
+int mh_command_merge(const struct mh_arguments *arguments);
+
+#endif

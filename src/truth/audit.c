@@ -1,0 +1,439 @@
+/* The passes of an audit and what lies between them. Rank 0 speaks to the server about the collection as a whole; the others wait, asleep. */
+#include "truth/audit.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "comm/comm.h"
+#include "truth/partition.h"
+#include "truth/scan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    QUESTIONS_AT_ONCE = 16, /* over all ranks */
+    POLL_MS = 100,
+    SLOWEST_STEP_S = 900, /* flush, index build, load */
+    LOAD_TRIES = 3,       /* the first load after a restart of 2.3 fails now and then */
+};
+
+static const char *const count_field[] = {"count(*)"};
+
+/* ---- rank 0's questions ---- */
+
+static int ask(struct mh_asker *asker, struct mh_request request, const struct mh_reply **reply, struct mh_error *err)
+{
+    return mh_ask(asker, &request, reply, err);
+}
+
+static struct mh_request about(const struct mh_audit *audit, enum mh_op_kind kind)
+{
+    const struct mh_index_options *index = &audit->job->collection.index;
+    return (struct mh_request){.kind = kind,
+                               .collection = audit->job->collection.name,
+                               .index_field = mh_content_vector_name(audit->content),
+                               .index_type = index->type,
+                               .index_metric = mh_metric_names[index->metric],
+                               .index_params = index->params};
+}
+
+static int not_in_time(const char *what, struct mh_error *err)
+{
+    return mh_fail(err, "%s took longer than %d s", what, SLOWEST_STEP_S);
+}
+
+static bool go_on(struct mh_asker *asker, int64_t deadline_ns)
+{
+    return mh_now_ns() < deadline_ns && mh_ask_pause(asker, POLL_MS * MH_MS);
+}
+
+static int create_index(struct mh_audit *audit, struct mh_asker *asker, struct mh_error *err)
+{
+    mh_note("audit: the collection has no index, so it cannot be loaded: creating %s", audit->job->collection.index.type);
+    return ask(asker, about(audit, MH_OP_CREATE_INDEX), NULL, err);
+}
+
+/* A loaded collection is what can be read, and only one with an index can be loaded. */
+static int have_index(struct mh_audit *audit, struct mh_asker *asker, struct mh_error *err)
+{
+    const int64_t deadline = mh_now_ns() + SLOWEST_STEP_S * MH_S;
+    const struct mh_reply *reply;
+    bool created = false;
+    do {
+        int rc = ask(asker, about(audit, MH_OP_DESCRIBE_INDEX), &reply, err);
+        bool none = (rc != 0 && mh_code_is_missing_index(reply->code)) || (rc == 0 && reply->state == MH_INDEX_NONE);
+        if (none && !created) {
+            created = true;
+            if (create_index(audit, asker, err) != 0)
+                return -1;
+            continue;
+        }
+        if (rc != 0)
+            return -1;
+        if (reply->state == MH_INDEX_FAILED)
+            return mh_fail(err, "the index could not be built: %s", reply->text);
+        if (reply->state == MH_INDEX_FINISHED && reply->pending_rows == 0)
+            return 0;
+    } while (go_on(asker, deadline));
+    return not_in_time("building the index", err);
+}
+
+static int wait_loaded(struct mh_audit *audit, struct mh_asker *asker, struct mh_error *err)
+{
+    const int64_t deadline = mh_now_ns() + SLOWEST_STEP_S * MH_S;
+    const struct mh_reply *reply;
+    do {
+        if (ask(asker, about(audit, MH_OP_LOAD_STATE), &reply, err) != 0)
+            return -1;
+        if (reply->state == MH_LOAD_LOADED)
+            return 0;
+        if (reply->state != MH_LOAD_LOADING)
+            return mh_fail(err, "loading the collection ended in state %d", reply->state);
+    } while (go_on(asker, deadline));
+    return not_in_time("loading the collection", err);
+}
+
+static int load(struct mh_audit *audit, struct mh_asker *asker, struct mh_error *err)
+{
+    int rc = -1;
+    for (int try = 0; rc != 0 && try < LOAD_TRIES; try++) {
+        if (try > 0 && !mh_ask_pause(asker, MH_S))
+            break;
+        rc = ask(asker, about(audit, MH_OP_LOAD), NULL, err);
+        if (rc == 0)
+            rc = wait_loaded(audit, asker, err);
+    }
+    return rc;
+}
+
+static int flush(struct mh_audit *audit, struct mh_asker *asker, struct mh_error *err)
+{
+    const int64_t deadline = mh_now_ns() + SLOWEST_STEP_S * MH_S;
+    const struct mh_reply *reply;
+    if (ask(asker, about(audit, MH_OP_FLUSH), &reply, err) != 0)
+        return -1;
+    struct mh_request state = about(audit, MH_OP_FLUSH_STATE);
+    int64_t *segments = malloc((reply->segment_count + 1) * sizeof *segments);
+    if (!segments)
+        return mh_fail(err, "out of memory");
+    if (reply->segment_count)
+        memcpy(segments, reply->segments, reply->segment_count * sizeof *segments);
+    state.segments = segments;
+    state.segment_count = reply->segment_count;
+    state.flush_ts = reply->flush_ts;
+    int rc;
+    do
+        rc = ask(asker, state, &reply, err);
+    while (rc == 0 && !reply->yes && go_on(asker, deadline));
+    free(segments);
+    return rc == 0 && !reply->yes ? not_in_time("flushing", err) : rc;
+}
+
+static int reload(struct mh_audit *audit, struct mh_asker *asker, struct mh_error *err)
+{
+    if (ask(asker, about(audit, MH_OP_RELEASE), NULL, err) != 0)
+        return -1;
+    return load(audit, asker, err);
+}
+
+static int count_all(struct mh_audit *audit, struct mh_asker *asker, int64_t *count, struct mh_error *err)
+{
+    const struct mh_reply *reply;
+    struct mh_request request = about(audit, MH_OP_QUERY);
+    request.expression = "";
+    request.output_fields = count_field;
+    request.output_count = 1;
+    request.consistency = MH_STRONG;
+    if (ask(asker, request, &reply, err) != 0)
+        return -1;
+    return mh_count_in(reply, count, err);
+}
+
+/* ---- what is on the server ---- */
+
+struct presence { /* made by rank 0, the same on all ranks */
+    bool collection_gone;
+    bool *partition_gone; /* by position in the plan and beyond */
+    char **partitions;    /* the plan's, then those that only the server knows */
+    int count;
+    char *names; /* their text */
+};
+
+static void free_presence(struct presence *presence)
+{
+    free(presence->partition_gone);
+    free(presence->partitions);
+    free(presence->names);
+    *presence = (struct presence){0};
+}
+
+static bool is_listed(const struct mh_reply *reply, const char *name)
+{
+    for (size_t i = 0; i < reply->name_count; i++)
+        if (strcmp(reply->names[i], name) == 0)
+            return true;
+    return false;
+}
+
+static bool is_planned(const struct mh_plan *plan, const char *name)
+{
+    for (int p = 0; p < plan->partition_count; p++)
+        if (strcmp(plan->partitions[p], name) == 0)
+            return true;
+    return false;
+}
+
+/* One line a partition: '+' or '-' (gone), its name, NUL. */
+static int list_partitions(const struct mh_audit *audit, const struct mh_reply *reply, struct mh_bytes *out)
+{
+    int rc = 0;
+    for (int p = 0; p < audit->plan->partition_count && rc == 0; p++) {
+        const char *name = audit->plan->partitions[p];
+        rc = mh_bytes_append(out, is_listed(reply, name) ? "+" : "-", 1);
+        if (rc == 0)
+            rc = mh_bytes_append(out, name, strlen(name) + 1);
+    }
+    for (size_t i = 0; i < reply->name_count && rc == 0; i++) {
+        if (is_planned(audit->plan, reply->names[i]))
+            continue;
+        rc = mh_bytes_append(out, "+", 1);
+        if (rc == 0)
+            rc = mh_bytes_append(out, reply->names[i], strlen(reply->names[i]) + 1);
+    }
+    return rc;
+}
+
+static int ask_presence(struct mh_audit *audit, struct mh_asker *asker, struct mh_bytes *out, bool *gone, struct mh_error *err)
+{
+    const struct mh_reply *reply;
+    if (ask(asker, about(audit, MH_OP_HAS_COLLECTION), &reply, err) != 0)
+        return -1;
+    *gone = !reply->yes;
+    static const struct mh_reply nothing;
+    if (*gone)
+        reply = &nothing;
+    else if (ask(asker, about(audit, MH_OP_SHOW_PARTITIONS), &reply, err) != 0)
+        return -1;
+    return list_partitions(audit, reply, out) == 0 ? 0 : mh_fail(err, "out of memory");
+}
+
+static int split_names(struct presence *presence, size_t length)
+{
+    for (size_t at = 0; at < length; at += strlen(presence->names + at) + 1)
+        presence->count++;
+    presence->partitions = calloc((size_t)presence->count + 1, sizeof *presence->partitions);
+    presence->partition_gone = calloc((size_t)presence->count + 1, sizeof *presence->partition_gone);
+    if (!presence->partitions || !presence->partition_gone)
+        return -1;
+    size_t at = 0;
+    for (int p = 0; p < presence->count; p++) {
+        presence->partition_gone[p] = presence->names[at] == '-';
+        presence->partitions[p] = presence->names + at + 1;
+        at += strlen(presence->names + at) + 1;
+    }
+    return 0;
+}
+
+static int learn_presence(struct mh_audit *audit, struct mh_asker *asker, struct presence *presence, struct mh_error *err)
+{
+    struct mh_bytes names = {0};
+    int rc = audit->rank == 0 ? ask_presence(audit, asker, &names, &presence->collection_gone, err) : 0;
+    rc = mh_comm_agree(audit->comm, rc, err);
+    if (rc == 0) {
+        mh_comm_bcast(audit->comm, &presence->collection_gone, sizeof presence->collection_gone, 0);
+        mh_comm_bcast(audit->comm, &names.length, sizeof names.length, 0);
+        presence->names = audit->rank == 0 ? (char *)names.data : malloc(names.length + 1);
+        rc = mh_comm_agree(audit->comm, presence->names ? 0 : mh_fail(err, "out of memory"), err);
+    }
+    if (rc == 0) {
+        mh_comm_bcast(audit->comm, presence->names, names.length, 0);
+        rc = mh_comm_agree(audit->comm, split_names(presence, names.length) == 0 ? 0 : mh_fail(err, "out of memory"), err);
+    }
+    return rc;
+}
+
+/* ---- one pass ---- */
+
+static int settle_counts(struct mh_audit *audit, struct mh_asker *asker, int64_t partition_sum, struct mh_error *err)
+{
+    const struct mh_reply *reply;
+    int64_t again = 0;
+    int rc = count_all(audit, asker, &audit->figures.count_star, err);
+    if (rc == 0)
+        rc = ask(asker, about(audit, MH_OP_STATISTICS), &reply, err);
+    if (rc != 0)
+        return -1;
+    audit->figures.statistics_row_count = reply->row_count;
+    if (count_all(audit, asker, &again, err) != 0)
+        return -1;
+    if (audit->in_doubt > 0) /* a write in doubt may still land in between */
+        return 0;
+    int64_t wrong = again != audit->figures.count_star ? again : audit->figures.count_star;
+    if (wrong == partition_sum && wrong == audit->figures.count_star)
+        return 0;
+    int64_t now = mh_now_ns() - audit->start_ns;
+    struct mh_violation violation = {.kind = MH_MISCOUNTED, .expected_version = (int32_t)partition_sum, .seen_version = (int32_t)wrong,
+                                     .partition = -1, .seen_partition = -1, .worker = -1, .rank = -1, .kind_of_write = -1,
+                                     .id = MH_ID_ALL, .first_seen_ns = now, .last_seen_ns = now,
+                                     .first_pass = (int32_t)audit->figures.passes, .last_pass = (int32_t)audit->figures.passes};
+    mh_audit_condemn(audit, &violation);
+    return 0;
+}
+
+typedef int pass_step(struct mh_pass *pass, struct mh_error *err);
+
+static int every_step(struct mh_pass *pass, struct mh_error *err)
+{
+    static pass_step *const steps[] = {mh_pass_scan, mh_pass_count, mh_pass_settle, mh_pass_vectors};
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++)
+        if (mh_comm_agree(pass->audit->comm, steps[i](pass, err), err) != 0)
+            return -1;
+    return 0;
+}
+
+static void take_figures(struct mh_audit *audit, const struct mh_pass *pass)
+{
+    struct mh_audit_figures *figures = &audit->figures;
+    int64_t sums[] = {pass->expected_live, pass->expected_maybe, pass->scanned, pass->unknown_present, pass->unknown_absent,
+                      pass->deletes_hit_live, pass->upserts_hit_live};
+    mh_comm_sum_i64(audit->comm, sums, sizeof sums / sizeof sums[0]);
+    figures->expected_live = sums[0];
+    figures->expected_maybe = sums[1];
+    figures->scanned = sums[2] + figures->outside;
+    figures->unknown_present = sums[3];
+    figures->unknown_absent = sums[4];
+    figures->deletes_hit_live = sums[5];
+    figures->upserts_hit_live = sums[6];
+    figures->passes++;
+}
+
+static int pass_over(struct mh_audit *audit, struct mh_asker *asker, struct mh_fan *fan, struct presence *presence, struct mh_error *err)
+{
+    struct mh_pass pass = {.audit = audit, .fan = fan, .number = (int32_t)audit->figures.passes,
+                           .collection_gone = presence->collection_gone, .partition_gone = presence->partition_gone,
+                           .partitions = presence->partitions, .partition_count = presence->count};
+    int64_t partition_sum = 0;
+    int rc = mh_comm_agree(audit->comm, mh_pass_open(&pass, err), err);
+    if (rc == 0)
+        rc = every_step(&pass, err);
+    if (rc == 0)
+        rc = mh_pass_partitions(&pass, &partition_sum, err);
+    if (rc == 0 && audit->rank == 0 && !presence->collection_gone)
+        rc = settle_counts(audit, asker, partition_sum, err);
+    rc = mh_comm_agree(audit->comm, rc, err);
+    if (rc == 0) {
+        audit->figures.partition_sum = partition_sum;
+        if (presence->collection_gone)
+            audit->figures.count_star = 0;
+        take_figures(audit, &pass);
+    }
+    mh_pass_close(&pass);
+    return rc;
+}
+
+/* ---- all passes ---- */
+
+typedef int server_step(struct mh_audit *audit, struct mh_asker *asker, struct mh_error *err);
+
+static int prepare(struct mh_audit *audit, struct mh_asker *asker, struct mh_error *err)
+{
+    return have_index(audit, asker, err) != 0 ? -1 : load(audit, asker, err);
+}
+
+/* Rank 0 does something to the collection; then all ranks look at every row. */
+static int step_and_pass(struct mh_audit *audit, struct mh_asker *asker, struct mh_fan *fan, const char *name, server_step *step, struct mh_error *err)
+{
+    struct presence presence = {0};
+    const int64_t before = mh_audit_violations(&audit->figures), begin = mh_now_ns();
+    int rc = learn_presence(audit, asker, &presence, err);
+    if (rc == 0 && audit->rank == 0 && !presence.collection_gone)
+        rc = step(audit, asker, err);
+    rc = mh_comm_agree(audit->comm, rc, err);
+    if (rc == 0)
+        rc = pass_over(audit, asker, fan, &presence, err);
+    free_presence(&presence);
+    if (rc != 0)
+        return mh_fail_in(err, "audit, %s", name);
+    int64_t found = mh_audit_violations(&audit->figures) - before;
+    mh_comm_sum_i64(audit->comm, &found, 1);
+    if (audit->rank == 0)
+        mh_note("audit, %s: %lld rows read by key in %.1f s, %lld new violation%s", name, (long long)audit->figures.scanned,
+                (double)(mh_now_ns() - begin) / (double)MH_S, (long long)found, found == 1 ? "" : "s");
+    return 0;
+}
+
+static int every_pass(struct mh_audit *audit, struct mh_asker *asker, struct mh_fan *fan, struct mh_error *err)
+{
+    const uint32_t recheck = audit->job->verify.recheck;
+    int rc = step_and_pass(audit, asker, fan, "first pass", prepare, err);
+    if (rc == 0 && recheck & MH_RECHECK_FLUSH)
+        rc = step_and_pass(audit, asker, fan, "after flush", flush, err);
+    if (rc == 0 && recheck & MH_RECHECK_RELOAD)
+        rc = step_and_pass(audit, asker, fan, "after release and load", reload, err);
+    return rc;
+}
+
+static void watch(void *context, const struct mh_op *op)
+{
+    struct mh_audit *audit = context;
+    struct mh_record record;
+    if (!audit->tallies)
+        return;
+    mh_record_of(&record, op, audit->tallies->stages - 1, 0, 0);
+    mh_tallies_book(audit->tallies, &record, op->outcome == MH_OUTCOME_OK ? "" : op->reply.reason);
+}
+
+/* What each rank counted of its own becomes everybody's sum; what all know already is left alone. */
+static void share_figures(struct mh_audit *audit)
+{
+    struct mh_audit_figures *figures = &audit->figures;
+    int64_t own[] = {figures->rows_compared, figures->vectors_compared, figures->allowed};
+    mh_comm_sum_i64(audit->comm, own, 3);
+    figures->rows_compared = own[0];
+    figures->vectors_compared = own[1];
+    figures->allowed = own[2];
+    mh_comm_sum_i64(audit->comm, figures->wrong, MH_WRONGS);
+    int64_t counts[] = {figures->count_star, figures->statistics_row_count};
+    mh_comm_bcast(audit->comm, counts, sizeof counts, 0);
+    figures->count_star = counts[0];
+    figures->statistics_row_count = counts[1];
+}
+
+int mh_audit_run(struct mh_audit *audit, struct mh_error *err)
+{
+    const struct mh_ledger_totals *totals = &audit->ledger->totals;
+    const int np = audit->plan->np;
+    struct mh_asker asker = {0};
+    struct mh_fan fan = {0};
+    audit->figures.count_star = audit->figures.statistics_row_count = audit->figures.partition_sum = -1;
+    audit->in_doubt = totals->unknown_inserts + totals->unknown_upserts + totals->unknown_deletes;
+    mh_comm_sum_i64(audit->comm, &audit->in_doubt, 1);
+    int rc = mh_slices_make(&audit->slices, audit->plan, audit->ledger, audit->comm, err);
+    if (rc != 0)
+        return -1;
+    int width = QUESTIONS_AT_ONCE / np > 0 ? QUESTIONS_AT_ONCE / np : 1;
+    /* the next proxy over, where there are several: not the one that this rank's own workers wrote through */
+    rc = mh_fan_open(&fan, audit->rpc, audit->job, audit->rank + 1, width, audit->seed, err);
+    if (rc == 0)
+        rc = mh_asker_open(&asker, audit->rpc, audit->job, audit->rank + 1, audit->seed, err);
+    rc = mh_comm_agree(audit->comm, rc, err);
+    if (rc == 0) {
+        asker.stop = fan.stop = audit->stop;
+        fan.watch = watch;
+        fan.watch_context = audit;
+        rc = every_pass(audit, &asker, &fan, err);
+    }
+    share_figures(audit);
+    if (asker.connection)
+        mh_asker_close(&asker);
+    if (fan.connection)
+        mh_fan_close(&fan);
+    return rc;
+}
+
+void mh_audit_free(struct mh_audit *audit)
+{
+    mh_slices_free(&audit->slices);
+    free(audit->violations);
+    free(audit->index);
+}

@@ -1,0 +1,225 @@
+/* count(*) of every slice beside what the scan found there: Query shows one row a key, count(*) every copy, so that a difference is where duplicates
+ * are. They are run down by halving. */
+#include "truth/scan.h"
+
+#include "base/clock.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const count_field[] = {"count(*)"};
+
+struct range { /* of ids of one slice */
+    int64_t slice, first, count;
+    int64_t present; /* keys that a scan just found in it */
+    int64_t copies;  /* what count(*) says */
+};
+
+struct counting { /* count(*) over some ranges, and the keys in them */
+    struct mh_pass *pass;
+    struct range *ranges;
+    int64_t count, room;
+    int64_t run_down; /* single ids condemned */
+    uint64_t *bitmap; /* of keys present, MH_SLICE_ROWS bits for the slice being run down */
+};
+
+static enum mh_fan_answer ask_range(struct mh_pass *pass, const struct range *range, struct mh_fan_slot *slot, bool count)
+{
+    const struct mh_slice *slice = &pass->audit->slices.items[range->slice];
+    const char *key = mh_content_key_name(pass->audit->content);
+    size_t room = 128 + 2 * strlen(key);
+    if (pass->collection_gone || pass->partition_gone[slice->partition])
+        return MH_FAN_SKIP;
+    if (!mh_fan_text(slot, room))
+        return MH_FAN_NO_MEMORY;
+    snprintf(slot->text, room, "%s >= %" PRId64 " and %s < %" PRId64, key, range->first, key, range->first + range->count);
+    slot->op.request = (struct mh_request){.kind = MH_OP_QUERY,
+                                           .collection = pass->audit->job->collection.name,
+                                           .partition = pass->partitions[slice->partition],
+                                           .expression = slot->text,
+                                           .output_fields = count ? count_field : pass->output_fields,
+                                           .output_count = 1,
+                                           .consistency = MH_STRONG};
+    return MH_FAN_ASK;
+}
+
+int mh_count_in(const struct mh_reply *reply, int64_t *count, struct mh_error *err)
+{
+    const struct mh_column *column = reply->column_count == 1 ? &reply->columns[0] : NULL;
+    if (!column || column->type != MH_FIELD_INT64 || column->rows != 1)
+        return mh_fail(err, "a count(*) reply holds no single integer");
+    *count = *(const int64_t *)column->values;
+    return 0;
+}
+
+/* ---- all slices ---- */
+
+static enum mh_fan_answer ask_slice(void *context, int64_t at, struct mh_fan_slot *slot)
+{
+    struct mh_pass *pass = context;
+    const struct mh_slice *slice = &pass->audit->slices.items[at];
+    struct range range = {.slice = at, .first = slice->first, .count = slice->count};
+    return ask_range(pass, &range, slot, true);
+}
+
+static int take_slice(void *context, int64_t at, const struct mh_reply *reply, struct mh_error *err)
+{
+    struct mh_pass *pass = context;
+    return mh_count_in(reply, &pass->slice_counts[at], err);
+}
+
+/* ---- a slice whose count and scan differ ---- */
+
+static int64_t present_in(const struct counting *counting, int64_t first, int64_t count)
+{
+    int64_t base = counting->pass->audit->slices.items[counting->ranges[0].slice].first, sum = 0;
+    for (int64_t i = first - base; i < first - base + count; i++)
+        sum += counting->bitmap[i / 64] >> (i % 64) & 1;
+    return sum;
+}
+
+static enum mh_fan_answer ask_keys(void *context, int64_t item, struct mh_fan_slot *slot)
+{
+    const struct counting *counting = context;
+    return ask_range(counting->pass, &counting->ranges[item], slot, false);
+}
+
+static int take_keys(void *context, int64_t item, const struct mh_reply *reply, struct mh_error *err)
+{
+    const struct counting *counting = context;
+    const struct range *range = &counting->ranges[item];
+    const struct mh_column *keys = mh_reply_column(reply, mh_content_key_name(counting->pass->audit->content));
+    (void)err;
+    for (int64_t row = 0; keys && row < keys->rows; row++) {
+        int64_t i = ((const int64_t *)keys->values)[row] - range->first;
+        if (i >= 0 && i < range->count)
+            counting->bitmap[i / 64] |= 1ULL << (i % 64);
+    }
+    return 0;
+}
+
+static enum mh_fan_answer ask_copies(void *context, int64_t item, struct mh_fan_slot *slot)
+{
+    const struct counting *counting = context;
+    return ask_range(counting->pass, &counting->ranges[item], slot, true);
+}
+
+static int take_copies(void *context, int64_t item, const struct mh_reply *reply, struct mh_error *err)
+{
+    const struct counting *counting = context;
+    return mh_count_in(reply, &counting->ranges[item].copies, err);
+}
+
+/* The whole slice once more: true in *differs when count(*) and the scan still contradict each other. */
+static int look_at_slice(struct counting *counting, int64_t at, bool *differs, struct mh_error *err)
+{
+    const struct mh_slice *slice = &counting->pass->audit->slices.items[at];
+    struct mh_pass *pass = counting->pass;
+    memset(counting->bitmap, 0, MH_SLICE_ROWS / 8);
+    counting->ranges[0] = (struct range){.slice = at, .first = slice->first, .count = slice->count};
+    counting->count = 1;
+    if (mh_fan_run(pass->fan, 1, ask_keys, take_keys, counting, err) != 0 || mh_fan_run(pass->fan, 1, ask_copies, take_copies, counting, err) != 0)
+        return -1;
+    counting->ranges[0].present = present_in(counting, slice->first, slice->count);
+    pass->slice_counts[at] = counting->ranges[0].copies;
+    *differs = counting->ranges[0].present != counting->ranges[0].copies;
+    return 0;
+}
+
+static void condemn_range(struct mh_pass *pass, const struct range *range)
+{
+    int64_t now = mh_now_ns() - pass->audit->start_ns;
+    int32_t partition = pass->audit->slices.items[range->slice].partition;
+    struct mh_violation violation = {.kind = range->present == 1 && range->copies > 1 ? MH_DUPLICATED : MH_MISCOUNTED,
+                                     .expected_version = (int32_t)range->present,
+                                     .seen_version = (int32_t)range->copies,
+                                     .partition = partition,
+                                     .seen_partition = partition,
+                                     .worker = -1,
+                                     .rank = -1,
+                                     .kind_of_write = -1,
+                                     .id = range->first,
+                                     .first_seen_ns = now,
+                                     .last_seen_ns = now,
+                                     .first_pass = pass->number,
+                                     .last_pass = pass->number};
+    mh_audit_condemn(pass->audit, &violation);
+}
+
+/* Halves of the ranges that differ; single ids are condemned. Returns how many ranges there are now, -1: no memory. */
+static int64_t halve(struct counting *counting)
+{
+    int64_t differing = 0, count = 0;
+    for (int64_t i = 0; i < counting->count; i++)
+        if (counting->ranges[i].present != counting->ranges[i].copies)
+            counting->ranges[differing++] = counting->ranges[i];
+    struct range *halves = malloc((2 * (size_t)differing + 1) * sizeof *halves);
+    if (!halves)
+        return -1;
+    for (int64_t i = 0; i < differing; i++) {
+        struct range range = counting->ranges[i];
+        if (range.count == 1) {
+            condemn_range(counting->pass, &range);
+            counting->run_down++;
+            continue;
+        }
+        int64_t left = range.count / 2;
+        halves[count++] = (struct range){.slice = range.slice, .first = range.first, .count = left,
+                                         .present = present_in(counting, range.first, left)};
+        halves[count++] = (struct range){.slice = range.slice, .first = range.first + left, .count = range.count - left,
+                                         .present = present_in(counting, range.first + left, range.count - left)};
+    }
+    free(counting->ranges);
+    counting->ranges = halves;
+    return count;
+}
+
+static int run_down(struct counting *counting, struct mh_error *err)
+{
+    const struct range whole = counting->ranges[0];
+    while ((counting->count = halve(counting)) > 0)
+        if (mh_fan_run(counting->pass->fan, counting->count, ask_copies, take_copies, counting, err) != 0)
+            return -1;
+    if (counting->count < 0)
+        return mh_fail(err, "out of memory");
+    if (counting->run_down == 0)
+        condemn_range(counting->pass, &whole); /* the halves add up, the whole does not: count(*) is wrong */
+    return 0;
+}
+
+/* A write in doubt may still have landed between scan and count: the slice gets until the end of verify.grace to agree with itself. */
+static int settle_slice(struct mh_pass *pass, int64_t at, struct mh_error *err)
+{
+    struct counting counting = {.pass = pass, .ranges = calloc(1, sizeof *counting.ranges), .bitmap = calloc(1, MH_SLICE_ROWS / 8)};
+    const int64_t deadline = mh_now_ns() + pass->audit->job->verify.grace_ns;
+    bool differs = true;
+    int rc = counting.ranges && counting.bitmap ? 0 : mh_fail(err, "out of memory");
+    for (bool first = true; rc == 0 && differs && (first || mh_now_ns() < deadline); first = false) {
+        rc = look_at_slice(&counting, at, &differs, err);
+        if (rc == 0 && differs && pass->audit->figures.wrong[MH_DUPLICATED] > 0)
+            break; /* duplicates do not go away: no need to wait for each slice's */
+        if (rc == 0 && differs)
+            mh_sleep_ns(500 * MH_MS);
+        if (pass->audit->stop && pass->audit->stop())
+            rc = mh_fail(err, "stopped by a signal");
+    }
+    if (rc == 0 && differs)
+        rc = run_down(&counting, err);
+    free(counting.ranges);
+    free(counting.bitmap);
+    return rc;
+}
+
+int mh_pass_count(struct mh_pass *pass, struct mh_error *err)
+{
+    if (mh_fan_run(pass->fan, pass->audit->slices.count, ask_slice, take_slice, pass, err) != 0)
+        return -1;
+    for (int64_t at = 0; at < pass->audit->slices.count; at++) {
+        if (pass->slice_counts[at] != pass->distinct[at] && settle_slice(pass, at, err) != 0)
+            return -1;
+        pass->counted[pass->audit->slices.items[at].partition] += pass->slice_counts[at];
+    }
+    return 0;
+}

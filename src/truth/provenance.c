@@ -1,0 +1,200 @@
+/* Who wrote the rows found wrong: from the journals, which hold every write with its keys. */
+#include "truth/audit.h"
+
+#include "comm/comm.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Keys of writes whose DONE has not been read yet. */
+struct pending {
+    struct pending *next;
+    int32_t worker;
+    int64_t sequence;
+    uint32_t rows;
+    int64_t keys[];
+};
+
+struct search {
+    struct mh_violation *violations; /* by id */
+    int64_t count;
+    const struct mh_plan *plan;
+    int rank;
+    int64_t start_ns; /* of the run, on this rank's clock */
+    struct pending *pending;
+};
+
+static int by_id(const void *a, const void *b)
+{
+    const struct mh_violation *x = a, *y = b;
+    if (x->id != y->id)
+        return x->id < y->id ? -1 : 1;
+    return x->kind < y->kind ? -1 : x->kind > y->kind;
+}
+
+static int64_t first_at_or_after(const struct search *search, int64_t id)
+{
+    int64_t low = 0, high = search->count;
+    while (low < high) {
+        int64_t middle = (low + high) / 2;
+        if (search->violations[middle].id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void sign(struct mh_violation *violation, const struct search *search, const struct mh_record *record)
+{
+    int64_t done = record->done_ns - search->start_ns;
+    if (violation->kind_of_write >= 0 && violation->acked_ns > done)
+        return; /* a later write is known */
+    violation->kind_of_write = record->kind;
+    violation->worker = record->worker;
+    violation->rank = search->rank;
+    violation->batch_first = record->first_id;
+    violation->batch_rows = record->rows;
+    violation->due_ns = record->due_ns - search->start_ns;
+    violation->sent_ns = record->sent_ns - search->start_ns;
+    violation->acked_ns = done;
+    violation->server_ts = record->server_ts;
+}
+
+static void sign_range(struct search *search, const struct mh_record *record, int64_t first, int64_t count)
+{
+    for (int64_t i = first_at_or_after(search, first); i < search->count && search->violations[i].id < first + count; i++)
+        sign(&search->violations[i], search, record);
+}
+
+static int remember(struct search *search, const struct mh_record *record, const int64_t *keys)
+{
+    struct pending *pending = malloc(sizeof *pending + record->rows * sizeof *keys);
+    if (!pending)
+        return -1;
+    *pending = (struct pending){.next = search->pending, .worker = record->worker, .sequence = record->sequence, .rows = record->rows};
+    memcpy(pending->keys, keys, record->rows * sizeof *keys);
+    search->pending = pending;
+    return 0;
+}
+
+static struct pending *recall_keys(struct search *search, const struct mh_record *record)
+{
+    for (struct pending **at = &search->pending; *at; at = &(*at)->next) {
+        struct pending *pending = *at;
+        if (pending->worker != record->worker || pending->sequence != record->sequence)
+            continue;
+        *at = pending->next;
+        return pending;
+    }
+    return NULL;
+}
+
+static int visit(void *context, const struct mh_record *record, const int64_t *keys, const uint16_t *versions, const char *text,
+                 struct mh_error *err)
+{
+    struct search *search = context;
+    (void)versions;
+    (void)text;
+    if (!mh_op_infos[record->kind].write)
+        return 0;
+    if (record->type == MH_RECORD_INTENT)
+        return keys && remember(search, record, keys) != 0 ? mh_fail(err, "out of memory") : 0;
+    if (record->type != MH_RECORD_DONE)
+        return 0;
+    struct pending *pending = recall_keys(search, record);
+    bool effect = record->outcome == MH_OUTCOME_OK || record->outcome == MH_OUTCOME_UNKNOWN;
+    if (effect && !pending)
+        sign_range(search, record, record->first_id, record->rows);
+    for (uint32_t i = 0; effect && pending && i < pending->rows; i++)
+        sign_range(search, record, pending->keys[i], 1);
+    free(pending);
+    return 0;
+}
+
+static void forget(struct search *search)
+{
+    while (search->pending) {
+        struct pending *next = search->pending->next;
+        free(search->pending);
+        search->pending = next;
+    }
+}
+
+/* All ranks' violations, on every rank, by id. */
+static int gather(struct mh_audit *audit, struct search *search, struct mh_error *err)
+{
+    const int np = audit->plan->np;
+    int *lengths = calloc(2 * (size_t)np, sizeof *lengths);
+    int mine = (int)(audit->violation_count * (int64_t)sizeof *audit->violations);
+    int64_t total = 0;
+    MPI_Request request;
+    int rc = mh_comm_agree(audit->comm, lengths ? 0 : mh_fail(err, "out of memory"), err);
+    if (rc != 0)
+        goto done;
+    MPI_Iallgather(&mine, 1, MPI_INT, lengths, 1, MPI_INT, audit->comm, &request);
+    mh_comm_wait(&request);
+    for (int r = 0; r < np; r++) {
+        lengths[np + r] = (int)total;
+        total += lengths[r];
+    }
+    search->violations = total < INT32_MAX ? malloc((size_t)total + 1) : NULL;
+    rc = mh_comm_agree(audit->comm, search->violations ? 0 : mh_fail(err, "too many violations to gather: %lld bytes", (long long)total), err);
+    if (rc != 0)
+        goto done;
+    MPI_Iallgatherv(audit->violations, mine, MPI_BYTE, search->violations, lengths, lengths + np, MPI_BYTE, audit->comm, &request);
+    mh_comm_wait(&request);
+    search->count = total / (int64_t)sizeof *search->violations;
+    qsort(search->violations, (size_t)search->count, sizeof *search->violations, by_id);
+done:
+    free(lengths);
+    return rc;
+}
+
+/* Rank 0 takes, for each violation, the latest write that any rank knows of. */
+static void collect(struct mh_audit *audit, struct search *search)
+{
+    const int bytes = (int)(search->count * (int64_t)sizeof *search->violations);
+    struct mh_violation *theirs = malloc((size_t)bytes + 1);
+    for (int r = 1; theirs && r < audit->plan->np; r++) {
+        MPI_Request request;
+        if (audit->rank == r)
+            MPI_Isend(search->violations, bytes, MPI_BYTE, 0, r, audit->comm, &request);
+        else if (audit->rank == 0)
+            MPI_Irecv(theirs, bytes, MPI_BYTE, r, r, audit->comm, &request);
+        else
+            continue;
+        mh_comm_wait(&request);
+        for (int64_t i = 0; audit->rank == 0 && i < search->count; i++)
+            if (theirs[i].kind_of_write >= 0 &&
+                (search->violations[i].kind_of_write < 0 || search->violations[i].acked_ns < theirs[i].acked_ns))
+                search->violations[i] = theirs[i];
+    }
+    free(theirs);
+}
+
+int mh_audit_provenance(struct mh_audit *audit, const char *journal_path, struct mh_error *err)
+{
+    struct search search = {.plan = audit->plan, .rank = audit->rank, .start_ns = audit->start_ns};
+    struct mh_journal_start start;
+    bool whole;
+    mh_comm_sum_i64(audit->comm, &audit->violations_dropped, 1);
+    int rc = gather(audit, &search, err);
+    if (rc == 0 && search.count > 0) {
+        rc = mh_comm_agree(audit->comm, mh_journal_read(journal_path, &start, visit, &search, &whole, err), err);
+        forget(&search);
+        if (rc == 0)
+            collect(audit, &search);
+    }
+    if (rc == 0) {
+        free(audit->violations);
+        free(audit->index);
+        audit->index = NULL;
+        audit->violations = audit->rank == 0 ? search.violations : NULL;
+        audit->violation_count = audit->violation_room = audit->rank == 0 ? search.count : 0;
+        audit->index_room = 0;
+    }
+    if (rc != 0 || audit->rank != 0)
+        free(search.violations);
+    return rc;
+}
