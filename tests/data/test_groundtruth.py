@@ -44,10 +44,23 @@ def test_ties_go_to_the_lower_id() -> None:
     assert np.array_equal(ids, first_k(squared(test.astype(np.int64), train.astype(np.int64)), 50))
 
 
+def far_from_the_origin() -> tuple[np.ndarray, np.ndarray]:
+    """Whole numbers whose differences drown in the rounding of their lengths, by matrix product."""
+    random = np.random.default_rng(3)
+    train = random.integers(-16_000_000, 16_000_000, 784) + random.integers(0, 4, (500, 784))
+    return train, train[::25] + 1
+
+
+def test_rounding_stays_inside_the_slack() -> None:
+    train, test = far_from_the_origin()
+    rough, slack = groundtruth.all_distances(test.astype(np.float64), train.astype(np.float64), "euclidean")
+    error = np.abs(rough - squared(test, train)).max(axis=1)
+    assert error.min() > 0
+    assert (2 * error <= slack).all()
+
+
 def test_near_ties_far_from_the_origin() -> None:
-    """A matrix product alone gets these wrong: the differences drown in the rounding of the lengths."""
-    train = np.random.default_rng(3).integers(16_000_000, 16_000_004, (500, 784))
-    test = train[::25] + 1
+    train, test = far_from_the_origin()
     exact = squared(test, train)
     ids, distances = groundtruth.nearest(train.astype(np.float32), test.astype(np.float32), 10, "euclidean")
     assert np.array_equal(ids, first_k(exact, 10))
