@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 int mh_fail(struct mh_error *err, const char *format, ...)
 {
@@ -12,15 +13,23 @@ int mh_fail(struct mh_error *err, const char *format, ...)
     return -1;
 }
 
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
 int mh_fail_in(struct mh_error *err, const char *format, ...)
 {
-    char cause[sizeof err->text];
-    snprintf(cause, sizeof cause, "%s", err->text);
+    char prefix[sizeof err->text];
     va_list args;
     va_start(args, format);
-    int used = vsnprintf(err->text, sizeof err->text, format, args);
+    vsnprintf(prefix, sizeof prefix - 3, format, args);
     va_end(args);
-    if (used >= 0 && used < (int)sizeof err->text)
-        snprintf(err->text + used, sizeof err->text - (size_t)used, ": %s", cause);
+    strcat(prefix, ": ");
+    const size_t length = strlen(prefix), room = sizeof err->text - 1 - length;
+    const size_t kept = smaller(strlen(err->text), room); /* what does not fit is cut off at the end */
+    memmove(err->text + length, err->text, kept);
+    memcpy(err->text, prefix, length);
+    err->text[length + kept] = '\0';
     return -1;
 }

@@ -74,8 +74,14 @@ static void fill(struct round *round, struct mh_fan_slot *slot)
         slot->item = round->next++;
         mh_op_release(&slot->op);
         slot->op.request = (struct mh_request){0};
-        if (!round->ask(round->context, slot->item, slot))
+        enum mh_fan_answer answer = round->ask(round->context, slot->item, slot);
+        if (answer == MH_FAN_SKIP)
             continue;
+        if (answer == MH_FAN_NO_MEMORY) {
+            mh_fail(round->err, "out of memory for a query");
+            fail(round);
+            return;
+        }
         slot->op.owner = slot;
         slot->op.partition = -1;
         slot->op.due_ns = mh_now_ns();

@@ -27,8 +27,10 @@ int mh_fan_open(struct mh_fan *fan, struct mh_rpc *rpc, const struct mh_job *job
                 struct mh_error *err);
 void mh_fan_close(struct mh_fan *fan);
 
-/* Fills the request of question `item` (slot->op.request, zeroed), with texts in slot->text. False: nothing to ask, go on. */
-typedef bool mh_fan_ask(void *context, int64_t item, struct mh_fan_slot *slot);
+enum mh_fan_answer { MH_FAN_ASK, MH_FAN_SKIP /* nothing to ask, go on */, MH_FAN_NO_MEMORY };
+
+/* Fills the request of question `item` (slot->op.request, zeroed), with texts in slot->text. */
+typedef enum mh_fan_answer mh_fan_ask(void *context, int64_t item, struct mh_fan_slot *slot);
 /* Takes the answer, which is OK. */
 typedef int mh_fan_take(void *context, int64_t item, const struct mh_reply *reply, struct mh_error *err);
 

@@ -40,5 +40,6 @@ int mh_stage_run(struct mh_run *run, int stage, struct mh_error *err);
 /* SIGINT, SIGTERM and SIGUSR1 ask for an orderly end; a second SIGINT or SIGTERM ends the program at once. After MPI_Init. */
 void mh_signals_catch(void);
 bool mh_signal_seen(void);
+int mh_signals_seen(void); /* how many */
 
 #endif

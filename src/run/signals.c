@@ -9,7 +9,7 @@ static void on_signal(int number)
 {
     static volatile sig_atomic_t interrupts, terminations;
     volatile sig_atomic_t *count = number == SIGINT ? &interrupts : &terminations;
-    seen = 1;
+    seen = seen + 1;
     if (number == SIGUSR1)
         return;
     *count = *count + 1;
@@ -33,4 +33,9 @@ void mh_signals_catch(void)
 bool mh_signal_seen(void)
 {
     return seen != 0;
+}
+
+int mh_signals_seen(void)
+{
+    return (int)seen;
 }

@@ -123,7 +123,7 @@ static int64_t receive_layout(struct lengths *lengths, int np)
 
 static int exchange(const struct mh_bytes *to, int np, MPI_Comm comm, struct mh_bytes *received, struct mh_error *err)
 {
-    struct lengths lengths;
+    struct lengths lengths = {0};
     struct mh_bytes joined = {0};
     MPI_Request request;
     lengths.send = calloc(4 * (size_t)np, sizeof(int));

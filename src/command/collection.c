@@ -1,0 +1,79 @@
+/* The run's collection: made if the name is free, dropped at the end by the one who made it. */
+#include "command/session.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+
+static int have_version(struct mh_session *session, struct mh_asker *asker, struct mh_error *err)
+{
+    const struct mh_reply *reply;
+    struct mh_request request = {.kind = MH_OP_VERSION};
+    if (mh_ask(asker, &request, &reply, err) != 0)
+        return -1;
+    snprintf(session->server_version, sizeof session->server_version, "%s", reply->text);
+    return 0;
+}
+
+static int guard(struct mh_session *session, struct mh_asker *asker, struct mh_error *err)
+{
+    const struct mh_collection_options *collection = &session->job->collection;
+    const struct mh_reply *reply;
+    struct mh_request request = {.kind = MH_OP_HAS_COLLECTION, .collection = collection->name};
+    if (mh_ask(asker, &request, &reply, err) != 0)
+        return -1;
+    if (!reply->yes)
+        return 0;
+    if (!collection->replace)
+        return mh_fail(err, "collection %s exists already on %s and is not touched; choose another collection.name, or say "
+                            "collection.replace: true to drop it first",
+                       collection->name, session->job->server.uris.items[0]);
+    mh_note("dropping collection %s, as collection.replace says", collection->name);
+    request.kind = MH_OP_DROP_COLLECTION;
+    return mh_ask(asker, &request, NULL, err);
+}
+
+static int create(struct mh_session *session, struct mh_asker *asker, struct mh_error *err)
+{
+    struct mh_request request = {.kind = MH_OP_CREATE_COLLECTION, .collection = session->job->collection.name,
+                                 .schema = &session->job->collection, .dim = session->data->shape.dim};
+    if (mh_ask(asker, &request, NULL, err) != 0)
+        return -1;
+    session->collection_made = true;
+    request.kind = MH_OP_CREATE_PARTITION;
+    for (int p = 1; p < session->plan->partition_count; p++) { /* 0 is _default, always there */
+        request.partition = session->plan->partitions[p];
+        if (mh_ask(asker, &request, NULL, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+int mh_session_make_collection(struct mh_session *session, struct mh_error *err)
+{
+    struct mh_asker asker;
+    if (mh_asker_open(&asker, session->rpc, session->job, 0, session->seed, err) != 0)
+        return -1;
+    asker.stop = mh_signal_seen;
+    int rc = have_version(session, &asker, err);
+    if (rc == 0)
+        rc = guard(session, &asker, err);
+    if (rc == 0)
+        rc = create(session, &asker, err);
+    mh_asker_close(&asker);
+    return rc;
+}
+
+void mh_session_drop_collection(struct mh_session *session)
+{
+    struct mh_asker asker;
+    struct mh_error err;
+    struct mh_request request = {.kind = MH_OP_DROP_COLLECTION, .collection = session->job->collection.name};
+    if (!session->collection_made || session->arguments->keep)
+        return;
+    if (mh_asker_open(&asker, session->rpc, session->job, 0, session->seed, &err) != 0)
+        return;
+    if (mh_ask(&asker, &request, NULL, &err) != 0)
+        mh_warn("collection %s could not be dropped: %s", request.collection, err.text);
+    mh_asker_close(&asker);
+}

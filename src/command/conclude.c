@@ -1,0 +1,409 @@
+/* From what was measured to what is said: the report, the verdict, the exit code. */
+#include "command/session.h"
+
+#include "base/clock.h"
+#include "comm/comm.h"
+#include "comm/reduce.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define LEAST_HIT_RATIO 0.9 /* of deletes and upserts, on live rows: below, the run did not test what it says */
+
+/* ---- rows of the report ---- */
+
+static int put_options(struct mh_report *report, const struct mh_job *job)
+{
+    report->options = calloc(job->value_count + 1, sizeof *report->options);
+    if (!report->options)
+        return -1;
+    for (size_t i = 0; i < job->value_count; i++) {
+        const struct mh_option_value *v = &job->values[i];
+        struct mh_report_option *out = &report->options[report->option_count++];
+        *out = (struct mh_report_option){strdup(v->path), strdup(v->value), strdup(v->origin)};
+        if (!out->path || !out->value || !out->origin)
+            return -1;
+    }
+    return 0;
+}
+
+static int put_workers(struct mh_report *report, const struct mh_job *job, const struct mh_plan *plan)
+{
+    report->workers = calloc((size_t)plan->worker_count + 1, sizeof *report->workers);
+    if (!report->workers)
+        return -1;
+    for (int64_t i = 0; i < plan->worker_count; i++) {
+        const struct mh_worker *w = &plan->workers[i];
+        struct mh_report_worker *out = &report->workers[report->worker_count++];
+        *out = (struct mh_report_worker){.worker = (int32_t)w->number, .stage = w->stage, .rank = w->rank, .first_id = w->first_id, .rows = w->rows};
+        snprintf(out->role, sizeof out->role, "%s", job->stages[w->stage].roles[w->role].kind->name);
+        snprintf(out->partition, sizeof out->partition, "%s", w->partition >= 0 ? plan->partitions[w->partition] : "");
+    }
+    return 0;
+}
+
+static void name_operation(struct mh_report_operation *out, const struct mh_job *job, int stage, int role, int kind)
+{
+    const bool audit = stage == (int)job->stage_count;
+    snprintf(out->stage, sizeof out->stage, "%s", audit ? "verify" : job->stages[stage].name);
+    snprintf(out->role, sizeof out->role, "%s", audit ? "auditor" : job->stages[stage].roles[role].kind->name);
+    snprintf(out->op, sizeof out->op, "%s", mh_op_infos[kind].name);
+}
+
+static bool shared_op(const struct mh_tallies *tallies, int stage, int kind)
+{
+    int count = 0;
+    for (int role = 0; role < tallies->roles; role++)
+        count += tallies->cells[((size_t)stage * (size_t)tallies->roles + (size_t)role) * MH_OP_KINDS + (size_t)kind] != NULL;
+    return count > 1;
+}
+
+/* The report takes the tallies over. */
+static int put_operations(struct mh_report *report, const struct mh_job *job, struct mh_tallies *tallies, const double *seconds, double audit_s)
+{
+    size_t count = (size_t)tallies->stages * (size_t)tallies->roles * MH_OP_KINDS;
+    report->operations = calloc(count + 1, sizeof *report->operations);
+    if (!report->operations)
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        int kind = (int)(i % MH_OP_KINDS), role = (int)(i / MH_OP_KINDS) % tallies->roles, stage = (int)(i / MH_OP_KINDS) / tallies->roles;
+        if (!tallies->cells[i])
+            continue;
+        struct mh_report_operation *out = &report->operations[report->operation_count++];
+        name_operation(out, job, stage, role, kind);
+        if (shared_op(tallies, stage, kind))
+            snprintf(out->latency_name, sizeof out->latency_name, "%.20s.%d.%.24s", out->role, role, out->op);
+        else
+            snprintf(out->latency_name, sizeof out->latency_name, "%s", out->op);
+        out->seconds = stage < (int)job->stage_count ? seconds[stage] : audit_s;
+        out->tally = tallies->cells[i];
+    }
+    for (size_t i = 0; i < count; i++)
+        tallies->cells[i] = NULL;
+    return 0;
+}
+
+static int put_errors(struct mh_report *report, const struct mh_tallies *tallies)
+{
+    report->errors = calloc((size_t)tallies->error_count + 1, sizeof *report->errors);
+    if (!report->errors)
+        return -1;
+    for (int i = 0; i < tallies->error_count; i++) {
+        const struct mh_error_count *e = &tallies->errors[i];
+        struct mh_report_error *out = &report->errors[report->error_count++];
+        *out = (struct mh_report_error){.code = e->code, .count = e->count, .first_ns = e->first_ns - tallies->start_ns, .last_ns = e->last_ns - tallies->start_ns};
+        snprintf(out->op, sizeof out->op, "%s", mh_op_infos[e->kind].name);
+        snprintf(out->outcome, sizeof out->outcome, "%s", mh_outcome_names[e->outcome]);
+        snprintf(out->grpc_status, sizeof out->grpc_status, "%s", mh_grpc_status_name(e->grpc_status));
+        snprintf(out->message, sizeof out->message, "%s", e->message);
+    }
+    return 0;
+}
+
+static void put_figure(struct mh_report *report, const char *name, int64_t value)
+{
+    struct mh_report_figure *out = &report->figures[report->figure_count++];
+    snprintf(out->name, sizeof out->name, "%s", name);
+    out->value = value;
+}
+
+static int put_figures(struct mh_report *report, const struct mh_ledger_totals *totals, const struct mh_audit_figures *f, bool audited)
+{
+    const struct { const char *name; int64_t value; bool of_audit; } rows[] = {
+        {"acknowledged_inserts", totals->acknowledged_inserts, false},
+        {"acknowledged_upserts", totals->acknowledged_upserts, false},
+        {"acknowledged_deletes", totals->acknowledged_deletes, false},
+        {"refused_inserts", totals->refused_inserts, false},
+        {"refused_upserts", totals->refused_upserts, false},
+        {"refused_deletes", totals->refused_deletes, false},
+        {"unknown_inserts", totals->unknown_inserts, false},
+        {"unknown_upserts", totals->unknown_upserts, false},
+        {"unknown_deletes", totals->unknown_deletes, false},
+        {"expected_live", f->expected_live, true},
+        {"expected_maybe", f->expected_maybe, true},
+        {"count_star", f->count_star, true},
+        {"partition_sum", f->partition_sum, true},
+        {"scanned", f->scanned, true},
+        {"statistics_row_count", f->statistics_row_count, true},
+        {"unknown_present", f->unknown_present, true},
+        {"unknown_absent", f->unknown_absent, true},
+        {"rows_compared", f->rows_compared, true},
+        {"vectors_compared", f->vectors_compared, true},
+        {"deletes_hit_live", f->deletes_hit_live, true},
+        {"upserts_hit_live", f->upserts_hit_live, true},
+        {"allowed_anomalies", f->allowed, true},
+        {"passes", f->passes, true},
+    };
+    size_t count = sizeof rows / sizeof rows[0];
+    report->figures = calloc(count + MH_WRONGS, sizeof *report->figures);
+    if (!report->figures)
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        put_figure(report, rows[i].name, rows[i].of_audit && !audited && f->passes == 0 ? -1 : rows[i].value);
+    for (int kind = 0; kind < MH_WRONGS; kind++)
+        put_figure(report, mh_wrong_names[kind], !audited && f->passes == 0 ? -1 : f->wrong[kind]);
+    return 0;
+}
+
+static const char *partition_name(const struct mh_plan *plan, int32_t partition)
+{
+    return partition >= 0 && partition < plan->partition_count ? plan->partitions[partition] : "";
+}
+
+static int put_violations(struct mh_report *report, const struct mh_audit *audit)
+{
+    report->violations = calloc((size_t)audit->violation_count + 1, sizeof *report->violations);
+    if (!report->violations)
+        return -1;
+    for (int64_t i = 0; i < audit->violation_count; i++) {
+        struct mh_report_violation *out = &report->violations[report->violation_count++];
+        out->row = audit->violations[i];
+        snprintf(out->partition, sizeof out->partition, "%s", partition_name(audit->plan, out->row.partition));
+        snprintf(out->seen_partition, sizeof out->seen_partition, "%s", partition_name(audit->plan, out->row.seen_partition));
+    }
+    report->violations_dropped = audit->violations_dropped;
+    return 0;
+}
+
+static void describe_this_rank(const struct mh_session *session, struct mh_report_rank *out)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    *out = (struct mh_report_rank){.rank = session->rank, .node = session->node_of_rank[session->rank], .pid = getpid(), .cpu_s = mh_cpu_s(),
+                                   .peak_rss_bytes = usage.ru_maxrss * 1024L, .clock_offset_ns = session->run.offset_ns,
+                                   .schedule_lag_ns = session->run.schedule_lag_ns};
+    gethostname(out->host, sizeof out->host - 1);
+    const struct mh_tallies *tallies = &session->run.tallies;
+    size_t count = (size_t)tallies->stages * (size_t)tallies->roles * MH_OP_KINDS;
+    for (size_t i = 0; i < count; i++) {
+        out->bytes_out += tallies->cells[i] ? tallies->cells[i]->bytes_out : 0;
+        out->bytes_in += tallies->cells[i] ? tallies->cells[i]->bytes_in : 0;
+    }
+}
+
+static int gather_ranks(struct mh_session *session, struct mh_error *err)
+{
+    struct mh_report_rank mine;
+    MPI_Request request;
+    describe_this_rank(session, &mine);
+    if (session->rank == 0)
+        session->report.ranks = calloc((size_t)session->np + 1, sizeof *session->report.ranks);
+    if (mh_comm_agree(session->comm, session->rank == 0 && !session->report.ranks ? mh_fail(err, "out of memory") : 0, err) != 0)
+        return -1;
+    MPI_Igather(&mine, sizeof mine, MPI_BYTE, session->report.ranks, sizeof mine, MPI_BYTE, 0, session->comm, &request);
+    mh_comm_wait(&request);
+    session->report.rank_count = session->rank == 0 ? session->np : 0;
+    return 0;
+}
+
+/* ---- verdict ---- */
+
+/* The books of every operation must balance, or the program has lost count and nothing it says can be trusted. */
+static const struct mh_report_operation *unbalanced(const struct mh_report *report)
+{
+    for (int64_t i = 0; i < report->operation_count; i++) {
+        const struct mh_tally *t = report->operations[i].tally;
+        if (t->planned != t->ok + t->failed + t->unknown + t->unsent + t->in_flight || (int64_t)t->due.count != t->ok)
+            return &report->operations[i];
+    }
+    return NULL;
+}
+
+static bool has_role(const struct mh_job *job, enum mh_claim_use use)
+{
+    for (size_t s = 0; s < job->stage_count; s++)
+        for (size_t r = 0; r < job->stages[s].role_count; r++) {
+            const struct mh_role_ops *ops = mh_role_ops_of(&job->stages[s].roles[r]);
+            if (ops->takes == use && ops->share(&job->stages[s].roles[r]) > 0)
+                return true;
+        }
+    return false;
+}
+
+struct verdict {
+    char *text;
+    size_t size;
+    int exit_code; /* the worst so far: 3 > 2 > 1 > 0 */
+};
+
+static void say(struct verdict *verdict, int exit_code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static void say(struct verdict *verdict, int exit_code, const char *format, ...)
+{
+    size_t used = strlen(verdict->text);
+    va_list args;
+    if (exit_code > verdict->exit_code)
+        verdict->exit_code = exit_code;
+    used += (size_t)snprintf(verdict->text + used, verdict->size - used, "%s", used ? "; " : "");
+    va_start(args, format);
+    if (used < verdict->size)
+        vsnprintf(verdict->text + used, verdict->size - used, format, args);
+    va_end(args);
+}
+
+/* Invariant I12: a mutator that hits nothing tests nothing. */
+static void judge_hits(struct verdict *verdict, const struct mh_session *session, enum mh_claim_use use, const char *what, int64_t acknowledged, int64_t hit)
+{
+    if (!has_role(session->job, use) || !session->audited || session->run.stopped || session->run.gave_up)
+        return;
+    if (hit == 0)
+        say(verdict, MH_EXIT_UNUSABLE, "no %s hit a live row, so the run did not test %ss", what, what);
+    else if ((double)hit < LEAST_HIT_RATIO * (double)acknowledged)
+        say(verdict, MH_EXIT_UNUSABLE, "only %lld of %lld %ss hit a live row", (long long)hit, (long long)acknowledged, what);
+}
+
+static void judge_equation(struct verdict *verdict, const struct mh_audit_figures *f)
+{
+    if (f->count_star < f->expected_live || f->count_star > f->expected_live + f->expected_maybe)
+        say(verdict, MH_EXIT_VIOLATION, "count(*) is %lld where %lld to %lld rows must be live", (long long)f->count_star,
+            (long long)f->expected_live, (long long)(f->expected_live + f->expected_maybe));
+}
+
+static void judge_audit(struct verdict *verdict, const struct mh_session *session)
+{
+    const struct mh_audit_figures *f = &session->audit.figures;
+    const int64_t violations = mh_audit_violations(f);
+    if (violations > 0)
+        say(verdict, MH_EXIT_VIOLATION, "VIOLATED: the server broke its promise about %lld row%s", (long long)violations, violations == 1 ? "" : "s");
+    else if (session->audited)
+        judge_equation(verdict, f);
+    if (session->audited && verdict->exit_code == 0)
+        say(verdict, 0, "GOOD: every acknowledged row is there, and nothing else");
+    if (!session->audited && !session->job->verify.enabled)
+        say(verdict, 0, "not audited (verify.enabled is false)");
+}
+
+static void judge(struct mh_session *session, const struct mh_ledger_totals *totals, int thresholds_missed)
+{
+    struct mh_report *report = &session->report;
+    struct verdict verdict = {report->verdict, sizeof report->verdict, MH_EXIT_GOOD};
+    const struct mh_report_operation *odd = unbalanced(report);
+    report->verdict[0] = '\0';
+    judge_audit(&verdict, session);
+    if (session->broken)
+        say(&verdict, MH_EXIT_UNUSABLE, "INCOMPLETE: %.300s", session->broken_why);
+    else if (session->run.gave_up)
+        say(&verdict, MH_EXIT_UNUSABLE, "INCOMPLETE: the server could not be reached any more");
+    if (session->run.stopped)
+        say(&verdict, 0, "stopped early by a signal");
+    judge_hits(&verdict, session, MH_CLAIMS_TO_DELETE, "delete", totals->acknowledged_deletes, session->audit.figures.deletes_hit_live);
+    judge_hits(&verdict, session, MH_CLAIMS_TO_UPSERT, "upsert", totals->acknowledged_upserts, session->audit.figures.upserts_hit_live);
+    if (odd)
+        say(&verdict, MH_EXIT_UNUSABLE, "this program lost count of %s operations: do not trust this run", odd->op);
+    if (thresholds_missed > 0)
+        say(&verdict, MH_EXIT_THRESHOLD, "%d threshold%s missed", thresholds_missed, thresholds_missed == 1 ? "" : "s");
+    report->exit_code = verdict.exit_code;
+    report->audited = session->audited;
+    report->whole = !session->broken && !session->run.gave_up && !session->run.stopped;
+}
+
+static int put_header(struct mh_session *session)
+{
+    struct mh_report *r = &session->report;
+    snprintf(r->run_id, sizeof r->run_id, "%s", session->run_id);
+    snprintf(r->label, sizeof r->label, "%s", session->arguments->label ? session->arguments->label : "");
+    mh_utc_text(session->started_wall_ns, r->started_utc);
+    r->started_wall_ns = session->started_wall_ns;
+    r->duration_s = (double)(mh_now_ns() - session->run.start_ns) / (double)MH_S;
+    snprintf(r->server_version, sizeof r->server_version, "%s", session->server_version);
+    snprintf(r->server_uri, sizeof r->server_uri, "%s", session->job->server.uris.items[0]);
+    snprintf(r->collection, sizeof r->collection, "%s", session->job->collection.name);
+    snprintf(r->program_version, sizeof r->program_version, "%s", MH_VERSION);
+    snprintf(r->dataset, sizeof r->dataset, "%s", session->dataset);
+    r->seed = session->seed;
+    r->np = session->np;
+    r->nodes = session->nodes;
+    r->job_path = strdup(session->job->path);
+    r->job_text = strdup(session->job->text);
+    return r->job_path && r->job_text ? 0 : -1;
+}
+
+static int fill_report(struct mh_session *session, const struct mh_ledger_totals *totals)
+{
+    struct mh_report *report = &session->report;
+    double stages_s = 0;
+    for (size_t s = 0; s < session->job->stage_count; s++)
+        stages_s += session->run.stage_seconds[s];
+    if (put_header(session) != 0 || put_options(report, session->job) != 0 || put_workers(report, session->job, session->plan) != 0 ||
+        put_errors(report, &session->run.tallies) != 0 ||
+        put_operations(report, session->job, &session->run.tallies, session->run.stage_seconds, report->duration_s - stages_s) != 0 ||
+        put_figures(report, totals, &session->audit.figures, session->audited) != 0 || put_violations(report, &session->audit) != 0)
+        return -1;
+    int missed = mh_thresholds_judge(session->job, report);
+    if (missed < 0)
+        return -1;
+    judge(session, totals, missed);
+    return 0;
+}
+
+int mh_session_conclude(struct mh_session *session, struct mh_error *err)
+{
+    struct mh_ledger_totals totals = session->run.ledger.totals;
+    mh_comm_sum_i64(session->comm, (int64_t *)&totals, sizeof totals / sizeof(int64_t));
+    if (gather_ranks(session, err) != 0 || mh_reduce_tallies(&session->run.tallies, session->comm, err) != 0)
+        return -1;
+    int rc = session->rank == 0 && fill_report(session, &totals) != 0 ? mh_fail(err, "out of memory for the report") : 0;
+    return mh_comm_agree(session->comm, rc, err);
+}
+
+/* ---- the ledger as ranges ---- */
+
+static bool same_fate(const struct mh_report_fate *a, const struct mh_report_fate *b)
+{
+    return a->first + a->count == b->first && a->worker == b->worker && a->insert == b->insert && a->version == b->version && a->flags == b->flags;
+}
+
+struct fates {
+    struct mh_report_fate *items;
+    int64_t count, room;
+};
+
+static int add_fate(struct fates *list, struct mh_report_fate fate)
+{
+    if (list->count > 0 && same_fate(&list->items[list->count - 1], &fate)) {
+        list->items[list->count - 1].count += fate.count;
+        return 0;
+    }
+    if (list->count == list->room) {
+        int64_t room = list->room ? 2 * list->room : 256;
+        struct mh_report_fate *grown = realloc(list->items, (size_t)room * sizeof *grown);
+        if (!grown)
+            return -1;
+        list->items = grown;
+        list->room = room;
+    }
+    list->items[list->count++] = fate;
+    return 0;
+}
+
+static int add_slice(struct fates *list, const struct mh_slice *slice, const struct mh_fates *fates)
+{
+    for (int64_t i = 0; i < slice->count; i++) {
+        if (fates->insert[i] == MH_INSERT_NONE)
+            continue;
+        struct mh_report_fate fate = {.first = slice->first + i, .count = 1, .worker = slice->worker, .partition = slice->partition,
+                                      .insert = fates->insert[i], .version = fates->fate[i] & MH_FATE_VERSION,
+                                      .flags = fates->fate[i] & ~MH_FATE_VERSION};
+        if (add_fate(list, fate) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+int64_t mh_session_fates(const struct mh_session *session, struct mh_report_fate **out, struct mh_error *err)
+{
+    const struct mh_slices *slices = &session->audit.slices;
+    struct fates list = {0};
+    struct mh_fates fates;
+    int rc = mh_fates_init(&fates, MH_SLICE_ROWS);
+    for (int64_t at = 0; rc == 0 && at < slices->count; at++)
+        if ((rc = mh_slices_fates(slices, at, &fates, err)) == 0)
+            rc = add_slice(&list, &slices->items[at], &fates);
+    mh_fates_free(&fates);
+    *out = list.items;
+    return rc == 0 ? list.count : (mh_fail(err, "out of memory for the saved ledger"), -1);
+}

@@ -1,0 +1,2 @@
+#include "command/command.h"
+int mh_command_merge(const struct mh_arguments *a){(void)a;return 3;}
