@@ -83,6 +83,14 @@ struct mh_report_fate {
     int32_t spare;
 };
 
+/* An interval of the timeline. */
+struct mh_report_moment {
+    double second, interval_s; /* its begin since the run began; its length */
+    char stage[256], role[32], op[32];
+    int64_t ok, failed, unknown, throttled, rows, bytes;
+    int64_t p50_ns, p99_ns, max_ns; /* from due time */
+};
+
 struct mh_report {
     char run_id[40]; /* "20261123T210507Z-1a2b3c4d" */
     char label[128];
@@ -112,12 +120,19 @@ struct mh_report {
     struct mh_report_threshold *thresholds;
     int64_t option_count, rank_count, worker_count, operation_count, error_count, figure_count, violation_count, event_count, threshold_count;
 
+    struct mh_report_moment *moments; /* read from a file, where tallies' timelines are no more; a run has them in its tallies */
+    int64_t moment_count;
+
     int64_t violations_dropped; /* found beyond those that are kept */
 };
 
 void mh_report_free(struct mh_report *report); /* what it owns, not the struct */
 
 int64_t mh_report_figure(const struct mh_report *report, const char *name); /* -1: not there */
+
+/* Before a run: says why a result could not be written to `path` at its end (a file of that name, no such directory, not writable, less than 16 MiB
+ * free). Rank 0. */
+int mh_report_check_output(const char *path, struct mh_error *err);
 
 /* Writes the HDF5 result. Collective over `comm`; `report` counts on rank 0 alone; each rank passes its own part of the ledger (`fates`, in
  * order of id), written in parallel, rank after rank. Writes PATH.tmp-RUNID, flushes, and links it to `path` atomically; a file that exists already under
@@ -128,7 +143,10 @@ int mh_report_write(const char *path, const struct mh_report *report, const stru
 /* Reads all of it but the ledger back. Serial. */
 int mh_report_read(const char *path, struct mh_report *report, struct mh_error *err);
 
-void mh_report_print(FILE *out, const struct mh_report *report, const char *result_path);      /* the terminal summary */
-int mh_report_json(const char *path, const struct mh_report *report, const char *result_path, struct mh_error *err); /* "-": stdout */
+/* The terminal summary, 100 columns wide. result_path NULL: there is no file. */
+void mh_report_print(FILE *out, const struct mh_report *report, const char *result_path);
+
+/* The same content as the HDF5 file (but the ledger) as JSON. "-": stdout. A file of that name is replaced, when the new one is whole. */
+int mh_report_json(const char *path, const struct mh_report *report, const char *result_path, struct mh_error *err);
 
 #endif

@@ -1,0 +1,651 @@
+/* The terminal summary: what a person wants to know, most of it twice - as figures and in words - and the
+ * verdict near the end, where the eye is. */
+#include "base/clock.h"
+#include "base/units.h"
+#include "result/fields.h"
+#include "result/grid.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { SHOWN_VIOLATIONS = 20, SHOWN_EVENTS = 20, LABEL_WIDTH = 12 };
+
+struct page {
+    FILE *out;
+    bool colour;
+    const struct mh_report *report;
+    const struct mh_result_view *view;
+};
+
+/* ---- Words ---- */
+
+static bool takes_colour(FILE *out)
+{
+    const char *term = getenv("TERM"), *no = getenv("NO_COLOR");
+    const int fd = fileno(out); /* -1: memory */
+    return fd >= 0 && isatty(fd) && !(no && *no) && term && strcmp(term, "dumb") != 0;
+}
+
+static const char *paint(const struct page *page, const char *code)
+{
+    return page->colour ? code : "";
+}
+
+#define BOLD  "\033[1m"
+#define RED   "\033[1;31m"
+#define GREEN "\033[1;32m"
+#define PLAIN "\033[0m"
+
+static void heading(const struct page *page, const char *colour, const char *title, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static void heading(const struct page *page, const char *colour, const char *title, const char *format, ...)
+{
+    fprintf(page->out, "\n%s%s%s", paint(page, colour), title, paint(page, PLAIN));
+    va_list args;
+    va_start(args, format);
+    vfprintf(page->out, format, args);
+    va_end(args);
+    fputc('\n', page->out);
+}
+
+static void fact(const struct page *page, const char *label, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void fact(const struct page *page, const char *label, const char *format, ...)
+{
+    char text[1024], clean[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    mh_result_clean(text, true, clean, sizeof clean);
+    fprintf(page->out, "  %-*s", LABEL_WIDTH, label);
+    mh_print_wrapped(page->out, clean, LABEL_WIDTH + 2, LABEL_WIDTH + 2);
+}
+
+struct shown {
+    char text[40];
+};
+
+static struct shown show(int64_t value)
+{
+    struct shown shown;
+    if (value == -1)
+        snprintf(shown.text, sizeof shown.text, "not measured");
+    else
+        mh_show_count(value, shown.text, sizeof shown.text);
+    return shown;
+}
+
+static struct shown show_bytes(int64_t bytes)
+{
+    struct shown shown;
+    mh_show_bytes(bytes, shown.text, sizeof shown.text);
+    return shown;
+}
+
+static struct shown show_duration(int64_t ns)
+{
+    struct shown shown;
+    mh_show_duration(ns, shown.text, sizeof shown.text);
+    return shown;
+}
+
+static struct shown show_moment(int64_t ns)
+{
+    struct shown shown;
+    snprintf(shown.text, sizeof shown.text, "%+.3f s", (double)ns / MH_S);
+    return shown;
+}
+
+static const char *plural(int64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+static int64_t figure(const struct page *page, const char *name)
+{
+    return mh_report_figure(page->report, name);
+}
+
+/* ---- Head ---- */
+
+static void print_client(const struct page *page)
+{
+    const struct mh_report *report = page->report;
+    struct mh_report_rank all = {0};
+    for (int64_t i = 0; i < report->rank_count; i++) {
+        const struct mh_report_rank *rank = &report->ranks[i];
+        all.bytes_out += rank->bytes_out;
+        all.bytes_in += rank->bytes_in;
+        all.cpu_s = rank->cpu_s > all.cpu_s ? rank->cpu_s : all.cpu_s;
+        if (rank->schedule_lag_ns > all.schedule_lag_ns)
+            all.schedule_lag_ns = rank->schedule_lag_ns;
+        if (rank->peak_rss_bytes > all.peak_rss_bytes)
+            all.peak_rss_bytes = rank->peak_rss_bytes;
+    }
+    if (report->rank_count == 0 || report->duration_s <= 0)
+        return;
+    fact(page, "client",
+         "busiest rank used %.0f%% of a core and at most %s; latest send %s behind its due time; %s sent, %s "
+         "received",
+         100 * all.cpu_s / report->duration_s, show_bytes(all.peak_rss_bytes).text,
+         show_duration(all.schedule_lag_ns).text, show_bytes(all.bytes_out).text,
+         show_bytes(all.bytes_in).text);
+}
+
+static void print_head(const struct page *page)
+{
+    const struct mh_report *report = page->report;
+    char title[256], clean[256];
+    snprintf(title, sizeof title, "milvus-hpc %s  run %s%s%s", report->program_version, report->run_id,
+             *report->label ? "  " : "", report->label);
+    mh_result_clean(title, true, clean, sizeof clean);
+    fprintf(page->out, "%s%s%s\n", paint(page, BOLD), clean, paint(page, PLAIN));
+    fact(page, "job", "%s, seed %" PRIu64, report->job_path ? report->job_path : "(none)", report->seed);
+    fact(page, "server", "%s, Milvus %s", report->server_uri,
+         *report->server_version ? report->server_version : "(version not known)");
+    fact(page, "collection", "%s", report->collection);
+    fact(page, "data set", "%s", report->dataset);
+    fact(page, "ran", "from %s for %s on %d rank%s of %d node%s, %" PRId64 " worker%s", report->started_utc,
+         show_duration((int64_t)(report->duration_s * MH_S)).text, report->np, plural(report->np),
+         report->nodes, plural(report->nodes), report->worker_count, plural(report->worker_count));
+    print_client(page);
+}
+
+/* ---- Operations ---- */
+
+static void put_texts(struct mh_grid *grid, const char *const *texts, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        mh_grid_put(grid, "%s", texts[i]);
+}
+
+#define HEADS(GRID, ...)                                                                                     \
+    put_texts(GRID, (const char *const[]){__VA_ARGS__},                                                      \
+              sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
+
+/* In the order of struct mh_tally. */
+enum { PLANNED, OK, FAILED, UNKNOWN, TIMED_OUT, THROTTLED, UNSENT, IN_FLIGHT };
+
+static void put_operation(struct mh_grid *grid, const struct mh_result_operation *row)
+{
+    static const int shown[] = {OK, FAILED, UNKNOWN, THROTTLED, UNSENT, TIMED_OUT, IN_FLIGHT};
+    put_texts(grid, (const char *const[]){row->stage, row->role, row->op}, 3);
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
+        mh_grid_put_count(grid, row->counters[shown[i]]);
+    mh_grid_put_rate(grid, row->per_second);
+    mh_grid_put_rate(grid, row->rows_per_second);
+}
+
+/* No planned operation may go missing from the books. */
+static void print_imbalance(const struct page *page, const struct mh_result_operation *row)
+{
+    const int64_t *c = row->counters;
+    const int64_t found = c[OK] + c[FAILED] + c[UNKNOWN] + c[UNSENT] + c[IN_FLIGHT];
+    if (found != c[PLANNED])
+        fprintf(page->out, "  %sNOT BALANCED%s: %s %s %s: %s planned, %s accounted for\n", paint(page, RED),
+                paint(page, PLAIN), row->stage, row->role, row->op, show(c[PLANNED]).text, show(found).text);
+}
+
+static void print_operations(const struct page *page)
+{
+    const int64_t count = page->report->operation_count;
+    if (count == 0)
+        return;
+    heading(page, BOLD, "OPERATIONS", "%s", "");
+    struct mh_grid grid = {.columns = "lllrrrrrRRrr"};
+    HEADS(&grid, "stage", "role", "op", "ok", "failed", "unknown", "throttled", "unsent", "timed out",
+          "in flight", "ops/s", "rows/s");
+    for (int64_t i = 0; i < count; i++)
+        put_operation(&grid, &page->view->operations[i]);
+    mh_grid_print(page->out, &grid);
+    for (int64_t i = 0; i < count; i++)
+        print_imbalance(page, &page->view->operations[i]);
+}
+
+static void put_latency(struct mh_grid *grid, const struct mh_result_operation *row, bool sent)
+{
+    put_texts(grid,
+              sent ? (const char *const[]){"", "", "", "sent"}
+                   : (const char *const[]){row->stage, row->role, row->op, "due"},
+              4);
+    for (int i = 0; i < 5; i++)
+        mh_grid_put_duration(grid, sent ? row->sent_ns[i] : row->due_ns[i]);
+}
+
+static bool differ(const struct mh_result_operation *row)
+{
+    const double due = (double)row->due_ns[2], sent = (double)row->sent_ns[2];
+    return due > 1.05 * sent || sent > 1.05 * due;
+}
+
+static void print_latencies(const struct page *page)
+{
+    struct mh_grid grid = {.columns = "llllrrrrr"};
+    HEADS(&grid, "stage", "role", "op", "from", "p50", "p95", "p99", "p99.9", "max");
+    bool any = false, two = false;
+    for (int64_t i = 0; i < page->report->operation_count; i++) {
+        const struct mh_result_operation *row = &page->view->operations[i];
+        if (row->latency_count == 0)
+            continue;
+        any = true;
+        put_latency(&grid, row, false);
+        if (differ(row))
+            put_latency(&grid, row, true);
+        two = two || differ(row);
+    }
+    if (any)
+        heading(page, BOLD, "LATENCY", " of successful operations, from the time each was due%s",
+                two ? " (and sent, where the p99 differs)" : "");
+    else
+        grid.count = 0;
+    mh_grid_print(page->out, &grid);
+}
+
+static void put_error(struct mh_grid *grid, const struct mh_report_error *error)
+{
+    mh_grid_put_count(grid, error->count);
+    put_texts(grid, (const char *const[]){error->op, error->outcome}, 2);
+    if (*error->grpc_status && strcmp(error->grpc_status, "OK") != 0)
+        mh_grid_put(grid, "%s", error->grpc_status);
+    else
+        mh_grid_put(grid, "code %d", error->code);
+    mh_grid_put(grid, "%s", show_moment(error->first_ns).text);
+    mh_grid_put(grid, "%s", show_moment(error->last_ns).text);
+    mh_grid_put(grid, "%s", error->message);
+}
+
+static void print_errors(const struct page *page)
+{
+    if (page->report->error_count == 0)
+        return;
+    heading(page, BOLD, "ERRORS", " (gRPC's status, or Milvus' code)");
+    struct mh_grid grid = {.columns = "rlllrrw"};
+    HEADS(&grid, "count", "op", "outcome", "code", "first", "last", "message");
+    for (int64_t i = 0; i < page->report->error_count; i++)
+        put_error(&grid, &page->report->errors[i]);
+    mh_grid_print(page->out, &grid);
+}
+
+static void print_events(const struct page *page)
+{
+    const int64_t count = page->report->event_count;
+    if (count == 0)
+        return;
+    heading(page, BOLD, "EVENTS", "%s", "");
+    struct mh_grid grid = {.columns = "rw"};
+    HEADS(&grid, "when", "what");
+    for (int64_t i = 0; i < count && i < SHOWN_EVENTS; i++) {
+        mh_grid_put(&grid, "%s", show_moment(page->report->events[i].time_ns).text);
+        mh_grid_put(&grid, "%s", page->report->events[i].what);
+    }
+    mh_grid_print(page->out, &grid);
+    if (count > SHOWN_EVENTS)
+        fprintf(page->out, "  and %s more in /server/events\n", show(count - SHOWN_EVENTS).text);
+}
+
+static void print_thresholds(const struct page *page)
+{
+    if (page->report->threshold_count == 0)
+        return;
+    heading(page, BOLD, "THRESHOLDS", "%s", "");
+    struct mh_grid grid = {.columns = "llll"};
+    HEADS(&grid, "figure", "wanted", "got", "");
+    for (int64_t i = 0; i < page->report->threshold_count; i++) {
+        const struct mh_report_threshold *threshold = &page->report->thresholds[i];
+        put_texts(&grid,
+                  (const char *const[]){threshold->figure, threshold->wanted, threshold->got,
+                                        threshold->held ? "held" : "MISSED"},
+                  4);
+    }
+    mh_grid_print(page->out, &grid);
+}
+
+/* ---- Audit: the sum, a term a line ---- */
+
+enum relation { TERM, EQUAL, WITHIN, UNEQUAL, NOT_MEASURED };
+
+struct sum_line {
+    enum relation relation;
+    const char *sign; /* of a TERM */
+    int64_t value;
+    char what[160];
+};
+
+struct sum {
+    struct sum_line lines[8];
+    int count;
+    int64_t low, high; /* what the next count must lie between */
+};
+
+static struct sum_line *add_line(struct sum *sum, enum relation relation, const char *sign, int64_t value,
+                                 const char *what)
+{
+    struct sum_line *line = &sum->lines[sum->count++];
+    *line = (struct sum_line){.relation = relation, .sign = sign, .value = value};
+    snprintf(line->what, sizeof line->what, "%s", what);
+    return line;
+}
+
+static void add_terms(const struct page *page, struct sum *sum)
+{
+    const int64_t inserts = figure(page, "acknowledged_inserts"),
+                  deletes = figure(page, "acknowledged_deletes");
+    const int64_t upserts = figure(page, "acknowledged_upserts"), renewed = figure(page, "upserts_hit_live");
+    const int64_t hit = figure(page, "deletes_hit_live"), removed = hit >= 0 ? hit : deletes;
+    const int64_t made = upserts >= 0 && renewed >= 0 ? upserts - renewed : 0;
+    add_line(sum, inserts < 0 ? NOT_MEASURED : TERM, "", inserts, "acknowledged inserts");
+    struct sum_line *line =
+        add_line(sum, removed < 0 ? NOT_MEASURED : TERM, "-", removed, "acknowledged deletes");
+    if (hit >= 0 && deletes >= 0 && hit != deletes)
+        snprintf(line->what, sizeof line->what, "acknowledged deletes that hit a live row (of %s)",
+                 show(deletes).text);
+    if (made)
+        add_line(sum, TERM, "+", made, "acknowledged upserts of rows that were not there");
+    sum->low = sum->high = inserts - removed + made;
+}
+
+static void add_live(const struct page *page, struct sum *sum)
+{
+    const int64_t live = figure(page, "expected_live"), maybe = figure(page, "expected_maybe");
+    struct sum_line *line = add_line(sum,
+                                     live < 0           ? NOT_MEASURED
+                                     : live == sum->low ? EQUAL
+                                                        : UNEQUAL,
+                                     "", live, "live");
+    if (maybe > 0)
+        snprintf(line->what, sizeof line->what, "live for certain; up to %s with %s row%s of unknown outcome",
+                 show(live + maybe).text, show(maybe).text, plural(maybe));
+    sum->low = live;
+    sum->high = live + (maybe > 0 ? maybe : 0);
+}
+
+/* The first count must agree with the ledger, each further one with the one before. */
+static void add_count(const struct page *page, struct sum *sum, const char *name, const char *what)
+{
+    const int64_t value = figure(page, name);
+    if (value < 0) {
+        add_line(sum, NOT_MEASURED, "", value, what);
+        return;
+    }
+    const bool within = value >= sum->low && value <= sum->high;
+    add_line(sum, !within ? UNEQUAL : sum->low == sum->high ? EQUAL : WITHIN, "", value, what);
+    sum->low = sum->high = value;
+}
+
+static bool has(const struct sum *sum, enum relation relation)
+{
+    for (int i = 0; i < sum->count; i++)
+        if (sum->lines[i].relation == relation)
+            return true;
+    return false;
+}
+
+static void print_sum(const struct page *page, const struct sum *sum)
+{
+    static const char *const signs[] = {
+        [EQUAL] = "=", [WITHIN] = "in", [UNEQUAL] = "!=", [NOT_MEASURED] = ""};
+    for (int i = 0; i < sum->count; i++) {
+        const struct sum_line *line = &sum->lines[i];
+        const bool wrong = line->relation == UNEQUAL;
+        fprintf(page->out, "  %s%2s%s %15s  %s\n", wrong ? paint(page, RED) : "",
+                line->relation == TERM ? line->sign : signs[line->relation], wrong ? paint(page, PLAIN) : "",
+                show(line->value).text, line->what);
+    }
+}
+
+static void print_unknown(const struct page *page)
+{
+    const int64_t inserts = figure(page, "unknown_inserts"), upserts = figure(page, "unknown_upserts"),
+                  deletes = figure(page, "unknown_deletes");
+    if (inserts <= 0 && upserts <= 0 && deletes <= 0)
+        fact(page, "unknown", "no write of unknown outcome");
+    else
+        fact(page, "unknown",
+             "rows of writes without an answer: %s inserted, %s upserted, %s deleted; by looking: %s "
+             "present, %s absent",
+             show(inserts).text, show(upserts).text, show(deletes).text,
+             show(figure(page, "unknown_present")).text, show(figure(page, "unknown_absent")).text);
+}
+
+static void print_beside(const struct page *page)
+{
+    fact(page, "statistics", "row_count %s (servers do not subtract deleted rows there before compaction)",
+         show(figure(page, "statistics_row_count")).text);
+    fact(page, "upserts", "%s rows acknowledged, %s of them live before",
+         show(figure(page, "acknowledged_upserts")).text, show(figure(page, "upserts_hit_live")).text);
+    fact(page, "refused", "%s rows of inserts", show(figure(page, "refused_inserts")).text);
+    print_unknown(page);
+    fact(page, "compared", "content of %s rows, vectors of %s", show(figure(page, "rows_compared")).text,
+         show(figure(page, "vectors_compared")).text);
+}
+
+static void print_audit(const struct page *page)
+{
+    if (!page->report->audited) {
+        heading(page, BOLD, "AUDIT", " not made: whether the server holds what it acknowledged is not known");
+        return;
+    }
+    struct sum sum = {0};
+    add_terms(page, &sum);
+    add_live(page, &sum);
+    add_count(page, &sum, "count_star", "count(*)");
+    add_count(page, &sum, "partition_sum", "sum of count(*) over the partitions");
+    add_count(page, &sum, "scanned", "scanned, key by key");
+    const char *word = has(&sum, UNEQUAL)        ? "NOT EQUAL"
+                       : has(&sum, NOT_MEASURED) ? "not all of it measured"
+                       : has(&sum, WITHIN)       ? "all equal, within what unknown outcomes leave open"
+                                                 : "all equal";
+    const int64_t passes = figure(page, "passes");
+    heading(page, has(&sum, UNEQUAL) ? RED : BOLD, "AUDIT", " in %s pass%s  [%s]", show(passes).text,
+            passes == 1 ? "" : "es", word);
+    print_sum(page, &sum);
+    print_beside(page);
+}
+
+/* ---- Violations ---- */
+
+static const char *const meanings[MH_WRONGS] = {
+    [MH_LOST] = "acknowledged, absent for good",
+    [MH_LATE] = "wrong at first, right within the grace: no violation",
+    [MH_STALE] = "an older version than acknowledged",
+    [MH_DUPLICATED] = "its key is there more than once",
+    [MH_RESURRECTED] = "its delete was acknowledged, it is there",
+    [MH_UNEXPECTED] = "never written, or never in this version",
+    [MH_MISPLACED] = "in another partition than written",
+    [MH_CORRUPTED] = "content differs from what was written",
+    [MH_MISCOUNTED] = "count(*) contradicts a scan of the same rows",
+};
+
+static void print_kinds(const struct page *page)
+{
+    struct mh_grid grid = {.columns = "lrl"};
+    HEADS(&grid, "kind", "rows", "what it means");
+    for (int kind = 0; kind < MH_WRONGS; kind++) {
+        mh_grid_put(&grid, "%s", mh_wrong_names[kind]);
+        mh_grid_put_count(&grid, figure(page, mh_wrong_names[kind]));
+        mh_grid_put(&grid, "%s", meanings[kind]);
+    }
+    mh_grid_print(page->out, &grid);
+}
+
+static void put_version(struct mh_grid *grid, int32_t version)
+{
+    if (version == MH_VERSION_NONE)
+        mh_grid_put(grid, "absent");
+    else if (version == MH_VERSION_UNKNOWN)
+        mh_grid_put(grid, "no known version");
+    else
+        mh_grid_put(grid, "version %d", version);
+}
+
+static void put_judgement(struct mh_grid *grid, const struct mh_violation *row)
+{
+    if (row->kind == MH_MISCOUNTED) {
+        mh_grid_put(grid, "%d rows scanned", row->expected_version);
+        mh_grid_put(grid, "count(*) %d", row->seen_version);
+    } else if (row->kind == MH_DUPLICATED) {
+        put_version(grid, row->expected_version);
+        mh_grid_put(grid, "%d copies", row->seen_version);
+    } else {
+        put_version(grid, row->expected_version);
+        put_version(grid, row->seen_version);
+    }
+}
+
+static void put_partition(struct mh_grid *grid, const struct mh_report_violation *violation)
+{
+    const bool moved =
+        *violation->seen_partition && strcmp(violation->partition, violation->seen_partition) != 0;
+    const char *home = *violation->partition ? violation->partition : "-";
+    if (moved)
+        mh_grid_put(grid, "%s, seen in %s", home, violation->seen_partition);
+    else
+        mh_grid_put(grid, "%s", home);
+}
+
+static void put_write(struct mh_grid *grid, const struct mh_violation *row)
+{
+    if (row->worker < 0)
+        mh_grid_put(grid, "-");
+    else
+        mh_grid_put(grid, "%d@%d", row->worker, row->rank);
+    const char *write = mh_result_write_name(row->kind_of_write);
+    if (write)
+        mh_grid_put(grid, "%s %" PRId64 "+%" PRId64, write, row->batch_first, row->batch_rows);
+    else
+        mh_grid_put(grid, "-");
+    mh_grid_put(grid, "%s", row->acked_ns > 0 ? show_moment(row->acked_ns).text : "-");
+}
+
+static void put_violation(struct mh_grid *grid, const struct mh_report_violation *violation)
+{
+    const char *kind = mh_result_wrong_name(violation->row.kind);
+    mh_grid_put(grid, "%s", kind ? kind : "?");
+    if (violation->row.id < 0)
+        mh_grid_put(grid, "all");
+    else
+        mh_grid_put(grid, "%" PRId64, violation->row.id);
+    put_partition(grid, violation);
+    put_write(grid, &violation->row);
+    put_judgement(grid, &violation->row);
+}
+
+/* Rows that were only late step back behind those that are wrong. */
+static int64_t put_violations(struct mh_grid *grid, const struct mh_report *report)
+{
+    int64_t shown = 0;
+    for (int late = 0; late < 2; late++)
+        for (int64_t i = 0; i < report->violation_count && shown < SHOWN_VIOLATIONS; i++) {
+            if ((report->violations[i].row.kind == MH_LATE) != (late == 1))
+                continue;
+            put_violation(grid, &report->violations[i]);
+            shown++;
+        }
+    return shown;
+}
+
+static void print_rows(const struct page *page)
+{
+    const struct mh_report *report = page->report;
+    if (report->violation_count == 0)
+        return;
+    fputc('\n', page->out);
+    struct mh_grid grid = {.columns = "lrlllrll"};
+    HEADS(&grid, "kind", "id", "partition", "worker@rank", "written by", "acknowledged", "expected", "seen");
+    const int64_t shown = put_violations(&grid, report);
+    mh_grid_print(page->out, &grid);
+    if (report->violation_count > shown)
+        fprintf(page->out, "  and %s more in /truth/violations\n",
+                show(report->violation_count - shown).text);
+    if (report->violations_dropped > 0)
+        fprintf(page->out, "  and %s more that were counted and not kept\n",
+                show(report->violations_dropped).text);
+}
+
+static void print_violations(const struct page *page)
+{
+    if (!page->report->audited && page->report->violation_count == 0)
+        return;
+    int64_t wrong = 0;
+    bool measured = true;
+    for (int kind = 0; kind < MH_WRONGS; kind++) {
+        const int64_t rows = figure(page, mh_wrong_names[kind]);
+        measured = measured && rows >= 0;
+        wrong += kind == MH_LATE || rows < 0 ? 0 : rows;
+    }
+    if (wrong == 0 && measured)
+        heading(page, GREEN, "VIOLATIONS", " none");
+    else
+        heading(page, wrong ? RED : BOLD, "VIOLATIONS", " %s%s", show(wrong).text,
+                measured ? "" : ", not all kinds measured");
+    print_kinds(page);
+    print_rows(page);
+}
+
+/* ---- Verdict ---- */
+
+static void print_missing(const struct page *page)
+{
+    const struct mh_report *report = page->report;
+    if (report->whole)
+        return;
+    char text[512] = "";
+    size_t used = 0;
+    for (int64_t i = 0; i < report->rank_count && used + 16 < sizeof text; i++)
+        if (report->ranks[i].missing)
+            used += (size_t)snprintf(text + used, sizeof text - used, "%s%d", used ? ", " : "",
+                                     report->ranks[i].rank);
+    fact(page, "not whole", "%s%s%s",
+         used ? "nothing is known of these ranks after their journals' ends: " : "", text,
+         used ? "" : "not all planned work was done");
+}
+
+static void print_verdict(const struct page *page)
+{
+    static const char *const words[] = {[MH_EXIT_GOOD] = "GOOD",
+                                        [MH_EXIT_THRESHOLD] = "THRESHOLD MISSED",
+                                        [MH_EXIT_VIOLATION] = "DATA VIOLATION",
+                                        [MH_EXIT_UNUSABLE] = "NOT USABLE"};
+    const int code = page->report->exit_code;
+    const char *word = code >= 0 && code <= MH_EXIT_UNUSABLE ? words[code] : "UNKNOWN";
+    heading(page, code == 0 ? GREEN : RED, "VERDICT", " %s (exit code %d)", word, code);
+    char clean[sizeof page->report->verdict];
+    mh_result_clean(page->report->verdict, true, clean, sizeof clean);
+    fputs("  ", page->out);
+    mh_print_wrapped(page->out, clean, 2, 2);
+    print_missing(page);
+}
+
+static void print_all(const struct page *page)
+{
+    print_head(page);
+    print_operations(page);
+    print_latencies(page);
+    print_errors(page);
+    print_events(page);
+    print_thresholds(page);
+    print_audit(page);
+    print_violations(page);
+    print_verdict(page);
+}
+
+void mh_report_print(FILE *out, const struct mh_report *report, const char *result_path)
+{
+    struct mh_result_view view;
+    struct mh_error err;
+    if (mh_result_view_of(report, &view, &err)) {
+        fprintf(out, "(%s)\n", err.text);
+        return;
+    }
+    const struct page page = {.out = out, .colour = takes_colour(out), .report = report, .view = &view};
+    print_all(&page);
+    if (result_path)
+        fprintf(out, "\nresult: %s\n", result_path);
+    mh_result_view_free(&view);
+}
