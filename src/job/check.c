@@ -83,7 +83,8 @@ static int check_dataset(struct mh_reading *r, const struct mh_dataset_options *
     if (from_file && (made_up || mh_marked(r, "dataset.synthetic")))
         return mh_fail_at(r, "dataset.synthetic", "stands beside 'path'; exactly one of the two is allowed");
     if (!from_file && !made_up)
-        return mh_fail_at(r, "dataset", "gives no vectors; needs 'path' or 'synthetic' with rows above 0");
+        return mh_fail_at(r, mh_marked(r, "dataset.path") ? "dataset.path" : "dataset",
+                          "gives no vectors; needs 'path' or 'synthetic' with rows above 0");
     return 0;
 }
 

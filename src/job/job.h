@@ -186,7 +186,7 @@ struct mh_threshold {
 /* What became of one option, for `check` and /job/options. */
 struct mh_option_value {
     char *path;   /* "stages.crud.writer.rows" (a second writer of the stage: "stages.crud.writer[1].rows") */
-    char *value;  /* as the job file would write it */
+    char *value;  /* as the job file would write it; empty when not given and without a default */
     char *origin; /* "default", "crud.yaml:14:32" or "--set" */
 };
 
@@ -207,8 +207,9 @@ struct mh_job {
 };
 
 /* Reads the whole file into *text (owned by the caller, NUL-ended) and replaces ${NAME} and ${NAME:-default}
- * from the environment ("$$" is a dollar). Errors name file, line and column: not readable, larger than 1
- * MiB, not UTF-8, a NUL byte, an unset variable without a default, an unclosed brace. */
+ * from the environment ("$$" is a dollar), but not in lines that are comments. Errors name file, line and
+ * column: not readable, larger than 1 MiB, not UTF-8, a NUL byte, an unset variable without a default, an
+ * unclosed brace. */
 int mh_job_read(const char *path, char **text, struct mh_error *err);
 
 /* Parses `text` strictly. `sets` are "KEY=VALUE" from --set, applied in order; their values are YAML scalars

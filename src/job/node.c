@@ -130,7 +130,7 @@ static int check_extras(struct builder *b, const yaml_event_t *event, int depth)
     if (anchor)
         return fail_mark(b, event->start_mark, "anchors (&%s) are not allowed; write the value out", anchor);
     if (tag)
-        return fail_mark(b, event->start_mark, "tags (%s) are not allowed; the option knows its type", tag);
+        return fail_mark(b, event->start_mark, "tags (!) are not allowed; every option knows its type");
     if (block && b->value_only)
         return fail_mark(b, event->start_mark, "the value must be a scalar, [a list] or {a: mapping}");
     if (depth > DEEPEST)
@@ -397,16 +397,23 @@ static json_t *scalar_json(const struct mh_node *node)
     return mh_have(json_string(node->text));
 }
 
-static json_t *map_json(const struct mh_node *map, struct mh_error *err)
+static json_t *not_json(struct mh_problem *p, const struct mh_node *node, const char *why)
+{
+    p->node = node;
+    mh_fail(&p->error, "'%.80s' %s", node->text, why);
+    return NULL;
+}
+
+static json_t *map_json(const struct mh_node *map, struct mh_problem *p)
 {
     json_t *object = mh_have(json_object());
     for (size_t i = 0; i < map->count; i++) {
         const char *key = map->keys[i]->text;
         json_t *item = NULL;
         if (json_object_get(object, key))
-            mh_fail(err, "'%s' stands twice", key);
+            not_json(p, map->keys[i], "stands twice in this mapping; once is allowed");
         else
-            item = mh_node_json(map->items[i], err);
+            item = mh_node_json(map->items[i], p);
         if (!item || json_object_set_new(object, key, item)) {
             json_decref(object);
             return NULL;
@@ -415,19 +422,17 @@ static json_t *map_json(const struct mh_node *map, struct mh_error *err)
     return object;
 }
 
-json_t *mh_node_json(const struct mh_node *node, struct mh_error *err)
+json_t *mh_node_json(const struct mh_node *node, struct mh_problem *p)
 {
-    if (mh_node_is_null(node)) {
-        mh_fail(err, "null is not allowed");
-        return NULL;
-    }
+    if (mh_node_is_null(node))
+        return not_json(p, node, "is no value; expected a number, a text, true or false");
     if (node->kind == MH_NODE_SCALAR)
         return scalar_json(node);
     if (node->kind == MH_NODE_MAP)
-        return map_json(node, err);
+        return map_json(node, p);
     json_t *array = mh_have(json_array());
     for (size_t i = 0; i < node->count; i++) {
-        json_t *item = mh_node_json(node->items[i], err);
+        json_t *item = mh_node_json(node->items[i], p);
         if (!item || json_array_append_new(array, item)) {
             json_decref(array);
             return NULL;
@@ -445,8 +450,8 @@ static bool is_plain_text(const char *text)
     if (!*text || strchr(":@~+-.", *text) || text[strlen(text) - 1] == ':')
         return false;
     struct mh_node node = {.kind = MH_NODE_SCALAR, .plain = true, .text = (char *)text};
-    struct mh_error err;
-    json_t *json = mh_node_json(&node, &err);
+    struct mh_problem ignored;
+    json_t *json = mh_node_json(&node, &ignored);
     bool stays_text = json_is_string(json);
     json_decref(json);
     return stays_text;

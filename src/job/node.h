@@ -28,6 +28,12 @@ struct mh_node {
     size_t count;
 };
 
+/* What is wrong with a value, and at which node: itself or one inside it. The message has no place in it. */
+struct mh_problem {
+    struct mh_error error;
+    const struct mh_node *node;
+};
+
 /* "crud.yaml:14:32", "--set KEY=VALUE" or "built-in default" into place; returns place. */
 char *mh_place(const struct mh_source *source, int line, int column, char *place, size_t size);
 
@@ -55,9 +61,9 @@ char *mh_node_label(const struct mh_node *list, size_t i, char *label, size_t si
 bool mh_node_is_null(const struct mh_node *node);     /* nothing, ~ or null */
 const char *mh_node_is_a(const struct mh_node *node); /* "a list", "a mapping", "no value", "a text" */
 
-/* New JSON value: plain numbers and true and false are that, everything else is a string. NULL with err set:
+/* New JSON value: plain numbers and true and false are that, everything else is a string. NULL with *p set:
  * a null or a key that stands twice. */
-json_t *mh_node_json(const struct mh_node *node, struct mh_error *err);
+json_t *mh_node_json(const struct mh_node *node, struct mh_problem *p);
 
 /* The text as YAML: plain if it can be, else in double quotes. Owned by the caller. */
 char *mh_text_as_yaml(const char *text);

@@ -153,9 +153,9 @@ static const struct mh_option *other_spelling(const struct frame *f, const struc
 static int parse_at(struct mh_reading *r, const struct mh_option *row, const struct mh_node *node,
                     void *target)
 {
-    struct mh_error what;
-    if (mh_value_parse(row, node, target, &what))
-        return fail_here(r, node, "%s", what.text);
+    struct mh_problem problem;
+    if (mh_value_parse(row, node, target, &problem))
+        return fail_here(r, problem.node, "%s", problem.error.text);
     return 0;
 }
 

@@ -158,10 +158,10 @@ static json_t *default_json(const struct mh_option *row)
 {
     static const struct mh_source source;
     struct mh_node *node = NULL;
-    struct mh_error err;
-    if (mh_node_parse_value(&source, row->fallback, &node, &err))
+    struct mh_problem ignored;
+    if (mh_node_parse_value(&source, row->fallback, &node, &ignored.error))
         return NULL;
-    json_t *json = mh_node_json(node, &err);
+    json_t *json = mh_node_json(node, &ignored);
     mh_node_free(node);
     return json;
 }

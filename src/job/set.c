@@ -119,25 +119,28 @@ static int set_in_list(const struct setter *s, struct mh_node *list, const char 
 {
     const char *dot = strchr(key, '.');
     if (!dot)
-        return mh_fail(s->err,
-                       "--set %s: the key ends at a part of a list; name one of its options, such as %s.NAME",
-                       s->source->set, key);
+        return mh_fail(s->err, "--set %s: '%s' is a part of a list; name one of its options", s->source->set,
+                       key);
     char *want = mh_have(strndup(key, (size_t)(dot - key)));
     int rc = set_in_matches(s, list, want, dot + 1);
     free(want);
     return rc;
 }
 
-/* The file's other spelling gives way, so that one --set is enough. */
-static void drop_other_spelling(struct mh_node *root, const char *key)
+/* Of two options that exclude each other the file's gives way, so that one --set is enough. */
+static void drop_excluded(struct mh_node *root, const char *key)
 {
-    struct mh_node *server = mh_node_get(root, "server");
-    if (!server || server->kind != MH_NODE_MAP)
-        return;
-    if (strcmp(key, "server.uri") == 0)
-        mh_node_remove(server, "uris");
-    if (strcmp(key, "server.uris") == 0)
-        mh_node_remove(server, "uri");
+    static const struct {
+        const char *key, *section, *excluded;
+    } pairs[] = {{"server.uri", "server", "uris"},
+                 {"server.uris", "server", "uri"},
+                 {"dataset.path", "dataset", "synthetic"},
+                 {"dataset.synthetic.rows", "dataset", "path"}};
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        struct mh_node *section = mh_node_get(root, pairs[i].section);
+        if (strcmp(key, pairs[i].key) == 0 && section && section->kind == MH_NODE_MAP)
+            mh_node_remove(section, pairs[i].excluded);
+    }
 }
 
 int mh_set_apply(struct mh_node *root, const struct mh_source *source, struct mh_error *err)
@@ -150,7 +153,7 @@ int mh_set_apply(struct mh_node *root, const struct mh_source *source, struct mh
                        .value = equals + 1,
                        .is_threshold = strncmp(key, "thresholds.", 11) == 0,
                        .err = err};
-    drop_other_spelling(root, key);
+    drop_excluded(root, key);
     int rc = set_in_map(&s, root, key);
     free(key);
     return rc;

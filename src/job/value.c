@@ -28,45 +28,46 @@ size_t mh_choice_count(const struct mh_option *row)
     return count;
 }
 
-static int fail_range(const struct mh_option *row, const char *what, struct mh_error *err)
+static int fail_range(const struct mh_option *row, const char *what, struct mh_problem *p)
 {
     char range[128];
-    return mh_fail(err, "%s is out of range; allowed: %s", what, mh_value_range(row, range, sizeof range));
+    return mh_fail(&p->error, "%s is out of range; allowed: %s", what,
+                   mh_value_range(row, range, sizeof range));
 }
 
 /* ---- whole numbers ---- */
 
 static int store_whole(const struct mh_option *row, const char *text, int64_t value, void *target,
-                       struct mh_error *err)
+                       struct mh_problem *p)
 {
     if (!in_range(row, (double)value))
-        return fail_range(row, text, err);
+        return fail_range(row, text, p);
     *(int64_t *)target = value;
     return 0;
 }
 
-static int fail_text(const struct mh_option *row, const char *text, struct mh_error *err)
+static int fail_text(const struct mh_option *row, const char *text, struct mh_problem *p)
 {
-    return mh_fail(err, "'%.80s' is not %s", text, mh_value_type(row->type)->expected);
+    return mh_fail(&p->error, "'%.80s' is not %s", text, mh_value_type(row->type)->expected);
 }
 
 static int parse_whole(const struct mh_option *row, const struct mh_node *node, void *target,
-                       struct mh_error *err)
+                       struct mh_problem *p)
 {
     int (*parse)(const char *, int64_t *) = row->type == MH_OPTION_BYTES      ? mh_parse_bytes
                                             : row->type == MH_OPTION_DURATION ? mh_parse_duration_ns
                                                                               : mh_parse_count;
     int64_t value;
     if (parse(node->text, &value))
-        return fail_text(row, node->text, err);
-    return store_whole(row, node->text, value, target, err);
+        return fail_text(row, node->text, p);
+    return store_whole(row, node->text, value, target, p);
 }
 
 static int parse_count_or_all(const struct mh_option *row, const struct mh_node *node, void *target,
-                              struct mh_error *err)
+                              struct mh_problem *p)
 {
     if (strcmp(node->text, "all") != 0)
-        return parse_whole(row, node, target, err);
+        return parse_whole(row, node, target, p);
     *(int64_t *)target = -1;
     return 0;
 }
@@ -114,22 +115,22 @@ static char *print_duration(const struct mh_option *row, const void *target)
 }
 
 static int parse_duration_range(const struct mh_option *row, const struct mh_node *node, void *target,
-                                struct mh_error *err)
+                                struct mh_problem *p)
 {
     char low_text[32];
     int64_t range[2];
     const char *dots = strstr(node->text, "..");
     size_t length = dots ? (size_t)(dots - node->text) : 0;
     if (!dots || length >= sizeof low_text)
-        return fail_text(row, node->text, err);
+        return fail_text(row, node->text, p);
     memcpy(low_text, node->text, length);
     low_text[length] = '\0';
     if (mh_parse_duration_ns(low_text, &range[0]) || mh_parse_duration_ns(dots + 2, &range[1]))
-        return fail_text(row, node->text, err);
+        return fail_text(row, node->text, p);
     if (!in_range(row, (double)range[0]) || !in_range(row, (double)range[1]))
-        return fail_range(row, node->text, err);
+        return fail_range(row, node->text, p);
     if (range[0] > range[1])
-        return mh_fail(err, "the lower bound %s is above the upper bound %s", low_text, dots + 2);
+        return mh_fail(&p->error, "the lower bound %s is above the upper bound %s", low_text, dots + 2);
     memcpy(target, range, sizeof range);
     return 0;
 }
@@ -148,15 +149,15 @@ static char *print_duration_range(const struct mh_option *row, const void *targe
 /* ---- real numbers ---- */
 
 static int parse_real(const struct mh_option *row, const struct mh_node *node, void *target,
-                      struct mh_error *err)
+                      struct mh_problem *p)
 {
     double value;
     int rc =
         row->type == MH_OPTION_RATE ? mh_parse_rate(node->text, &value) : mh_parse_ratio(node->text, &value);
     if (rc)
-        return fail_text(row, node->text, err);
+        return fail_text(row, node->text, p);
     if (!in_range(row, value))
-        return fail_range(row, node->text, err);
+        return fail_range(row, node->text, p);
     *(double *)target = value;
     return 0;
 }
@@ -188,7 +189,7 @@ static char *print_rate(const struct mh_option *row, const void *target)
 }
 
 static int parse_sample(const struct mh_option *row, const struct mh_node *node, void *target,
-                        struct mh_error *err)
+                        struct mh_problem *p)
 {
     double share;
     if (strcmp(node->text, "none") == 0)
@@ -196,9 +197,9 @@ static int parse_sample(const struct mh_option *row, const struct mh_node *node,
     else if (strcmp(node->text, "all") == 0)
         share = 1;
     else if (strncmp(node->text, "sample ", 7) != 0 || mh_parse_ratio(node->text + 7, &share))
-        return fail_text(row, node->text, err);
+        return fail_text(row, node->text, p);
     if (share > 1)
-        return mh_fail(err, "%s is out of range; allowed: none, all, sample 0%% .. 100%%", node->text);
+        return mh_fail(&p->error, "%s is out of range; allowed: none, all, sample 0%% .. 100%%", node->text);
     *(double *)target = share;
     return 0;
 }
@@ -217,11 +218,11 @@ static char *print_sample(const struct mh_option *row, const void *target)
 /* ---- words ---- */
 
 static int parse_bool(const struct mh_option *row, const struct mh_node *node, void *target,
-                      struct mh_error *err)
+                      struct mh_problem *p)
 {
     bool yes = strcmp(node->text, "true") == 0;
     if (!node->plain || (!yes && strcmp(node->text, "false") != 0))
-        return fail_text(row, node->text, err);
+        return fail_text(row, node->text, p);
     *(bool *)target = yes;
     return 0;
 }
@@ -233,10 +234,10 @@ static char *print_bool(const struct mh_option *row, const void *target)
 }
 
 static int parse_text(const struct mh_option *row, const struct mh_node *node, void *target,
-                      struct mh_error *err)
+                      struct mh_problem *p)
 {
     (void)row;
-    (void)err;
+    (void)p;
     *(char **)target = mh_copy(node->text);
     return 0;
 }
@@ -252,7 +253,7 @@ static void release_text(void *target)
     free(*(char **)target);
 }
 
-static int find_choice(const struct mh_option *row, const char *text, int *out, struct mh_error *err)
+static int find_choice(const struct mh_option *row, const char *text, int *out, struct mh_problem *p)
 {
     size_t count = mh_choice_count(row);
     char what[128];
@@ -262,13 +263,13 @@ static int find_choice(const struct mh_option *row, const char *text, int *out, 
             return 0;
         }
     snprintf(what, sizeof what, "'%.80s' is not one of the choices", text);
-    return mh_fail_unknown(err, what, text, row->choices, count);
+    return mh_fail_unknown(&p->error, what, text, row->choices, count);
 }
 
 static int parse_choice(const struct mh_option *row, const struct mh_node *node, void *target,
-                        struct mh_error *err)
+                        struct mh_problem *p)
 {
-    return find_choice(row, node->text, target, err);
+    return find_choice(row, node->text, target, p);
 }
 
 static char *print_choice(const struct mh_option *row, const void *target)
@@ -285,27 +286,30 @@ static size_t item_count(const struct mh_node *node)
 }
 
 static int item_text(const struct mh_option *row, const struct mh_node *node, size_t i, const char **out,
-                     struct mh_error *err)
+                     struct mh_problem *p)
 {
     const struct mh_node *item = node->kind == MH_NODE_LIST ? node->items[i] : node;
+    char choices[400] = "a text";
+    p->node = item;
+    if (row->choices)
+        mh_join(row->choices, mh_choice_count(row), ", ", choices, sizeof choices);
     if (item->kind != MH_NODE_SCALAR || mh_node_is_null(item))
-        return mh_fail(err, "%s in the list; expected %s", mh_node_is_a(item),
-                       mh_value_type(row->type)->expected);
+        return mh_fail(&p->error, "%s in the list; expected %s", mh_node_is_a(item), choices);
     *out = item->text;
     return 0;
 }
 
 static int parse_choices(const struct mh_option *row, const struct mh_node *node, void *target,
-                         struct mh_error *err)
+                         struct mh_problem *p)
 {
     uint32_t bits = 0;
     for (size_t i = 0; i < item_count(node); i++) {
         const char *text;
         int choice;
-        if (item_text(row, node, i, &text, err) || find_choice(row, text, &choice, err))
+        if (item_text(row, node, i, &text, p) || find_choice(row, text, &choice, p))
             return -1;
         if (bits & 1u << choice)
-            return mh_fail(err, "'%s' stands twice", text);
+            return mh_fail(&p->error, "'%s' stands twice", text);
         bits |= 1u << choice;
     }
     *(uint32_t *)target = bits;
@@ -333,18 +337,18 @@ static void release_texts(void *target)
 }
 
 static int parse_texts(const struct mh_option *row, const struct mh_node *node, void *target,
-                       struct mh_error *err)
+                       struct mh_problem *p)
 {
     size_t count = item_count(node);
     if (!in_range(row, (double)count)) {
         char what[64], range[128];
         snprintf(what, sizeof what, "%zu texts", count);
-        return mh_fail(err, "%s given; allowed: %s", what, mh_value_range(row, range, sizeof range));
+        return mh_fail(&p->error, "%s given; allowed: %s", what, mh_value_range(row, range, sizeof range));
     }
     struct mh_texts texts = {.items = mh_zeroed(count, sizeof(char *))};
     for (; texts.count < count; texts.count++) {
         const char *text;
-        if (item_text(row, node, texts.count, &text, err)) {
+        if (item_text(row, node, texts.count, &text, p)) {
             release_texts(&texts);
             return -1;
         }
@@ -373,12 +377,12 @@ static char *print_texts(const struct mh_option *row, const void *target)
 }
 
 static int parse_params(const struct mh_option *row, const struct mh_node *node, void *target,
-                        struct mh_error *err)
+                        struct mh_problem *p)
 {
     if (node->kind != MH_NODE_MAP)
-        return mh_fail(err, "%s stands here; expected %s", mh_node_is_a(node),
+        return mh_fail(&p->error, "%s stands here; expected %s", mh_node_is_a(node),
                        mh_value_type(row->type)->expected);
-    json_t *object = mh_node_json(node, err);
+    json_t *object = mh_node_json(node, p);
     if (!object)
         return -1;
     *(char **)target = mh_have(json_dumps(object, 0));
@@ -424,19 +428,20 @@ const struct mh_value_type *mh_value_type(enum mh_option_type type)
 }
 
 int mh_value_parse(const struct mh_option *row, const struct mh_node *node, void *target,
-                   struct mh_error *err)
+                   struct mh_problem *p)
 {
     const struct mh_value_type *type = mh_value_type(row->type);
+    p->node = node;
     bool scalar = node->kind == MH_NODE_SCALAR;
     if (mh_node_is_null(node) || (!scalar && !type->takes_collections) ||
         (node->kind == MH_NODE_MAP && row->type != MH_OPTION_PARAMS)) {
         char choices[400] = "";
         if (row->choices)
             mh_join(row->choices, mh_choice_count(row), ", ", choices, sizeof choices);
-        return mh_fail(err, "%s stands here; expected %s%s%s", mh_node_is_a(node), type->expected,
+        return mh_fail(&p->error, "%s stands here; expected %s%s%s", mh_node_is_a(node), type->expected,
                        row->choices ? " of " : "", choices);
     }
-    return type->parse(row, node, target, err);
+    return type->parse(row, node, target, p);
 }
 
 static char *bound_text(const struct mh_option *row, double bound)

@@ -9,8 +9,8 @@
 struct mh_value_type {
     const char *name;     /* "duration" */
     const char *expected; /* "a duration such as 50ms, 30s or 1.5h" */
-    /* Target is where the row's offset points; it changes only on success. The message has no place in it. */
-    int (*parse)(const struct mh_option *row, const struct mh_node *node, void *target, struct mh_error *err);
+    /* Target is where the row's offset points; it changes only on success. */
+    int (*parse)(const struct mh_option *row, const struct mh_node *node, void *target, struct mh_problem *p);
     char *(*print)(const struct mh_option *row,
                    const void *target); /* as the job file would write it; owned */
     void (*release)(void *target);      /* NULL: nothing to free */
@@ -21,7 +21,7 @@ struct mh_value_type {
 const struct mh_value_type *mh_value_type(enum mh_option_type type);
 
 int mh_value_parse(const struct mh_option *row, const struct mh_node *node, void *target,
-                   struct mh_error *err);
+                   struct mh_problem *p);
 
 /* "1 .. 1M workers", "50ms or more"; empty when everything is allowed. Returns text. */
 char *mh_value_range(const struct mh_option *row, char *text, size_t size);
