@@ -1,0 +1,64 @@
+/* milvus-hpc: chooses the command. The only place that ends the program. */
+#include "base/log.h"
+#include "command/command.h"
+#include "run/run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool is(const struct mh_arguments *arguments, const char *command)
+{
+    return strcmp(arguments->command, command) == 0;
+}
+
+static int choose(const struct mh_arguments *arguments, int rank)
+{
+    if (is(arguments, "run"))
+        return mh_command_run(arguments, MPI_COMM_WORLD);
+    if (rank != 0)
+        return MH_EXIT_GOOD;
+    if (is(arguments, "help"))
+        mh_print_help(arguments->operand);
+    else if (is(arguments, "version"))
+        printf("milvus-hpc %s\n", MH_VERSION);
+    else if (is(arguments, "check"))
+        return mh_command_check(arguments);
+    else if (is(arguments, "options"))
+        return mh_command_options(arguments);
+    else if (is(arguments, "report"))
+        return mh_command_report(arguments);
+    else
+        return mh_command_merge(arguments);
+    return MH_EXIT_GOOD;
+}
+
+static int obey(int argc, char **argv, int rank, int np)
+{
+    struct mh_arguments arguments;
+    struct mh_error err;
+    int exit_code = MH_EXIT_UNUSABLE;
+    if (mh_arguments_parse(argc, argv, &arguments, &err) != 0) {
+        if (rank == 0)
+            mh_complain("%s", err.text);
+    } else {
+        mh_log_init(rank, arguments.quiet);
+        arguments.np = arguments.np ? arguments.np : np;
+        exit_code = choose(&arguments, rank);
+    }
+    mh_arguments_free(&arguments);
+    return exit_code;
+}
+
+int main(int argc, char **argv)
+{
+    int provided, rank, np;
+    MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &np);
+    mh_log_init(rank, false);
+    mh_signals_catch();
+    int exit_code = obey(argc, argv, rank, np);
+    MPI_Finalize();
+    return rank == 0 ? exit_code : 0; /* a launcher kills the other ranks of one that fails: by now they are done */
+}
