@@ -322,7 +322,7 @@ static int put_header(struct mh_session *session)
     return r->job_path && r->job_text ? 0 : -1;
 }
 
-static int fill_report(struct mh_session *session, const struct mh_ledger_totals *totals)
+int mh_session_fill_report(struct mh_session *session, const struct mh_ledger_totals *totals)
 {
     struct mh_report *report = &session->report;
     double stages_s = 0;
@@ -346,7 +346,7 @@ int mh_session_conclude(struct mh_session *session, struct mh_error *err)
     mh_comm_sum_i64(session->comm, (int64_t *)&totals, sizeof totals / sizeof(int64_t));
     if (gather_ranks(session, err) != 0 || mh_reduce_tallies(&session->run.tallies, session->comm, err) != 0)
         return -1;
-    int rc = session->rank == 0 && fill_report(session, &totals) != 0 ? mh_fail(err, "out of memory for the report") : 0;
+    int rc = session->rank == 0 && mh_session_fill_report(session, &totals) != 0 ? mh_fail(err, "out of memory for the report") : 0;
     return mh_comm_agree(session->comm, rc, err);
 }
 

@@ -1,2 +1,275 @@
-#include "command/command.h"
-int mh_command_merge(const struct mh_arguments *a){(void)a;return 3;}
+/* `milvus-hpc merge`: the result of a run that was killed, rebuilt from its ranks' journals by the same booking as in the run itself. Such a result is never
+ * called whole: writes that were in flight are in doubt, and nothing was audited. */
+#include "command/session.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct merge {
+    struct mh_session session;
+    struct mh_arguments as_run; /* what the run was started with */
+    json_t *run;                /* run.json */
+    const char *dir;
+    int np; /* of the run */
+    struct mh_plan plan_alone; /* the plan as one process audits it */
+    int64_t start_ns;          /* of the journal being read */
+    double *stage_begin_s;     /* since the run began; -1: never */
+    double last_s;
+    int missing, unfinished;
+};
+
+/* ---- run.json ---- */
+
+static const char *text_of(const struct merge *merge, const char *key)
+{
+    const char *text = json_string_value(json_object_get(merge->run, key));
+    return text ? text : "";
+}
+
+static int read_run_file(struct merge *merge, struct mh_error *err)
+{
+    char path[4200];
+    json_error_t where;
+    snprintf(path, sizeof path, "%.4000s/run.json", merge->dir);
+    merge->run = json_load_file(path, 0, &where);
+    if (!merge->run)
+        return mh_fail(err, "%s: %s (line %d); expected the journals' folder of a run that was killed (RESULT.h5.journals)", path, where.text, where.line);
+    merge->np = (int)json_integer_value(json_object_get(merge->run, "np"));
+    if (json_integer_value(json_object_get(merge->run, "format")) != 1 || merge->np < 1 || merge->np > 1000000 || !text_of(merge, "job_text")[0])
+        return mh_fail(err, "%s: not this program's: format 1, np and job_text are expected in it", path);
+    return 0;
+}
+
+static int restore_arguments(struct merge *merge, struct mh_error *err)
+{
+    json_t *sets = json_object_get(merge->run, "sets");
+    struct mh_arguments *a = &merge->as_run;
+    a->sets = calloc(json_array_size(sets) + 1, sizeof *a->sets);
+    if (!a->sets)
+        return mh_fail(err, "out of memory");
+    for (size_t i = 0; i < json_array_size(sets); i++)
+        if (json_is_string(json_array_get(sets, i)))
+            a->sets[a->set_count++] = json_string_value(json_array_get(sets, i));
+    a->server = text_of(merge, "server")[0] ? text_of(merge, "server") : NULL;
+    a->label = text_of(merge, "label");
+    return 0;
+}
+
+static int restore_nodes(struct merge *merge, struct mh_error *err)
+{
+    struct mh_session *session = &merge->session;
+    json_t *nodes = json_object_get(merge->run, "node_of_rank");
+    session->node_of_rank = calloc((size_t)merge->np, sizeof *session->node_of_rank);
+    if (!session->node_of_rank)
+        return mh_fail(err, "out of memory");
+    for (int r = 0; r < merge->np; r++) {
+        int64_t node = json_integer_value(json_array_get(nodes, (size_t)r));
+        session->node_of_rank[r] = node >= 0 && node < merge->np ? (int)node : 0;
+        if (session->node_of_rank[r] >= session->nodes)
+            session->nodes = session->node_of_rank[r] + 1;
+    }
+    return 0;
+}
+
+static int restore_session(struct merge *merge, struct mh_error *err)
+{
+    struct mh_session *session = &merge->session;
+    session->arguments = &merge->as_run;
+    session->comm = MPI_COMM_SELF;
+    session->np = merge->np;
+    session->seed = (uint64_t)json_integer_value(json_object_get(merge->run, "seed"));
+    session->started_wall_ns = json_integer_value(json_object_get(merge->run, "started_wall_ns"));
+    snprintf(session->run_id, sizeof session->run_id, "%s", text_of(merge, "run_id"));
+    snprintf(session->server_version, sizeof session->server_version, "%s", text_of(merge, "server_version"));
+    snprintf(session->dataset, sizeof session->dataset, "%s", text_of(merge, "dataset"));
+    if (mh_session_parse_job(&merge->as_run, text_of(merge, "job_path"), text_of(merge, "job_text"), &session->job, err) != 0 ||
+        restore_nodes(merge, err) != 0 || mh_plan_make(session->job, merge->np, session->node_of_rank, mh_role_needs, &session->plan, err) != 0)
+        return -1;
+    session->run.stage_seconds = calloc(session->job->stage_count + 1, sizeof(double));
+    merge->stage_begin_s = calloc(session->job->stage_count + 1, sizeof(double));
+    if (!session->run.stage_seconds || !merge->stage_begin_s || mh_tallies_init(&session->run.tallies, session->job, 0) != 0 ||
+        mh_ledger_init(&session->run.ledger, session->plan->worker_count) != 0)
+        return mh_fail(err, "out of memory");
+    for (size_t s = 0; s < session->job->stage_count; s++)
+        merge->stage_begin_s[s] = -1;
+    return 0;
+}
+
+/* ---- journals ---- */
+
+static bool fits(const struct merge *merge, const struct mh_record *record)
+{
+    const struct mh_tallies *tallies = &merge->session.run.tallies;
+    return record->stage < tallies->stages && record->role < tallies->roles && record->worker < merge->session.plan->worker_count;
+}
+
+static void note_time(struct merge *merge, const struct mh_record *record)
+{
+    double done_s = (double)record->done_ns / (double)MH_S;
+    if (record->type != MH_RECORD_DONE)
+        return;
+    if (done_s > merge->last_s)
+        merge->last_s = done_s;
+    if (record->stage >= (int)merge->session.job->stage_count)
+        return;
+    double begin_s = merge->stage_begin_s[record->stage], *seconds = &merge->session.run.stage_seconds[record->stage];
+    if (begin_s >= 0 && done_s - begin_s > *seconds)
+        *seconds = done_s - begin_s;
+}
+
+/* In flight when its rank died: the server may or may not have taken it. */
+static int book_in_flight(struct merge *merge, struct mh_record *record, const int64_t *keys, const uint16_t *versions)
+{
+    struct mh_tally *tally = mh_tally_at(&merge->session.run.tallies, record->stage, record->role, record->kind);
+    if (!tally)
+        return -1;
+    tally->planned++;
+    tally->in_flight++;
+    record->outcome = MH_OUTCOME_UNKNOWN;
+    return mh_ledger_book(&merge->session.run.ledger, record, keys, versions);
+}
+
+static int book(struct merge *merge, struct mh_record *record, const int64_t *keys, const uint16_t *versions, const char *text)
+{
+    struct mh_run *run = &merge->session.run;
+    struct mh_tally *tally;
+    switch (record->type) {
+    case MH_RECORD_INTENT:
+        return book_in_flight(merge, record, keys, versions);
+    case MH_RECORD_DONE:
+        mh_tallies_book(&run->tallies, record, text);
+        return mh_ledger_book(&run->ledger, record, keys, versions);
+    case MH_RECORD_PLANNED:
+        tally = mh_tally_at(&run->tallies, record->stage, record->role, record->kind);
+        if (!tally)
+            return -1;
+        tally->planned += record->rows;
+        tally->unsent += record->rows;
+        return 0;
+    case MH_RECORD_STAGE:
+        merge->stage_begin_s[record->stage] = (double)record->due_ns / (double)MH_S;
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+static int visit(void *context, const struct mh_record *given, const int64_t *keys, const uint16_t *versions, const char *text, struct mh_error *err)
+{
+    struct merge *merge = context;
+    struct mh_record record = *given;
+    bool of_a_worker = record.type == MH_RECORD_DONE || record.type == MH_RECORD_INTENT;
+    if (!fits(merge, &record) || (of_a_worker && record.worker < 0))
+        return mh_fail(err, "a record does not fit the job: worker %d, stage %d, role %d", record.worker, record.stage, record.role);
+    record.due_ns -= merge->start_ns;
+    record.sent_ns -= merge->start_ns;
+    record.done_ns -= merge->start_ns;
+    note_time(merge, &record);
+    return book(merge, &record, keys, versions, text) == 0 ? 0 : mh_fail(err, "out of memory");
+}
+
+static void describe_rank(struct merge *merge, int rank, const struct mh_journal_start *start, bool whole)
+{
+    struct mh_report_rank *out = &merge->session.report.ranks[merge->session.report.rank_count++];
+    *out = (struct mh_report_rank){.rank = rank, .node = merge->session.node_of_rank[rank], .pid = start->pid, .clock_offset_ns = start->clock_offset_ns, .missing = !whole};
+    snprintf(out->host, sizeof out->host, "%s", start->host);
+}
+
+static int read_journal(struct merge *merge, int rank, struct mh_error *err)
+{
+    char path[4200];
+    struct mh_journal_start start = {0};
+    bool whole = false;
+    snprintf(path, sizeof path, "%.4000s/rank-%05d.journal", merge->dir, rank);
+    FILE *file = fopen(path, "rb");
+    if (!file) {
+        mh_warn("%s: not there: what rank %d did is not known", path, rank);
+        merge->missing++;
+        describe_rank(merge, rank, &start, false);
+        return 0;
+    }
+    bool begun = fread(&start, sizeof start, 1, file) == 1;
+    fclose(file);
+    merge->start_ns = begun ? start.start_ns : 0;
+    if (mh_journal_read(path, &start, visit, merge, &whole, err) != 0)
+        return strncmp(err->text, path, strlen(path)) == 0 ? -1 : mh_fail_in(err, "%s", path);
+    merge->unfinished += !whole;
+    describe_rank(merge, rank, &start, whole);
+    return 0;
+}
+
+static int read_journals(struct merge *merge, struct mh_error *err)
+{
+    merge->session.report.ranks = calloc((size_t)merge->np, sizeof *merge->session.report.ranks);
+    if (!merge->session.report.ranks)
+        return mh_fail(err, "out of memory");
+    for (int rank = 0; rank < merge->np; rank++)
+        if (read_journal(merge, rank, err) != 0)
+            return -1;
+    return 0;
+}
+
+/* ---- result ---- */
+
+static int put_ledger(struct merge *merge, struct mh_error *err)
+{
+    struct mh_audit *audit = &merge->session.audit;
+    merge->plan_alone = *merge->session.plan;
+    merge->plan_alone.np = 1;
+    audit->plan = merge->session.plan;
+    return mh_slices_make(&audit->slices, &merge->plan_alone, &merge->session.run.ledger, MPI_COMM_SELF, err);
+}
+
+static int write_merged(struct merge *merge, const char *output, struct mh_error *err)
+{
+    struct mh_session *session = &merge->session;
+    struct mh_report_fate *fates = NULL;
+    session->run.start_ns = mh_now_ns() - (int64_t)(merge->last_s * (double)MH_S);
+    session->broken = true;
+    snprintf(session->broken_why, sizeof session->broken_why,
+             "rebuilt from the journals of %d ranks: %d ended early, %d left none; nothing was audited", merge->np, merge->unfinished, merge->missing);
+    if (mh_session_fill_report(session, &session->run.ledger.totals) != 0)
+        return mh_fail(err, "out of memory for the report");
+    int64_t count = mh_session_fates(session, &fates, err);
+    int rc = count < 0 ? -1 : mh_report_write(output, &session->report, fates, count, MPI_COMM_SELF, err);
+    free(fates);
+    return rc;
+}
+
+static void close_merge(struct merge *merge)
+{
+    struct mh_session *session = &merge->session;
+    mh_report_free(&session->report);
+    mh_audit_free(&session->audit);
+    mh_tallies_free(&session->run.tallies);
+    mh_ledger_free(&session->run.ledger);
+    mh_plan_free(session->plan);
+    mh_job_free(session->job);
+    free(session->run.stage_seconds);
+    free(session->node_of_rank);
+    free(merge->stage_begin_s);
+    mh_arguments_free(&merge->as_run);
+    json_decref(merge->run);
+}
+
+int mh_command_merge(const struct mh_arguments *arguments)
+{
+    struct mh_error err;
+    struct merge *merge = calloc(1, sizeof *merge);
+    if (!merge)
+        abort();
+    merge->dir = arguments->operand;
+    if (read_run_file(merge, &err) != 0 || restore_arguments(merge, &err) != 0 || restore_session(merge, &err) != 0 || read_journals(merge, &err) != 0 ||
+        put_ledger(merge, &err) != 0 || write_merged(merge, arguments->output, &err) != 0)
+        mh_complain("%s", err.text);
+    else
+        mh_report_print(stdout, &merge->session.report, arguments->output);
+    close_merge(merge);
+    free(merge);
+    return MH_EXIT_UNUSABLE; /* never whole, whatever was found */
+}

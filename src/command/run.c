@@ -163,6 +163,10 @@ static int write_run_file(const struct mh_session *session, struct mh_error *err
     for (size_t i = 0; i < session->arguments->set_count; i++)
         json_array_append_new(sets, json_string(session->arguments->sets[i]));
     json_object_set_new(run, "sets", sets);
+    json_t *nodes = json_array();
+    for (int r = 0; r < session->np; r++)
+        json_array_append_new(nodes, json_integer(session->node_of_rank[r]));
+    json_object_set_new(run, "node_of_rank", nodes);
     snprintf(path, sizeof path, "%s/run.json", session->journals);
     int rc = json_dump_file(run, path, JSON_INDENT(1));
     json_decref(run);

@@ -48,6 +48,7 @@ void mh_session_drop_collection(struct mh_session *session);                    
 
 /* conclude.c: figures, verdict, exit code, report */
 int mh_session_conclude(struct mh_session *session, struct mh_error *err); /* collective; fills session->report on rank 0 */
+int mh_session_fill_report(struct mh_session *session, const struct mh_ledger_totals *totals); /* from what session holds; -1: no memory */
 int64_t mh_session_fates(const struct mh_session *session, struct mh_report_fate **fates, struct mh_error *err); /* -1: failed */
 
 /* threshold.c */

@@ -128,14 +128,24 @@ void mh_journal_close(struct mh_journal *journal, bool remove_file)
 
 /* ---- reading ---- */
 
+/* A write whose end has not been read yet. */
+struct pending {
+    struct pending *next;
+    struct mh_record record;
+    bool scattered;
+    uint16_t *versions; /* behind the keys */
+    int64_t keys[];
+};
+
 struct reader {
     FILE *file;
     const char *path;
     union slot ahead; /* read, not yet used */
     bool has_ahead;
-    int64_t *keys;
-    uint16_t *versions;
-    size_t room;
+    struct pending *pending; /* newest first */
+    mh_journal_visitor *visit;
+    void *context;
+    struct mh_error *err;
 };
 
 static bool next_slot(struct reader *reader)
@@ -145,35 +155,30 @@ static bool next_slot(struct reader *reader)
     return reader->has_ahead;
 }
 
-static int grow_keys(struct reader *reader, size_t count)
+static struct pending *new_pending(const struct mh_record *record)
 {
-    if (count <= reader->room)
-        return 0;
-    int64_t *keys = realloc(reader->keys, count * sizeof *keys);
-    if (keys)
-        reader->keys = keys;
-    uint16_t *versions = realloc(reader->versions, count * sizeof *versions);
-    if (versions)
-        reader->versions = versions;
-    if (!keys || !versions)
-        return -1;
-    reader->room = count;
-    return 0;
+    size_t rows = record->flags & MH_RECORD_SCATTERED ? record->rows : 0;
+    struct pending *pending = malloc(sizeof *pending + rows * (sizeof *pending->keys + sizeof *pending->versions));
+    if (!pending)
+        return NULL;
+    *pending = (struct pending){.record = *record, .scattered = rows > 0};
+    pending->versions = (uint16_t *)(void *)(pending->keys + rows);
+    return pending;
 }
 
-/* Keys of the record just read; fewer than record->rows when the file ends here. */
-static uint32_t read_keys(struct reader *reader, uint32_t rows)
+/* False when the file ends before the last key: the write was never sent. */
+static bool read_keys(struct reader *reader, struct pending *pending)
 {
     uint32_t count = 0;
-    while (next_slot(reader) && reader->ahead.type == MH_RECORD_KEYS) {
+    while (count < pending->record.rows && next_slot(reader) && reader->ahead.type == MH_RECORD_KEYS) {
         const struct keys_record *keys = &reader->ahead.keys;
-        for (uint8_t i = 0; i < keys->count && i < KEYS_A_RECORD && count < rows; i++, count++) {
-            reader->keys[count] = (int64_t)(keys->keys[i] & ((1ULL << VERSION_SHIFT) - 1));
-            reader->versions[count] = (uint16_t)(keys->keys[i] >> VERSION_SHIFT);
+        for (uint8_t i = 0; i < keys->count && i < KEYS_A_RECORD && count < pending->record.rows; i++, count++) {
+            pending->keys[count] = (int64_t)(keys->keys[i] & ((1ULL << VERSION_SHIFT) - 1));
+            pending->versions[count] = (uint16_t)(keys->keys[i] >> VERSION_SHIFT);
         }
         reader->has_ahead = false;
     }
-    return count;
+    return count == pending->record.rows;
 }
 
 static void read_text(struct reader *reader, char text[TEXT_A_RECORD + 1])
@@ -181,55 +186,104 @@ static void read_text(struct reader *reader, char text[TEXT_A_RECORD + 1])
     text[0] = '\0';
     if (!next_slot(reader) || reader->ahead.type != MH_RECORD_TEXT)
         return;
-    snprintf(text, TEXT_A_RECORD + 1, "%.*s", (int)reader->ahead.text.length, reader->ahead.text.text);
+    int length = reader->ahead.text.length < TEXT_A_RECORD ? reader->ahead.text.length : TEXT_A_RECORD;
+    snprintf(text, TEXT_A_RECORD + 1, "%.*s", length, reader->ahead.text.text);
     reader->has_ahead = false;
 }
 
 static bool sound(const struct mh_record *record)
 {
-    return record->type >= MH_RECORD_INTENT && record->type <= MH_RECORD_END && record->kind < MH_OP_KINDS &&
-           record->outcome < MH_OUTCOMES && record->rows <= 1000000 && record->stage >= 0 && record->role >= 0;
+    return record->type >= MH_RECORD_INTENT && record->type <= MH_RECORD_END && record->type != MH_RECORD_KEYS && record->type != MH_RECORD_TEXT &&
+           record->kind < MH_OP_KINDS && record->outcome < MH_OUTCOMES && record->rows <= 1000000 && record->stage >= 0 && record->role >= 0;
 }
 
-static int visit_records(struct reader *reader, mh_journal_visitor *visit, void *context, bool *whole, struct mh_error *err)
+static int take_intent(struct reader *reader, const struct mh_record *record)
+{
+    struct pending *pending = new_pending(record);
+    if (!pending)
+        return mh_fail(reader->err, "out of memory");
+    if (pending->scattered && !read_keys(reader, pending)) {
+        free(pending);
+        return 0;
+    }
+    pending->next = reader->pending;
+    reader->pending = pending;
+    return 0;
+}
+
+static struct pending *take_pending(struct reader *reader, const struct mh_record *record)
+{
+    for (struct pending **at = &reader->pending; *at; at = &(*at)->next) {
+        struct pending *pending = *at;
+        if (pending->record.worker != record->worker || pending->record.sequence != record->sequence)
+            continue;
+        *at = pending->next;
+        return pending;
+    }
+    return NULL;
+}
+
+static int visit_with_keys(struct reader *reader, const struct mh_record *record, const struct pending *pending, const char *text)
+{
+    bool scattered = pending && pending->scattered && pending->record.rows == record->rows;
+    return reader->visit(reader->context, record, scattered ? pending->keys : NULL, scattered ? pending->versions : NULL, text, reader->err);
+}
+
+static int take_other(struct reader *reader, const struct mh_record *record, bool *whole)
+{
+    char text[TEXT_A_RECORD + 1];
+    read_text(reader, text);
+    *whole = record->type == MH_RECORD_END;
+    struct pending *pending = record->type == MH_RECORD_DONE ? take_pending(reader, record) : NULL;
+    int rc = visit_with_keys(reader, record, pending, text);
+    free(pending);
+    return rc;
+}
+
+static int read_records(struct reader *reader, bool *whole)
 {
     while (next_slot(reader)) {
         struct mh_record record = reader->ahead.record;
-        char text[TEXT_A_RECORD + 1];
         reader->has_ahead = false;
         if (!sound(&record))
-            return mh_fail(err, "%s: a record at byte %ld is damaged", reader->path, ftell(reader->file));
-        bool scattered = (record.flags & MH_RECORD_SCATTERED) != 0;
-        if (scattered && grow_keys(reader, record.rows) != 0)
-            return mh_fail(err, "out of memory");
-        if (scattered && read_keys(reader, record.rows) < record.rows)
-            return 0; /* killed between a record and its keys: it was never sent */
-        read_text(reader, text);
-        *whole = record.type == MH_RECORD_END;
-        if (visit(context, &record, scattered ? reader->keys : NULL, scattered ? reader->versions : NULL, text, err) != 0)
+            return mh_fail(reader->err, "%s: the record before byte %ld is damaged", reader->path, ftell(reader->file));
+        int rc = record.type == MH_RECORD_INTENT ? take_intent(reader, &record) : take_other(reader, &record, whole);
+        if (rc != 0)
             return -1;
     }
     return 0;
 }
 
+/* Those that never ended, or, when reading has failed, just their memory. */
+static int take_rest(struct reader *reader, int rc)
+{
+    while (reader->pending) {
+        struct pending *pending = reader->pending;
+        reader->pending = pending->next;
+        if (rc == 0)
+            rc = visit_with_keys(reader, &pending->record, pending, "");
+        free(pending);
+    }
+    return rc;
+}
+
 int mh_journal_read(const char *path, struct mh_journal_start *start, mh_journal_visitor *visit, void *context, bool *whole,
                     struct mh_error *err)
 {
-    struct reader reader = {.file = fopen(path, "rb"), .path = path};
+    struct reader reader = {.file = fopen(path, "rb"), .path = path, .visit = visit, .context = context, .err = err};
     union slot first;
+    int rc;
     *whole = false;
     if (!reader.file)
         return mh_fail(err, "%s: %s", path, strerror(errno));
-    int rc = -1;
     if (fread(&first, sizeof first, 1, reader.file) != 1 || first.start.format != JOURNAL_FORMAT)
-        mh_fail(err, "%s: no journal of this program (format %d expected)", path, JOURNAL_FORMAT);
+        rc = mh_fail(err, "%s: no journal of this program (format %d expected)", path, JOURNAL_FORMAT);
     else {
         *start = first.start;
         start->host[sizeof start->host - 1] = '\0';
-        rc = visit_records(&reader, visit, context, whole, err);
+        rc = read_records(&reader, whole);
     }
+    rc = take_rest(&reader, rc);
     fclose(reader.file);
-    free(reader.keys);
-    free(reader.versions);
     return rc;
 }

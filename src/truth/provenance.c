@@ -6,22 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Keys of writes whose DONE has not been read yet. */
-struct pending {
-    struct pending *next;
-    int32_t worker;
-    int64_t sequence;
-    uint32_t rows;
-    int64_t keys[];
-};
-
 struct search {
     struct mh_violation *violations; /* by id */
     int64_t count;
     const struct mh_plan *plan;
     int rank;
     int64_t start_ns; /* of the run, on this rank's clock */
-    struct pending *pending;
 };
 
 static int by_id(const void *a, const void *b)
@@ -67,58 +57,21 @@ static void sign_range(struct search *search, const struct mh_record *record, in
         sign(&search->violations[i], search, record);
 }
 
-static int remember(struct search *search, const struct mh_record *record, const int64_t *keys)
-{
-    struct pending *pending = malloc(sizeof *pending + record->rows * sizeof *keys);
-    if (!pending)
-        return -1;
-    *pending = (struct pending){.next = search->pending, .worker = record->worker, .sequence = record->sequence, .rows = record->rows};
-    memcpy(pending->keys, keys, record->rows * sizeof *keys);
-    search->pending = pending;
-    return 0;
-}
-
-static struct pending *recall_keys(struct search *search, const struct mh_record *record)
-{
-    for (struct pending **at = &search->pending; *at; at = &(*at)->next) {
-        struct pending *pending = *at;
-        if (pending->worker != record->worker || pending->sequence != record->sequence)
-            continue;
-        *at = pending->next;
-        return pending;
-    }
-    return NULL;
-}
-
 static int visit(void *context, const struct mh_record *record, const int64_t *keys, const uint16_t *versions, const char *text,
                  struct mh_error *err)
 {
     struct search *search = context;
+    bool effect = record->outcome == MH_OUTCOME_OK || record->outcome == MH_OUTCOME_UNKNOWN;
     (void)versions;
     (void)text;
-    if (!mh_op_infos[record->kind].write)
+    (void)err;
+    if (record->type != MH_RECORD_DONE || !mh_op_infos[record->kind].write || !effect)
         return 0;
-    if (record->type == MH_RECORD_INTENT)
-        return keys && remember(search, record, keys) != 0 ? mh_fail(err, "out of memory") : 0;
-    if (record->type != MH_RECORD_DONE)
-        return 0;
-    struct pending *pending = recall_keys(search, record);
-    bool effect = record->outcome == MH_OUTCOME_OK || record->outcome == MH_OUTCOME_UNKNOWN;
-    if (effect && !pending)
+    if (!keys)
         sign_range(search, record, record->first_id, record->rows);
-    for (uint32_t i = 0; effect && pending && i < pending->rows; i++)
-        sign_range(search, record, pending->keys[i], 1);
-    free(pending);
+    for (uint32_t i = 0; keys && i < record->rows; i++)
+        sign_range(search, record, keys[i], 1);
     return 0;
-}
-
-static void forget(struct search *search)
-{
-    while (search->pending) {
-        struct pending *next = search->pending->next;
-        free(search->pending);
-        search->pending = next;
-    }
 }
 
 /* All ranks' violations, on every rank, by id. */
@@ -182,7 +135,6 @@ int mh_audit_provenance(struct mh_audit *audit, const char *journal_path, struct
     int rc = gather(audit, &search, err);
     if (rc == 0 && search.count > 0) {
         rc = mh_comm_agree(audit->comm, mh_journal_read(journal_path, &start, visit, &search, &whole, err), err);
-        forget(&search);
         if (rc == 0)
             collect(audit, &search);
     }
