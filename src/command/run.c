@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/terminal.h"
 #include "comm/comm.h"
 
 #include <errno.h>
@@ -190,7 +191,7 @@ static int64_t progress_of(const struct mh_session *session)
         return 0;
     if (session->arguments->progress_ns >= 0)
         return session->arguments->progress_ns;
-    return (isatty(STDERR_FILENO) ? 1 : 10) * MH_S;
+    return (mh_is_terminal(STDERR_FILENO) ? 1 : 10) * MH_S;
 }
 
 static int open_run(struct mh_session *session, struct mh_error *err)

@@ -1,6 +1,7 @@
 /* The terminal summary: what a person wants to know, most of it twice - as figures and in words - and the
  * verdict near the end, where the eye is. */
 #include "base/clock.h"
+#include "base/terminal.h"
 #include "base/units.h"
 #include "result/fields.h"
 #include "result/grid.h"
@@ -26,7 +27,7 @@ static bool takes_colour(FILE *out)
 {
     const char *term = getenv("TERM"), *no = getenv("NO_COLOR");
     const int fd = fileno(out); /* -1: memory */
-    return fd >= 0 && isatty(fd) && !(no && *no) && term && strcmp(term, "dumb") != 0;
+    return fd >= 0 && mh_is_terminal(fd) && !(no && *no) && term && strcmp(term, "dumb") != 0;
 }
 
 static const char *paint(const struct page *page, const char *code)
@@ -102,6 +103,11 @@ static struct shown show_moment(int64_t ns)
     return shown;
 }
 
+static const char *or_unknown(const char *text)
+{
+    return *text ? text : "not known";
+}
+
 static const char *plural(int64_t count)
 {
     return count == 1 ? "" : "s";
@@ -146,14 +152,16 @@ static void print_head(const struct page *page)
              *report->label ? "  " : "", report->label);
     mh_result_clean(title, true, clean, sizeof clean);
     fprintf(page->out, "%s%s%s\n", paint(page, BOLD), clean, paint(page, PLAIN));
-    fact(page, "job", "%s, seed %" PRIu64, report->job_path ? report->job_path : "(none)", report->seed);
-    fact(page, "server", "%s, Milvus %s", report->server_uri,
-         *report->server_version ? report->server_version : "(version not known)");
-    fact(page, "collection", "%s", report->collection);
-    fact(page, "data set", "%s", report->dataset);
-    fact(page, "ran", "from %s for %s on %d rank%s of %d node%s, %" PRId64 " worker%s", report->started_utc,
-         show_duration((int64_t)(report->duration_s * MH_S)).text, report->np, plural(report->np),
-         report->nodes, plural(report->nodes), report->worker_count, plural(report->worker_count));
+    fact(page, "job", "%s, seed %" PRIu64, or_unknown(report->job_path ? report->job_path : ""),
+         report->seed);
+    fact(page, "server", "%s, version %s", or_unknown(report->server_uri),
+         or_unknown(report->server_version));
+    fact(page, "collection", "%s", or_unknown(report->collection));
+    fact(page, "data set", "%s", or_unknown(report->dataset));
+    fact(page, "ran", "on %d rank%s of %d node%s, %" PRId64 " worker%s, for %s; began %s", report->np,
+         plural(report->np), report->nodes, plural(report->nodes), report->worker_count,
+         plural(report->worker_count), show_duration((int64_t)(report->duration_s * MH_S)).text,
+         or_unknown(report->started_utc));
     print_client(page);
 }
 
@@ -336,27 +344,29 @@ static void add_terms(const struct page *page, struct sum *sum)
 {
     const int64_t inserts = figure(page, "acknowledged_inserts"),
                   deletes = figure(page, "acknowledged_deletes");
-    const int64_t upserts = figure(page, "acknowledged_upserts"), renewed = figure(page, "upserts_hit_live");
     const int64_t hit = figure(page, "deletes_hit_live"), removed = hit >= 0 ? hit : deletes;
-    const int64_t made = upserts >= 0 && renewed >= 0 ? upserts - renewed : 0;
     add_line(sum, inserts < 0 ? NOT_MEASURED : TERM, "", inserts, "acknowledged inserts");
     struct sum_line *line =
         add_line(sum, removed < 0 ? NOT_MEASURED : TERM, "-", removed, "acknowledged deletes");
     if (hit >= 0 && deletes >= 0 && hit != deletes)
-        snprintf(line->what, sizeof line->what, "acknowledged deletes that hit a live row (of %s)",
+        snprintf(line->what, sizeof line->what, "acknowledged deletes of live rows (of %s)",
                  show(deletes).text);
-    if (made)
-        add_line(sum, TERM, "+", made, "acknowledged upserts of rows that were not there");
-    sum->low = sum->high = inserts - removed + made;
+    sum->low = inserts - removed;
 }
 
+/* A row whose delete has no known outcome is not live for certain; nothing else may stand between the terms
+ * and the ledger. */
 static void add_live(const struct page *page, struct sum *sum)
 {
     const int64_t live = figure(page, "expected_live"), maybe = figure(page, "expected_maybe");
+    const int64_t doubt = sum->low - live;
+    const bool explained = live >= 0 && doubt >= 0 && doubt <= (maybe > 0 ? maybe : 0);
+    if (explained && doubt > 0)
+        add_line(sum, TERM, "-", doubt, "rows whose delete has no known outcome");
     struct sum_line *line = add_line(sum,
-                                     live < 0           ? NOT_MEASURED
-                                     : live == sum->low ? EQUAL
-                                                        : UNEQUAL,
+                                     live < 0    ? NOT_MEASURED
+                                     : explained ? EQUAL
+                                                 : UNEQUAL,
                                      "", live, "live");
     if (maybe > 0)
         snprintf(line->what, sizeof line->what, "live for certain; up to %s with %s row%s of unknown outcome",
@@ -393,7 +403,7 @@ static void print_sum(const struct page *page, const struct sum *sum)
     for (int i = 0; i < sum->count; i++) {
         const struct sum_line *line = &sum->lines[i];
         const bool wrong = line->relation == UNEQUAL;
-        fprintf(page->out, "  %s%2s%s %15s  %s\n", wrong ? paint(page, RED) : "",
+        fprintf(page->out, "  %s%2s%s %13s  %s\n", wrong ? paint(page, RED) : "",
                 line->relation == TERM ? line->sign : signs[line->relation], wrong ? paint(page, PLAIN) : "",
                 show(line->value).text, line->what);
     }
@@ -403,11 +413,11 @@ static void print_unknown(const struct page *page)
 {
     const int64_t inserts = figure(page, "unknown_inserts"), upserts = figure(page, "unknown_upserts"),
                   deletes = figure(page, "unknown_deletes");
-    if (inserts <= 0 && upserts <= 0 && deletes <= 0)
-        fact(page, "unknown", "no write of unknown outcome");
+    if (inserts == 0 && upserts == 0 && deletes == 0)
+        fact(page, "unknown", "no write ended without a known outcome");
     else
         fact(page, "unknown",
-             "rows of writes without an answer: %s inserted, %s upserted, %s deleted; by looking: %s "
+             "rows of writes without a known outcome: %s inserted, %s upserted, %s deleted; by looking: %s "
              "present, %s absent",
              show(inserts).text, show(upserts).text, show(deletes).text,
              show(figure(page, "unknown_present")).text, show(figure(page, "unknown_absent")).text);
@@ -417,17 +427,27 @@ static void print_beside(const struct page *page)
 {
     fact(page, "statistics", "row_count %s (servers do not subtract deleted rows there before compaction)",
          show(figure(page, "statistics_row_count")).text);
-    fact(page, "upserts", "%s rows acknowledged, %s of them live before",
+    fact(page, "upserts", "%s rows acknowledged, of %s live rows",
          show(figure(page, "acknowledged_upserts")).text, show(figure(page, "upserts_hit_live")).text);
-    fact(page, "refused", "%s rows of inserts", show(figure(page, "refused_inserts")).text);
+    fact(page, "refused", "%s rows of inserts, certain to have had no effect",
+         show(figure(page, "refused_inserts")).text);
     print_unknown(page);
-    fact(page, "compared", "content of %s rows, vectors of %s", show(figure(page, "rows_compared")).text,
-         show(figure(page, "vectors_compared")).text);
+    fact(page, "compared", "content of %s rows, vectors of %s, over all passes",
+         show(figure(page, "rows_compared")).text, show(figure(page, "vectors_compared")).text);
+    if (figure(page, "allowed_anomalies") > 0)
+        fact(page, "allowed", "%s anomalies that the job's verify.allow names",
+             show(figure(page, "allowed_anomalies")).text);
+}
+
+/* An audit that broke off has looked at something. */
+static bool looked(const struct page *page)
+{
+    return page->report->audited || figure(page, "passes") > 0 || page->report->violation_count > 0;
 }
 
 static void print_audit(const struct page *page)
 {
-    if (!page->report->audited) {
+    if (!looked(page)) {
         heading(page, BOLD, "AUDIT", " not made: whether the server holds what it acknowledged is not known");
         return;
     }
@@ -442,8 +462,8 @@ static void print_audit(const struct page *page)
                        : has(&sum, WITHIN)       ? "all equal, within what unknown outcomes leave open"
                                                  : "all equal";
     const int64_t passes = figure(page, "passes");
-    heading(page, has(&sum, UNEQUAL) ? RED : BOLD, "AUDIT", " in %s pass%s  [%s]", show(passes).text,
-            passes == 1 ? "" : "es", word);
+    heading(page, has(&sum, UNEQUAL) ? RED : BOLD, "AUDIT", "%s in %s pass%s  [%s]",
+            page->report->audited ? "" : " NOT FINISHED,", show(passes).text, passes == 1 ? "" : "es", word);
     print_sum(page, &sum);
     print_beside(page);
 }
@@ -474,21 +494,32 @@ static void print_kinds(const struct page *page)
     mh_grid_print(page->out, &grid);
 }
 
+static void print_no_kinds(const struct page *page)
+{
+    char text[256] = "";
+    size_t used = 0;
+    for (int kind = 0; kind < MH_WRONGS && used < sizeof text; kind++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s 0", kind ? ", " : "",
+                                 mh_wrong_names[kind]);
+    fputs("  ", page->out);
+    mh_print_wrapped(page->out, text, 2, 2);
+}
+
 static void put_version(struct mh_grid *grid, int32_t version)
 {
     if (version == MH_VERSION_NONE)
         mh_grid_put(grid, "absent");
     else if (version == MH_VERSION_UNKNOWN)
-        mh_grid_put(grid, "no known version");
+        mh_grid_put(grid, "unknown");
     else
-        mh_grid_put(grid, "version %d", version);
+        mh_grid_put(grid, "v%d", version);
 }
 
 static void put_judgement(struct mh_grid *grid, const struct mh_violation *row)
 {
     if (row->kind == MH_MISCOUNTED) {
-        mh_grid_put(grid, "%d rows scanned", row->expected_version);
-        mh_grid_put(grid, "count(*) %d", row->seen_version);
+        mh_grid_put(grid, "%d", row->expected_version);
+        mh_grid_put(grid, "%d", row->seen_version);
     } else if (row->kind == MH_DUPLICATED) {
         put_version(grid, row->expected_version);
         mh_grid_put(grid, "%d copies", row->seen_version);
@@ -504,7 +535,7 @@ static void put_partition(struct mh_grid *grid, const struct mh_report_violation
         *violation->seen_partition && strcmp(violation->partition, violation->seen_partition) != 0;
     const char *home = *violation->partition ? violation->partition : "-";
     if (moved)
-        mh_grid_put(grid, "%s, seen in %s", home, violation->seen_partition);
+        mh_grid_put(grid, "%s -> %s", home, violation->seen_partition);
     else
         mh_grid_put(grid, "%s", home);
 }
@@ -555,9 +586,10 @@ static void print_rows(const struct page *page)
     const struct mh_report *report = page->report;
     if (report->violation_count == 0)
         return;
-    fputc('\n', page->out);
+    fprintf(page->out, "\n  The first of them (writer: worker@rank; batch: first id + rows; v0, v1, ...: a "
+                       "row's versions)\n");
     struct mh_grid grid = {.columns = "lrlllrll"};
-    HEADS(&grid, "kind", "id", "partition", "worker@rank", "written by", "acknowledged", "expected", "seen");
+    HEADS(&grid, "kind", "id", "partition", "writer", "batch", "acknowledged", "expected", "seen");
     const int64_t shown = put_violations(&grid, report);
     mh_grid_print(page->out, &grid);
     if (report->violation_count > shown)
@@ -570,7 +602,7 @@ static void print_rows(const struct page *page)
 
 static void print_violations(const struct page *page)
 {
-    if (!page->report->audited && page->report->violation_count == 0)
+    if (!looked(page))
         return;
     int64_t wrong = 0;
     bool measured = true;
@@ -580,11 +612,14 @@ static void print_violations(const struct page *page)
         wrong += kind == MH_LATE || rows < 0 ? 0 : rows;
     }
     if (wrong == 0 && measured)
-        heading(page, GREEN, "VIOLATIONS", " none");
+        heading(page, GREEN, "VIOLATIONS", ": none");
     else
-        heading(page, wrong ? RED : BOLD, "VIOLATIONS", " %s%s", show(wrong).text,
+        heading(page, wrong ? RED : BOLD, "VIOLATIONS", ": %s%s", show(wrong).text,
                 measured ? "" : ", not all kinds measured");
-    print_kinds(page);
+    if (wrong == 0 && measured && figure(page, mh_wrong_names[MH_LATE]) == 0)
+        print_no_kinds(page);
+    else
+        print_kinds(page);
     print_rows(page);
 }
 
@@ -608,13 +643,13 @@ static void print_missing(const struct page *page)
 
 static void print_verdict(const struct page *page)
 {
-    static const char *const words[] = {[MH_EXIT_GOOD] = "GOOD",
-                                        [MH_EXIT_THRESHOLD] = "THRESHOLD MISSED",
-                                        [MH_EXIT_VIOLATION] = "DATA VIOLATION",
-                                        [MH_EXIT_UNUSABLE] = "NOT USABLE"};
+    static const char *const words[] = {[MH_EXIT_GOOD] = "good",
+                                        [MH_EXIT_THRESHOLD] = "a threshold was missed",
+                                        [MH_EXIT_VIOLATION] = "data violation",
+                                        [MH_EXIT_UNUSABLE] = "not usable"};
     const int code = page->report->exit_code;
-    const char *word = code >= 0 && code <= MH_EXIT_UNUSABLE ? words[code] : "UNKNOWN";
-    heading(page, code == 0 ? GREEN : RED, "VERDICT", " %s (exit code %d)", word, code);
+    const char *word = code >= 0 && code <= MH_EXIT_UNUSABLE ? words[code] : "unknown";
+    heading(page, code == 0 ? GREEN : RED, "VERDICT", ": %s (exit code %d)", word, code);
     char clean[sizeof page->report->verdict];
     mh_result_clean(page->report->verdict, true, clean, sizeof clean);
     fputs("  ", page->out);

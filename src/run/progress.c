@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/terminal.h"
 #include "base/units.h"
 
 #include <stdarg.h>
@@ -22,7 +23,7 @@ static void step_aside(void)
 
 void mh_progress_begin(struct mh_progress *progress, const struct mh_stage *stage)
 {
-    *progress = (struct mh_progress){.terminal = isatty(STDERR_FILENO) != 0};
+    *progress = (struct mh_progress){.terminal = mh_is_terminal(STDERR_FILENO)};
     progress->last_ns = stage->begin_ns;
     progress->next_ns = stage->begin_ns + stage->run->progress_ns;
     progress->roles_before = calloc(2 * stage->options->role_count, sizeof *progress->roles_before);
