@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define LEAST_ROOM   (16LL << 20) /* bytes; the result of a small run takes about 1 MiB */
+#define MEMORY_STEP  (1u << 20)
 #define CHUNK_BYTES  (64u << 10)
 #define LEDGER_CHUNK 8192
 #define LEDGER_PIECE (1LL << 20) /* rows of a rank in one collective write: 40 MiB */
@@ -241,18 +242,72 @@ static int close_file(hid_t file, int rc, struct mh_error *err)
     return rc;
 }
 
+/* Where they grow in memory: HDF5 neither closes nor forgives a file whose disk is full, and crashes in
+ * MPI_Finalize over it. */
+static hid_t create_in_memory(const char *path)
+{
+    const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    H5Pset_fapl_core(access, MEMORY_STEP, false);
+    const hid_t file = H5Fcreate(path, H5F_ACC_EXCL, H5P_DEFAULT, access);
+    drop(access);
+    return file;
+}
+
+static int write_bytes(int fd, const char *bytes, size_t length)
+{
+    while (length) {
+        const ssize_t written = write(fd, bytes, length);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return -1;
+        bytes += written;
+        length -= (size_t)written;
+    }
+    return 0;
+}
+
+static int write_image(const char *path, const char *bytes, size_t length, struct mh_error *err)
+{
+    const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return mh_fail(err, "cannot be created: %s", strerror(errno));
+    const int failed = write_bytes(fd, bytes, length);
+    const int cause = errno;
+    if (close(fd) == 0 && !failed)
+        return 0;
+    unlink(path);
+    return mh_fail(err, "cannot be written: %s", strerror(failed ? cause : errno));
+}
+
+static int save(hid_t file, const char *path, struct mh_error *err)
+{
+    const ssize_t length = H5Fflush(file, H5F_SCOPE_GLOBAL) < 0 ? -1 : H5Fget_file_image(file, NULL, 0);
+    if (length < 0)
+        return fail_hdf5(err, "cannot be made");
+    char *bytes = malloc((size_t)length);
+    if (!bytes)
+        return mh_fail(err, "no memory for a file of %lld bytes", (long long)length);
+    int rc = 0;
+    if (H5Fget_file_image(file, bytes, (size_t)length) != length)
+        rc = fail_hdf5(err, "cannot be made");
+    else
+        rc = write_image(path, bytes, (size_t)length, err);
+    free(bytes);
+    return rc;
+}
+
 static int write_tables(const char *path, const struct mh_report *report, struct mh_error *err)
 {
     struct mh_result_view view;
     if (mh_result_view_of(report, &view, err))
         return -1;
-    const hid_t file = H5Fcreate(path, H5F_ACC_EXCL, H5P_DEFAULT, H5P_DEFAULT);
-    int rc = file < 0 ? fail_hdf5(err, "cannot be created") : 0;
+    const hid_t file = create_in_memory(path);
+    int rc = file < 0 ? fail_hdf5(err, "cannot be made") : 0;
     if (rc == 0)
-        rc = close_file(file, put_all(file, &view, err), err);
+        rc = put_all(file, &view, err) || save(file, path, err) ? -1 : 0;
+    drop(file);
     mh_result_view_free(&view);
-    if (rc && file >= 0)
-        unlink(path);
     return rc ? mh_fail_in(err, "%s", path) : 0;
 }
 
