@@ -304,8 +304,8 @@ static int parse_choices(const struct mh_option *row, const struct mh_node *node
 {
     uint32_t bits = 0;
     for (size_t i = 0; i < item_count(node); i++) {
-        const char *text;
-        int choice;
+        const char *text = NULL;
+        int choice = 0;
         if (item_text(row, node, i, &text, p) || find_choice(row, text, &choice, p))
             return -1;
         if (bits & 1u << choice)

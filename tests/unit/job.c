@@ -851,7 +851,7 @@ static void flipped_bits_are_survived(void **state)
     char *good = material("good.yaml");
     size_t length = strlen(good);
     struct mh_random random = {.seed = 20240229, .stream = 1};
-    for (int i = 0; i < 4000; i++) {
+    for (int i = 0; i < 600; i++) {
         char *text = strdup(good);
         uint64_t flips = 1 + mh_random_below(&random, 4);
         for (uint64_t j = 0; j < flips; j++)
@@ -869,7 +869,7 @@ static void shuffled_letters_are_survived(void **state)
     char *good = material("good.yaml");
     size_t length = strlen(good);
     struct mh_random random = {.seed = 20240229, .stream = 2};
-    for (int i = 0; i < 4000; i++) {
+    for (int i = 0; i < 600; i++) {
         char *text = strdup(good);
         text[mh_random_below(&random, length)] = letters[mh_random_below(&random, sizeof letters - 1)];
         text[mh_random_below(&random, length)] = letters[mh_random_below(&random, sizeof letters - 1)];
@@ -887,7 +887,7 @@ static void damaged_sets_are_survived(void **state)
                                        "collection.index.params.nlist=7", "server={uri: \"http://a:1\"}"};
     char *good = material("good.yaml");
     struct mh_random random = {.seed = 20240229, .stream = 3};
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < 500; i++) {
         char set[128];
         const char *list[] = {set, sets[mh_random_below(&random, COUNT(sets))]};
         snprintf(set, sizeof set, "%s", sets[i % (int)COUNT(sets)]);
