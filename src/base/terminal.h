@@ -8,4 +8,6 @@
  * descriptor is asked, which works on the launcher's node; elsewhere it is no terminal. */
 bool mh_is_terminal(int fd);
 
+int mh_terminal_width(int fd); /* columns; 80 where nobody can say */
+
 #endif

@@ -75,7 +75,7 @@ static size_t add_roles(char *line, size_t size, size_t used, const struct mh_st
         const struct mh_role_ops *ops = mh_role_ops_of(&stage->options->roles[r]);
         double operations = (double)(sums[r].operations - before[2 * r]) / seconds;
         double rows = (double)(sums[r].rows - before[2 * r + 1]) / seconds;
-        used = add(line, size, used, " | %s %.0f op/s", ops->kind.name, operations);
+        used = add(line, size, used, " | %s %.0f/s", ops->kind.name, operations);
         if (rows > 0)
             used = add(line, size, used, " %.0f rows/s", rows);
     }
@@ -85,7 +85,7 @@ static size_t add_roles(char *line, size_t size, size_t used, const struct mh_st
 static void put(struct mh_progress *progress, const char *line)
 {
     if (progress->terminal) {
-        fprintf(stderr, "\r%.200s\033[K", line);
+        fprintf(stderr, "\r%.*s\033[K", mh_terminal_width(STDERR_FILENO) - 1, line);
         line_stands = true;
     } else {
         fprintf(stderr, "%s\n", line);
@@ -100,15 +100,15 @@ static void draw(struct mh_progress *progress, const struct mh_stage *stage, int
     double seconds = (double)(now - progress->last_ns) / (double)MH_S, elapsed = (double)(now - stage->begin_ns) / (double)MH_S;
     char line[1024], p99[32];
     size_t used = add(line, sizeof line, 0, "%s %.0f s", stage->options->name, elapsed);
-    used = add_roles(line, sizeof line, used, stage, roles, progress->roles_before, seconds);
-    used = add(line, sizeof line, used, " | p99 %s | errors %lld, unknown %lld, throttled %lld",
-               mh_show_duration(quantile(sums, &progress->before, 0.99), p99, sizeof p99), (long long)sums->failed,
-               (long long)sums->unknown, (long long)sums->throttled);
     double done = share_done(stage, roles, elapsed);
     if (done >= 1)
-        used = add(line, sizeof line, used, " | finishing");
+        used = add(line, sizeof line, used, ", finishing");
     else if (done > 0.01)
-        used = add(line, sizeof line, used, " | about %.0f s left", elapsed * (1 - done) / done);
+        used = add(line, sizeof line, used, ", about %.0f s left", elapsed * (1 - done) / done);
+    used = add_roles(line, sizeof line, used, stage, roles, progress->roles_before, seconds);
+    add(line, sizeof line, used, " | p99 %s | failed %lld unknown %lld throttled %lld",
+        mh_show_duration(quantile(sums, &progress->before, 0.99), p99, sizeof p99), (long long)sums->failed, (long long)sums->unknown,
+        (long long)sums->throttled);
     put(progress, line);
     progress->before = *sums;
     memcpy(progress->roles_before, roles, stage->options->role_count * sizeof *roles);

@@ -365,6 +365,8 @@ static int step_and_pass(struct mh_audit *audit, struct mh_asker *asker, struct 
 static int every_pass(struct mh_audit *audit, struct mh_asker *asker, struct mh_fan *fan, struct mh_error *err)
 {
     const uint32_t recheck = audit->job->verify.recheck;
+    if (audit->rank == 0)
+        mh_note("audit: reading every row back by key, on ranks that did not write it");
     int rc = step_and_pass(audit, asker, fan, "first pass", prepare, err);
     if (rc == 0 && recheck & MH_RECHECK_FLUSH)
         rc = step_and_pass(audit, asker, fan, "after flush", flush, err);
