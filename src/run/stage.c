@@ -11,8 +11,8 @@
 enum {
     PULSE_MS = 50,        /* between two rounds of the heartbeat */
     START_AHEAD_MS = 20,  /* all ranks have heard of the start by then */
-    LONGEST_WAIT_MS = 2,  /* in the completion queue: MPI wants to be looked at */
-    IDLE_WAIT_MS = 5,     /* the same on a rank without workers */
+    BUSY_WAIT_MS = 2,     /* longest in the completion queue while a round is under way: MPI wants to be looked at */
+    CALM_WAIT_MS = 10,    /* and while none is: claims may have come */
     DRAIN_S = 5,          /* what is in flight when a stop is asked for gets so long */
 };
 
@@ -177,7 +177,10 @@ static void take_calls(struct mh_stage *stage, int64_t until_ns)
 
 static int64_t next_event(const struct mh_stage *stage, int64_t now_ns)
 {
-    int64_t next = now_ns + (stage->hand_count ? LONGEST_WAIT_MS : IDLE_WAIT_MS) * MH_MS;
+    const bool round = stage->pulse.request != MPI_REQUEST_NULL;
+    int64_t next = now_ns + (round ? BUSY_WAIT_MS : CALM_WAIT_MS) * MH_MS;
+    if (!round && stage->pulse.next_ns < next)
+        next = stage->pulse.next_ns;
     for (size_t i = 0; i < stage->hand_count; i++) {
         const struct mh_hand *hand = &stage->hands[i];
         if (hand->role.options->rate > 0 && hand->idle && !hand->exhausted && hand->next_due_ns < next)
