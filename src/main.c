@@ -60,5 +60,6 @@ int main(int argc, char **argv)
     mh_signals_catch();
     int exit_code = obey(argc, argv, rank, np);
     MPI_Finalize();
-    return rank == 0 ? exit_code : 0; /* a launcher kills the other ranks of one that fails: by now they are done */
+    return rank == 0 ? exit_code
+                     : 0; /* a launcher kills the other ranks of one that fails: by now they are done */
 }

@@ -19,7 +19,8 @@ enum mh_exit {
     MH_EXIT_UNUSABLE = 3, /* usage, job file, data set or infrastructure */
 };
 
-/* Formats the message into err (truncated to fit) and returns -1, so that `return mh_fail(err, ...)` works. */
+/* Formats the message into err (truncated to fit) and returns -1, so that `return mh_fail(err, ...)` works.
+ */
 int mh_fail(struct mh_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Puts "prefix: " in front of the message that is there and returns -1. */

@@ -22,7 +22,8 @@ static void launchers_descriptor(int fd, char path[64])
     snprintf(path, 64, "/proc/%d/fd/%d", (int)getppid(), fd);
 }
 
-/* The parent of a rank is mpirun itself on mpirun's node, else a daemon that reads from and writes to nowhere. */
+/* The parent of a rank is mpirun itself on mpirun's node, else a daemon that reads from and writes to
+ * nowhere. */
 static bool launcher_has_terminal(int fd)
 {
     char path[64], target[256];
@@ -31,7 +32,8 @@ static bool launcher_has_terminal(int fd)
     if (length <= 0)
         return false;
     target[length] = '\0';
-    return starts_with(target, "/dev/pts/") || starts_with(target, "/dev/tty") || starts_with(target, "/dev/console");
+    return starts_with(target, "/dev/pts/") || starts_with(target, "/dev/tty") ||
+           starts_with(target, "/dev/console");
 }
 
 bool mh_is_terminal(int fd)

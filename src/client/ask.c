@@ -2,16 +2,17 @@
 
 #include "base/clock.h"
 
-
-int mh_asker_open(struct mh_asker *asker, struct mh_rpc *rpc, const struct mh_job *job, int64_t which, uint64_t seed,
-                  struct mh_error *err)
+int mh_asker_open(struct mh_asker *asker, struct mh_rpc *rpc, const struct mh_job *job, int64_t which,
+                  uint64_t seed, struct mh_error *err)
 {
     *asker = (struct mh_asker){.rpc = rpc};
     asker->connection = mh_connection_open(rpc, which);
     if (!asker->connection)
         return mh_fail(err, "out of memory");
-    asker->policy = (struct mh_retry_policy){.retry = &job->retry, .timeout_ns = job->server.timeout_ns,
-                                             .random = {.seed = seed, .stream = 0x61736b, .counter = (uint64_t)which << 32}};
+    asker->policy = (struct mh_retry_policy){
+        .retry = &job->retry,
+        .timeout_ns = job->server.timeout_ns,
+        .random = {.seed = seed, .stream = 0x61736b, .counter = (uint64_t)which << 32}};
     return 0;
 }
 

@@ -13,12 +13,12 @@ struct mh_asker {
 };
 
 /* `which` picks the server's URI (modulo their number). */
-int mh_asker_open(struct mh_asker *asker, struct mh_rpc *rpc, const struct mh_job *job, int64_t which, uint64_t seed,
-                  struct mh_error *err);
+int mh_asker_open(struct mh_asker *asker, struct mh_rpc *rpc, const struct mh_job *job, int64_t which,
+                  uint64_t seed, struct mh_error *err);
 void mh_asker_close(struct mh_asker *asker);
 
-/* Asks, retrying as the policy of client/op.h says. 0: *reply (valid until the next question) is OK. -1: any other end, described in err;
- * *reply is set all the same when `reply` is not NULL. */
+/* Asks, retrying as the policy of client/op.h says. 0: *reply (valid until the next question) is OK. -1: any
+ * other end, described in err; *reply is set all the same when `reply` is not NULL. */
 int mh_ask(struct mh_asker *asker, const struct mh_request *request, const struct mh_reply **reply,
            struct mh_error *err);
 

@@ -16,12 +16,14 @@ struct round { /* one mh_fan_run */
     int rc;
 };
 
-int mh_fan_open(struct mh_fan *fan, struct mh_rpc *rpc, const struct mh_job *job, int64_t which, int width, uint64_t seed,
-                struct mh_error *err)
+int mh_fan_open(struct mh_fan *fan, struct mh_rpc *rpc, const struct mh_job *job, int64_t which, int width,
+                uint64_t seed, struct mh_error *err)
 {
     *fan = (struct mh_fan){.rpc = rpc, .width = width};
-    fan->policy = (struct mh_retry_policy){.retry = &job->retry, .timeout_ns = job->server.timeout_ns,
-                                           .random = {.seed = seed, .stream = 0x66616e, .counter = (uint64_t)which << 32}};
+    fan->policy = (struct mh_retry_policy){
+        .retry = &job->retry,
+        .timeout_ns = job->server.timeout_ns,
+        .random = {.seed = seed, .stream = 0x66616e, .counter = (uint64_t)which << 32}};
     fan->slots = calloc((size_t)width, sizeof *fan->slots);
     fan->connection = mh_connection_open(rpc, which);
     if (fan->slots && fan->connection)
@@ -145,9 +147,11 @@ static void give_up(struct round *round)
         mh_call_cancel(&round->fan->slots[i].op.call);
 }
 
-int mh_fan_run(struct mh_fan *fan, int64_t items, mh_fan_ask *ask, mh_fan_take *take_answer, void *context, struct mh_error *err)
+int mh_fan_run(struct mh_fan *fan, int64_t items, mh_fan_ask *ask, mh_fan_take *take_answer, void *context,
+               struct mh_error *err)
 {
-    struct round round = {.fan = fan, .items = items, .ask = ask, .take = take_answer, .context = context, .err = err};
+    struct round round = {
+        .fan = fan, .items = items, .ask = ask, .take = take_answer, .context = context, .err = err};
     for (int i = 0; i < fan->width; i++)
         fill(&round, &fan->slots[i]);
     while (round.busy > 0) {

@@ -45,8 +45,8 @@ static bool may_try_again(struct mh_op *op, const struct mh_retry_policy *policy
 enum mh_op_next mh_op_take(struct mh_op *op, struct mh_retry_policy *policy)
 {
     const struct mh_call *call = &op->call;
-    mh_decode(op->request.kind, call->status, call->message, call->never_sent, call->reply, call->reply_length,
-              &op->reply);
+    mh_decode(op->request.kind, call->status, call->message, call->never_sent, call->reply,
+              call->reply_length, &op->reply);
     op->done_ns = call->done_ns;
     op->outcome = op->reply.outcome;
     op->throttled += op->outcome == MH_OUTCOME_THROTTLED;

@@ -1,9 +1,10 @@
-/* One operation, from the role that asked for it to the ledger. Joins the protocol (milvus/) and the transport (rpc/), and owns the retry policy:
+/* One operation, from the role that asked for it to the ledger. Joins the protocol (milvus/) and the
+ * transport (rpc/), and owns the retry policy:
  *
- *   a throttled call had no effect: sent again after a backoff that doubles from retry.backoff's first to its second value, with
- *   jitter (uniform in [half, whole]), at most retry.max times;
- *   a call that certainly never left is sent again the same way for as long as server.timeout, then fails as unreachable;
- *   anything else is final. A write whose effect is uncertain is never sent again. */
+ *   a throttled call had no effect: sent again after a backoff that doubles from retry.backoff's first to its
+ * second value, with jitter (uniform in [half, whole]), at most retry.max times; a call that certainly never
+ * left is sent again the same way for as long as server.timeout, then fails as unreachable; anything else is
+ * final. A write whose effect is uncertain is never sent again. */
 #ifndef MH_CLIENT_OP_H
 #define MH_CLIENT_OP_H
 
@@ -17,11 +18,12 @@ struct mh_op {
     /* What: set by whoever asks, before mh_op_send. */
     struct mh_request request; /* request.kind says which operation */
     struct mh_rowset rows;     /* writes: ids (and columns, once filled) */
-    uint16_t *versions;        /* writes: the version each row has after (upsert) or had before (delete); room as rows */
-    int partition;             /* writes: position in the plan; -1: none */
-    int64_t tag;               /* the role's own note */
+    uint16_t
+        *versions; /* writes: the version each row has after (upsert) or had before (delete); room as rows */
+    int partition; /* writes: position in the plan; -1: none */
+    int64_t tag;   /* the role's own note */
     const struct mh_worker *worker;
-    void *owner; /* the one who gets it back */
+    void *owner;      /* the one who gets it back */
     int64_t delay_ns; /* due so long after it was asked for: a poll's pause. 0: at once */
     int64_t due_ns;
 
@@ -51,7 +53,8 @@ enum mh_op_next { MH_OP_FINAL, MH_OP_AGAIN };
 int mh_op_send(struct mh_op *op, struct mh_connection *connection, const struct mh_retry_policy *policy,
                struct mh_error *err);
 
-/* Takes a finished call of the operation: decodes, judges, and says whether it is final or to be sent again at op->retry_ns. */
+/* Takes a finished call of the operation: decodes, judges, and says whether it is final or to be sent again
+ * at op->retry_ns. */
 enum mh_op_next mh_op_take(struct mh_op *op, struct mh_retry_policy *policy);
 
 struct mh_op *mh_op_of(struct mh_call *call); /* the operation that a call belongs to */

@@ -1,5 +1,5 @@
-/* MPI, wrapped so that no rank ever burns a core while it waits: every wait is a non-blocking call, MPI_Test and a
- * short sleep. */
+/* MPI, wrapped so that no rank ever burns a core while it waits: every wait is a non-blocking call, MPI_Test
+ * and a short sleep. */
 #ifndef MH_COMM_COMM_H
 #define MH_COMM_COMM_H
 
@@ -18,12 +18,12 @@ void mh_comm_sum_i64(MPI_Comm comm, int64_t *values, int count);
 /* Broadcasts from `root`. Counts above 2 GiB are split. */
 void mh_comm_bcast(MPI_Comm comm, void *data, size_t bytes, int root);
 
-/* All ranks learn whether any failed: returns 0 everywhere when every rank passes rc == 0; else -1 everywhere,
- * with the message of the lowest failing rank in err. Collective. */
+/* All ranks learn whether any failed: returns 0 everywhere when every rank passes rc == 0; else -1
+ * everywhere, with the message of the lowest failing rank in err. Collective. */
 int mh_comm_agree(MPI_Comm comm, int rc, struct mh_error *err);
 
-/* This rank's monotonic clock minus rank 0's, to about half the shortest of 8 round trips. Collective, before there is load: it does
- * wait in MPI, a few microseconds a rank. */
+/* This rank's monotonic clock minus rank 0's, to about half the shortest of 8 round trips. Collective, before
+ * there is load: it does wait in MPI, a few microseconds a rank. */
 int64_t mh_comm_clock_offset(MPI_Comm comm);
 
 #endif

@@ -10,7 +10,8 @@ static int64_t ask_rank_0(MPI_Comm comm)
     int64_t best_trip = INT64_MAX, offset = 0;
     for (int i = 0; i < ROUND_TRIPS; i++) {
         int64_t sent = mh_now_ns(), theirs;
-        MPI_Sendrecv(&sent, 1, MPI_INT64_T, 0, CLOCK_TAG, &theirs, 1, MPI_INT64_T, 0, CLOCK_TAG, comm, MPI_STATUS_IGNORE);
+        MPI_Sendrecv(&sent, 1, MPI_INT64_T, 0, CLOCK_TAG, &theirs, 1, MPI_INT64_T, 0, CLOCK_TAG, comm,
+                     MPI_STATUS_IGNORE);
         int64_t back = mh_now_ns();
         if (back - sent < best_trip) {
             best_trip = back - sent;

@@ -27,7 +27,8 @@ void mh_pulse_close(struct mh_pulse *pulse)
 static void begin_round(struct mh_pulse *pulse, const int64_t *counters, int64_t now_ns)
 {
     memcpy(pulse->mine, counters, (size_t)pulse->count * sizeof *counters);
-    MPI_Iallreduce(pulse->mine, pulse->sums, pulse->count, MPI_INT64_T, MPI_SUM, pulse->comm, &pulse->request);
+    MPI_Iallreduce(pulse->mine, pulse->sums, pulse->count, MPI_INT64_T, MPI_SUM, pulse->comm,
+                   &pulse->request);
     pulse->next_ns = now_ns + pulse->period_ns;
 }
 

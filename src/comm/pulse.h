@@ -1,5 +1,6 @@
-/* The stage's heartbeat: sums of a few counters over all ranks, again and again, without ever blocking. Every rank sees the same sums in
- * the same round, so that all can take the same decision in it: votes and barriers are sums that reach a value. */
+/* The stage's heartbeat: sums of a few counters over all ranks, again and again, without ever blocking. Every
+ * rank sees the same sums in the same round, so that all can take the same decision in it: votes and barriers
+ * are sums that reach a value. */
 #ifndef MH_COMM_PULSE_H
 #define MH_COMM_PULSE_H
 
@@ -22,8 +23,8 @@ struct mh_pulse {
 int mh_pulse_open(struct mh_pulse *pulse, MPI_Comm comm, int count, int64_t period_ns);
 void mh_pulse_close(struct mh_pulse *pulse); /* collective; no round may be under way */
 
-/* Moves on: `counters` are sampled when a round begins. True when a round has just ended: look at totals; the next round begins at a
- * later call, so that a rank that then stops leaves no round under way anywhere. */
+/* Moves on: `counters` are sampled when a round begins. True when a round has just ended: look at totals; the
+ * next round begins at a later call, so that a rank that then stops leaves no round under way anywhere. */
 bool mh_pulse_beat(struct mh_pulse *pulse, const int64_t *counters);
 
 /* Small messages between ranks, of one fixed size, in no order. */
@@ -34,7 +35,7 @@ struct mh_post {
 };
 
 void mh_post_open(struct mh_post *post, MPI_Comm comm, int bytes); /* collective */
-void mh_post_close(struct mh_post *post);                          /* collective; every letter must have been received */
+void mh_post_close(struct mh_post *post); /* collective; every letter must have been received */
 int mh_post_send(struct mh_post *post, int rank, const void *letter); /* -1: no memory */
 bool mh_post_receive(struct mh_post *post, void *letter);             /* false: none has come */
 

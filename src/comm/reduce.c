@@ -10,7 +10,8 @@ static void reduce(void *values, int count, MPI_Datatype type, MPI_Op op, MPI_Co
     int rank;
     MPI_Request request;
     MPI_Comm_rank(comm, &rank);
-    MPI_Ireduce(rank == 0 ? MPI_IN_PLACE : values, rank == 0 ? values : NULL, count, type, op, 0, comm, &request);
+    MPI_Ireduce(rank == 0 ? MPI_IN_PLACE : values, rank == 0 ? values : NULL, count, type, op, 0, comm,
+                &request);
     mh_comm_wait(&request);
 }
 
@@ -46,11 +47,14 @@ static int align_timeline(struct mh_timeline *t, MPI_Comm comm, struct mh_error 
     shape[1] = t->used;
     MPI_Iallreduce(MPI_IN_PLACE, &shape[1], 1, MPI_INT64_T, MPI_MAX, comm, &request);
     mh_comm_wait(&request);
-    struct mh_timeline_slot *last = shape[1] > 0 ? mh_timeline_at(t, t->start_ns + (shape[1] - 1) * t->interval_ns) : NULL;
-    return mh_comm_agree(comm, last || shape[1] == 0 ? 0 : mh_fail(err, "out of memory for the timeline"), err);
+    struct mh_timeline_slot *last =
+        shape[1] > 0 ? mh_timeline_at(t, t->start_ns + (shape[1] - 1) * t->interval_ns) : NULL;
+    return mh_comm_agree(comm, last || shape[1] == 0 ? 0 : mh_fail(err, "out of memory for the timeline"),
+                         err);
 }
 
-static int reduce_timeline(struct mh_timeline *t, MPI_Datatype slot, MPI_Op add, MPI_Comm comm, struct mh_error *err)
+static int reduce_timeline(struct mh_timeline *t, MPI_Datatype slot, MPI_Op add, MPI_Comm comm,
+                           struct mh_error *err)
 {
     if (align_timeline(t, comm, err) != 0)
         return -1;
@@ -59,7 +63,8 @@ static int reduce_timeline(struct mh_timeline *t, MPI_Datatype slot, MPI_Op add,
     return 0;
 }
 
-static int reduce_cell(struct mh_tally *tally, MPI_Datatype slot, MPI_Op add, MPI_Comm comm, struct mh_error *err)
+static int reduce_cell(struct mh_tally *tally, MPI_Datatype slot, MPI_Op add, MPI_Comm comm,
+                       struct mh_error *err)
 {
     reduce(&tally->planned, MH_TALLY_COUNTERS, MPI_INT64_T, MPI_SUM, comm);
     reduce_histogram(&tally->due, comm);
@@ -117,7 +122,10 @@ static int reduce_errors(struct mh_tallies *tallies, MPI_Comm comm, struct mh_er
     MPI_Request request;
     MPI_Comm_rank(comm, &rank);
     MPI_Comm_size(comm, &np);
-    struct { struct mh_error_count errors[MH_ERRORS_KEPT]; int count; } mine, *all = NULL;
+    struct {
+        struct mh_error_count errors[MH_ERRORS_KEPT];
+        int count;
+    } mine, *all = NULL;
     memcpy(mine.errors, tallies->errors, sizeof mine.errors);
     mine.count = tallies->error_count;
     const int bytes = (int)sizeof mine;

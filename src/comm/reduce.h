@@ -6,8 +6,8 @@
 
 #include <mpi.h>
 
-/* Adds all ranks' tallies into rank 0's, bucket by bucket (min and max apart), timelines slot by slot, errors by kind. The other ranks' are left as they
- * are. Collective; all ranks fail or none. */
+/* Adds all ranks' tallies into rank 0's, bucket by bucket (min and max apart), timelines slot by slot, errors
+ * by kind. The other ranks' are left as they are. Collective; all ranks fail or none. */
 int mh_reduce_tallies(struct mh_tallies *tallies, MPI_Comm comm, struct mh_error *err);
 
 #endif

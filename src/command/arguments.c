@@ -12,12 +12,14 @@ struct flag {
 };
 
 static const struct flag flags[] = {
-    {"set", "KEY=VALUE", "run check", "override an option of the job: stages.crud.writer.rows=500 (may be repeated)"},
+    {"set", "KEY=VALUE", "run check",
+     "override an option of the job: stages.crud.writer.rows=500 (may be repeated)"},
     {"server", "URI", "run check", "the server, in place of the job's: http://host:port"},
     {"output", "FILE.h5", "run merge", "the result; never overwritten (default: results/RUN-ID.h5)"},
     {"json", "FILE", "run report", "the summary as JSON too; - for standard output"},
     {"label", "TEXT", "run", "a note that the result carries"},
-    {"seed", "N", "run", "of all random choices; the same seed makes the same choices (default: a fresh one)"},
+    {"seed", "N", "run",
+     "of all random choices; the same seed makes the same choices (default: a fresh one)"},
     {"progress", "SECONDS", "run", "between progress lines; 0 for none (default: 1 on a terminal, else 10)"},
     {"keep", NULL, "run", "leave the collection on the server"},
     {"quiet", NULL, "run", "no progress and no notes, only the summary"},
@@ -31,8 +33,11 @@ enum { FLAGS = sizeof flags / sizeof flags[0] };
 static const struct command {
     const char *name, *operand, *help;
 } commands[] = {
-    {"run", "JOB.yaml", "run the job and audit what the server acknowledged (a bare JOB.yaml means run; no job at all: a small built-in one)"},
-    {"check", "JOB.yaml", "validate the job and its data set and print the plan; needs no server and no mpirun"},
+    {"run", "JOB.yaml",
+     "run the job and audit what the server acknowledged (a bare JOB.yaml means run; no job at all: a small "
+     "built-in one)"},
+    {"check", "JOB.yaml",
+     "validate the job and its data set and print the plan; needs no server and no mpirun"},
     {"report", "FILE.h5", "print the summary of a result again"},
     {"merge", "DIR", "make the result of a run that was killed, from its ranks' journals"},
     {"options", NULL, "list every option of the job file"},
@@ -68,15 +73,18 @@ void mh_print_help(const char *name)
 {
     const struct command *command = name ? find_command(name) : NULL;
     if (command) {
-        printf("Usage: milvus-hpc %s %s [OPTION]...\n\n%s.\n", command->name, command->operand ? command->operand : "", command->help);
+        printf("Usage: milvus-hpc %s %s [OPTION]...\n\n%s.\n", command->name,
+               command->operand ? command->operand : "", command->help);
         print_flags(command->name);
         return;
     }
-    printf("milvus-hpc " MH_VERSION ": MPI load on a Milvus vector database, and an exact audit of every row it acknowledged.\n\n"
+    printf("milvus-hpc " MH_VERSION
+           ": MPI load on a Milvus vector database, and an exact audit of every row it acknowledged.\n\n"
            "  mpirun -np N milvus-hpc run JOB.yaml\n\nCommands:\n");
     for (int i = 0; i < COMMANDS; i++) {
         char left[40];
-        snprintf(left, sizeof left, "%s %s", commands[i].name, commands[i].operand ? commands[i].operand : "");
+        snprintf(left, sizeof left, "%s %s", commands[i].name,
+                 commands[i].operand ? commands[i].operand : "");
         printf("  %-16s %s\n", left, commands[i].help);
     }
     printf("\n`milvus-hpc COMMAND --help` lists a command's options.\n\n"
@@ -152,7 +160,9 @@ static int take_operand(struct mh_arguments *a, char **words, int count, struct 
         words++;
         count--;
     } else if (count > 0 && !strchr(words[0], '.') && !strchr(words[0], '/'))
-        return mh_fail(err, "unknown command '%s'; expected run, check, report, merge or options, or a JOB.yaml", words[0]);
+        return mh_fail(err,
+                       "unknown command '%s'; expected run, check, report, merge or options, or a JOB.yaml",
+                       words[0]);
     if (count > 1)
         return mh_fail(err, "one file expected, got '%s' and '%s'", words[0], words[1]);
     a->operand = count > 0 ? words[0] : NULL;
@@ -164,12 +174,15 @@ int mh_arguments_parse(int argc, char **argv, struct mh_arguments *a, struct mh_
     struct option options[FLAGS + 1] = {0};
     bool given[FLAGS] = {false}, help = false, version = false;
     for (int i = 0; i < FLAGS; i++)
-        options[i] = (struct option){flags[i].name, flags[i].value ? required_argument : no_argument, NULL, 256 + i};
-    *a = (struct mh_arguments){.command = "run", .progress_ns = -1, .sets = calloc((size_t)argc + 1, sizeof *a->sets)};
+        options[i] =
+            (struct option){flags[i].name, flags[i].value ? required_argument : no_argument, NULL, 256 + i};
+    *a = (struct mh_arguments){
+        .command = "run", .progress_ns = -1, .sets = calloc((size_t)argc + 1, sizeof *a->sets)};
     opterr = 0;
     for (int c; (c = getopt_long(argc, argv, ":o:hV", options, NULL)) != -1;) {
         if (c == ':' || c == '?')
-            return mh_fail(err, c == ':' ? "%s needs a value" : "unknown option %s (milvus-hpc --help)", argv[optind - 1]);
+            return mh_fail(err, c == ':' ? "%s needs a value" : "unknown option %s (milvus-hpc --help)",
+                           argv[optind - 1]);
         int which = c - 256;
         if (c == 'o')
             a->output = optarg;
@@ -185,7 +198,8 @@ int mh_arguments_parse(int argc, char **argv, struct mh_arguments *a, struct mh_
         return -1;
     for (int i = 0; i < FLAGS; i++)
         if (given[i] && !applies(&flags[i], a->command))
-            return mh_fail(err, "--%s does not go with %s (milvus-hpc %s --help)", flags[i].name, a->command, a->command);
+            return mh_fail(err, "--%s does not go with %s (milvus-hpc %s --help)", flags[i].name, a->command,
+                           a->command);
     if (help || version) {
         a->operand = help && optind < argc ? a->command : NULL;
         a->command = help ? "help" : "version";

@@ -25,9 +25,11 @@ static int guard(struct mh_session *session, struct mh_asker *asker, struct mh_e
     if (!reply->yes)
         return 0;
     if (!collection->replace)
-        return mh_fail(err, "collection %s exists already on %s and is not touched; choose another collection.name, or say "
-                            "collection.replace: true to drop it first",
-                       collection->name, session->job->server.uris.items[0]);
+        return mh_fail(
+            err,
+            "collection %s exists already on %s and is not touched; choose another collection.name, or say "
+            "collection.replace: true to drop it first",
+            collection->name, session->job->server.uris.items[0]);
     mh_note("dropping collection %s, as collection.replace says", collection->name);
     request.kind = MH_OP_DROP_COLLECTION;
     return mh_ask(asker, &request, NULL, err);
@@ -35,8 +37,10 @@ static int guard(struct mh_session *session, struct mh_asker *asker, struct mh_e
 
 static int create(struct mh_session *session, struct mh_asker *asker, struct mh_error *err)
 {
-    struct mh_request request = {.kind = MH_OP_CREATE_COLLECTION, .collection = session->job->collection.name,
-                                 .schema = &session->job->collection, .dim = session->data->shape.dim};
+    struct mh_request request = {.kind = MH_OP_CREATE_COLLECTION,
+                                 .collection = session->job->collection.name,
+                                 .schema = &session->job->collection,
+                                 .dim = session->data->shape.dim};
     if (mh_ask(asker, &request, NULL, err) != 0)
         return -1;
     session->collection_made = true;

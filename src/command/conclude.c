@@ -12,7 +12,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define LEAST_HIT_RATIO 0.9 /* of deletes and upserts, on live rows: below, the run did not test what it says */
+#define LEAST_HIT_RATIO                                                                                      \
+    0.9 /* of deletes and upserts, on live rows: below, the run did not test what it says */
 
 /* ---- rows of the report ---- */
 
@@ -39,18 +40,25 @@ static int put_workers(struct mh_report *report, const struct mh_job *job, const
     for (int64_t i = 0; i < plan->worker_count; i++) {
         const struct mh_worker *w = &plan->workers[i];
         struct mh_report_worker *out = &report->workers[report->worker_count++];
-        *out = (struct mh_report_worker){.worker = (int32_t)w->number, .stage = w->stage, .rank = w->rank, .first_id = w->first_id, .rows = w->rows};
+        *out = (struct mh_report_worker){.worker = (int32_t)w->number,
+                                         .stage = w->stage,
+                                         .rank = w->rank,
+                                         .first_id = w->first_id,
+                                         .rows = w->rows};
         snprintf(out->role, sizeof out->role, "%s", job->stages[w->stage].roles[w->role].kind->name);
-        snprintf(out->partition, sizeof out->partition, "%s", w->partition >= 0 ? plan->partitions[w->partition] : "");
+        snprintf(out->partition, sizeof out->partition, "%s",
+                 w->partition >= 0 ? plan->partitions[w->partition] : "");
     }
     return 0;
 }
 
-static void name_operation(struct mh_report_operation *out, const struct mh_job *job, int stage, int role, int kind)
+static void name_operation(struct mh_report_operation *out, const struct mh_job *job, int stage, int role,
+                           int kind)
 {
     const bool audit = stage == (int)job->stage_count;
     snprintf(out->stage, sizeof out->stage, "%s", audit ? "verify" : job->stages[stage].name);
-    snprintf(out->role, sizeof out->role, "%s", audit ? "auditor" : job->stages[stage].roles[role].kind->name);
+    snprintf(out->role, sizeof out->role, "%s",
+             audit ? "auditor" : job->stages[stage].roles[role].kind->name);
     snprintf(out->op, sizeof out->op, "%s", mh_op_infos[kind].name);
 }
 
@@ -58,19 +66,22 @@ static bool shared_op(const struct mh_tallies *tallies, int stage, int kind)
 {
     int count = 0;
     for (int role = 0; role < tallies->roles; role++)
-        count += tallies->cells[((size_t)stage * (size_t)tallies->roles + (size_t)role) * MH_OP_KINDS + (size_t)kind] != NULL;
+        count += tallies->cells[((size_t)stage * (size_t)tallies->roles + (size_t)role) * MH_OP_KINDS +
+                                (size_t)kind] != NULL;
     return count > 1;
 }
 
 /* The report takes the tallies over. */
-static int put_operations(struct mh_report *report, const struct mh_job *job, struct mh_tallies *tallies, const double *seconds, double audit_s)
+static int put_operations(struct mh_report *report, const struct mh_job *job, struct mh_tallies *tallies,
+                          const double *seconds, double audit_s)
 {
     size_t count = (size_t)tallies->stages * (size_t)tallies->roles * MH_OP_KINDS;
     report->operations = calloc(count + 1, sizeof *report->operations);
     if (!report->operations)
         return -1;
     for (size_t i = 0; i < count; i++) {
-        int kind = (int)(i % MH_OP_KINDS), role = (int)(i / MH_OP_KINDS) % tallies->roles, stage = (int)(i / MH_OP_KINDS) / tallies->roles;
+        int kind = (int)(i % MH_OP_KINDS), role = (int)(i / MH_OP_KINDS) % tallies->roles,
+            stage = (int)(i / MH_OP_KINDS) / tallies->roles;
         if (!tallies->cells[i])
             continue;
         struct mh_report_operation *out = &report->operations[report->operation_count++];
@@ -95,7 +106,10 @@ static int put_errors(struct mh_report *report, const struct mh_tallies *tallies
     for (int i = 0; i < tallies->error_count; i++) {
         const struct mh_error_count *e = &tallies->errors[i];
         struct mh_report_error *out = &report->errors[report->error_count++];
-        *out = (struct mh_report_error){.code = e->code, .count = e->count, .first_ns = e->first_ns - tallies->start_ns, .last_ns = e->last_ns - tallies->start_ns};
+        *out = (struct mh_report_error){.code = e->code,
+                                        .count = e->count,
+                                        .first_ns = e->first_ns - tallies->start_ns,
+                                        .last_ns = e->last_ns - tallies->start_ns};
         snprintf(out->op, sizeof out->op, "%s", mh_op_infos[e->kind].name);
         snprintf(out->outcome, sizeof out->outcome, "%s", mh_outcome_names[e->outcome]);
         snprintf(out->grpc_status, sizeof out->grpc_status, "%s", mh_grpc_status_name(e->grpc_status));
@@ -111,9 +125,14 @@ static void put_figure(struct mh_report *report, const char *name, int64_t value
     out->value = value;
 }
 
-static int put_figures(struct mh_report *report, const struct mh_ledger_totals *totals, const struct mh_audit_figures *f, bool audited)
+static int put_figures(struct mh_report *report, const struct mh_ledger_totals *totals,
+                       const struct mh_audit_figures *f, bool audited)
 {
-    const struct { const char *name; int64_t value; bool of_audit; } rows[] = {
+    const struct {
+        const char *name;
+        int64_t value;
+        bool of_audit;
+    } rows[] = {
         {"acknowledged_inserts", totals->acknowledged_inserts, false},
         {"acknowledged_upserts", totals->acknowledged_upserts, false},
         {"acknowledged_deletes", totals->acknowledged_deletes, false},
@@ -162,8 +181,10 @@ static int put_violations(struct mh_report *report, const struct mh_audit *audit
     for (int64_t i = 0; i < audit->violation_count; i++) {
         struct mh_report_violation *out = &report->violations[report->violation_count++];
         out->row = audit->violations[i];
-        snprintf(out->partition, sizeof out->partition, "%s", partition_name(audit->plan, out->row.partition));
-        snprintf(out->seen_partition, sizeof out->seen_partition, "%s", partition_name(audit->plan, out->row.seen_partition));
+        snprintf(out->partition, sizeof out->partition, "%s",
+                 partition_name(audit->plan, out->row.partition));
+        snprintf(out->seen_partition, sizeof out->seen_partition, "%s",
+                 partition_name(audit->plan, out->row.seen_partition));
     }
     report->violations_dropped = audit->violations_dropped;
     return 0;
@@ -173,8 +194,12 @@ static void describe_this_rank(const struct mh_session *session, struct mh_repor
 {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    *out = (struct mh_report_rank){.rank = session->rank, .node = session->node_of_rank[session->rank], .pid = getpid(), .cpu_s = mh_cpu_s(),
-                                   .peak_rss_bytes = usage.ru_maxrss * 1024L, .clock_offset_ns = session->run.offset_ns,
+    *out = (struct mh_report_rank){.rank = session->rank,
+                                   .node = session->node_of_rank[session->rank],
+                                   .pid = getpid(),
+                                   .cpu_s = mh_cpu_s(),
+                                   .peak_rss_bytes = usage.ru_maxrss * 1024L,
+                                   .clock_offset_ns = session->run.offset_ns,
                                    .schedule_lag_ns = session->run.schedule_lag_ns};
     gethostname(out->host, sizeof out->host - 1);
     const struct mh_tallies *tallies = &session->run.tallies;
@@ -192,9 +217,12 @@ static int gather_ranks(struct mh_session *session, struct mh_error *err)
     describe_this_rank(session, &mine);
     if (session->rank == 0)
         session->report.ranks = calloc((size_t)session->np + 1, sizeof *session->report.ranks);
-    if (mh_comm_agree(session->comm, session->rank == 0 && !session->report.ranks ? mh_fail(err, "out of memory") : 0, err) != 0)
+    if (mh_comm_agree(session->comm,
+                      session->rank == 0 && !session->report.ranks ? mh_fail(err, "out of memory") : 0,
+                      err) != 0)
         return -1;
-    MPI_Igather(&mine, sizeof mine, MPI_BYTE, session->report.ranks, sizeof mine, MPI_BYTE, 0, session->comm, &request);
+    MPI_Igather(&mine, sizeof mine, MPI_BYTE, session->report.ranks, sizeof mine, MPI_BYTE, 0, session->comm,
+                &request);
     mh_comm_wait(&request);
     session->report.rank_count = session->rank == 0 ? session->np : 0;
     return 0;
@@ -202,12 +230,14 @@ static int gather_ranks(struct mh_session *session, struct mh_error *err)
 
 /* ---- verdict ---- */
 
-/* The books of every operation must balance, or the program has lost count and nothing it says can be trusted. */
+/* The books of every operation must balance, or the program has lost count and nothing it says can be
+ * trusted. */
 static const struct mh_report_operation *unbalanced(const struct mh_report *report)
 {
     for (int64_t i = 0; i < report->operation_count; i++) {
         const struct mh_tally *t = report->operations[i].tally;
-        if (t->planned != t->ok + t->failed + t->unknown + t->unsent + t->in_flight || (int64_t)t->due.count != t->ok)
+        if (t->planned != t->ok + t->failed + t->unknown + t->unsent + t->in_flight ||
+            (int64_t)t->due.count != t->ok)
             return &report->operations[i];
     }
     return NULL;
@@ -230,7 +260,8 @@ struct verdict {
     int exit_code; /* the worst so far: 3 > 2 > 1 > 0 */
 };
 
-static void say(struct verdict *verdict, int exit_code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void say(struct verdict *verdict, int exit_code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 static void say(struct verdict *verdict, int exit_code, const char *format, ...)
 {
@@ -246,21 +277,24 @@ static void say(struct verdict *verdict, int exit_code, const char *format, ...)
 }
 
 /* Invariant I12: a mutator that hits nothing tests nothing. */
-static void judge_hits(struct verdict *verdict, const struct mh_session *session, enum mh_claim_use use, const char *what, int64_t acknowledged, int64_t hit)
+static void judge_hits(struct verdict *verdict, const struct mh_session *session, enum mh_claim_use use,
+                       const char *what, int64_t acknowledged, int64_t hit)
 {
     if (!has_role(session->job, use) || !session->audited || session->run.stopped || session->run.gave_up)
         return;
     if (hit == 0)
         say(verdict, MH_EXIT_UNUSABLE, "no %s hit a live row, so the run did not test %ss", what, what);
     else if ((double)hit < LEAST_HIT_RATIO * (double)acknowledged)
-        say(verdict, MH_EXIT_UNUSABLE, "only %lld of %lld %ss hit a live row", (long long)hit, (long long)acknowledged, what);
+        say(verdict, MH_EXIT_UNUSABLE, "only %lld of %lld %ss hit a live row", (long long)hit,
+            (long long)acknowledged, what);
 }
 
 static void judge_equation(struct verdict *verdict, const struct mh_audit_figures *f)
 {
     if (f->count_star < f->expected_live || f->count_star > f->expected_live + f->expected_maybe)
-        say(verdict, MH_EXIT_VIOLATION, "count(*) is %lld where %lld to %lld rows must be live", (long long)f->count_star,
-            (long long)f->expected_live, (long long)(f->expected_live + f->expected_maybe));
+        say(verdict, MH_EXIT_VIOLATION, "count(*) is %lld where %lld to %lld rows must be live",
+            (long long)f->count_star, (long long)f->expected_live,
+            (long long)(f->expected_live + f->expected_maybe));
 }
 
 static void judge_audit(struct verdict *verdict, const struct mh_session *session)
@@ -268,7 +302,8 @@ static void judge_audit(struct verdict *verdict, const struct mh_session *sessio
     const struct mh_audit_figures *f = &session->audit.figures;
     const int64_t violations = mh_audit_violations(f);
     if (violations > 0)
-        say(verdict, MH_EXIT_VIOLATION, "VIOLATED: the server broke its promise about %lld row%s", (long long)violations, violations == 1 ? "" : "s");
+        say(verdict, MH_EXIT_VIOLATION, "VIOLATED: the server broke its promise about %lld row%s",
+            (long long)violations, violations == 1 ? "" : "s");
     else if (session->audited)
         judge_equation(verdict, f);
     if (session->audited && verdict->exit_code == 0)
@@ -290,12 +325,16 @@ static void judge(struct mh_session *session, const struct mh_ledger_totals *tot
         say(&verdict, MH_EXIT_UNUSABLE, "INCOMPLETE: the server could not be reached any more");
     if (session->run.stopped)
         say(&verdict, 0, "stopped early by a signal");
-    judge_hits(&verdict, session, MH_CLAIMS_TO_DELETE, "delete", totals->acknowledged_deletes, session->audit.figures.deletes_hit_live);
-    judge_hits(&verdict, session, MH_CLAIMS_TO_UPSERT, "upsert", totals->acknowledged_upserts, session->audit.figures.upserts_hit_live);
+    judge_hits(&verdict, session, MH_CLAIMS_TO_DELETE, "delete", totals->acknowledged_deletes,
+               session->audit.figures.deletes_hit_live);
+    judge_hits(&verdict, session, MH_CLAIMS_TO_UPSERT, "upsert", totals->acknowledged_upserts,
+               session->audit.figures.upserts_hit_live);
     if (odd)
-        say(&verdict, MH_EXIT_UNUSABLE, "this program lost count of %s operations: do not trust this run", odd->op);
+        say(&verdict, MH_EXIT_UNUSABLE, "this program lost count of %s operations: do not trust this run",
+            odd->op);
     if (thresholds_missed > 0)
-        say(&verdict, MH_EXIT_THRESHOLD, "%d threshold%s missed", thresholds_missed, thresholds_missed == 1 ? "" : "s");
+        say(&verdict, MH_EXIT_THRESHOLD, "%d threshold%s missed", thresholds_missed,
+            thresholds_missed == 1 ? "" : "s");
     report->exit_code = verdict.exit_code;
     report->audited = session->audited;
     report->whole = !session->broken && !session->run.gave_up && !session->run.stopped;
@@ -328,10 +367,13 @@ int mh_session_fill_report(struct mh_session *session, const struct mh_ledger_to
     double stages_s = 0;
     for (size_t s = 0; s < session->job->stage_count; s++)
         stages_s += session->run.stage_seconds[s];
-    if (put_header(session) != 0 || put_options(report, session->job) != 0 || put_workers(report, session->job, session->plan) != 0 ||
+    if (put_header(session) != 0 || put_options(report, session->job) != 0 ||
+        put_workers(report, session->job, session->plan) != 0 ||
         put_errors(report, &session->run.tallies) != 0 ||
-        put_operations(report, session->job, &session->run.tallies, session->run.stage_seconds, report->duration_s - stages_s) != 0 ||
-        put_figures(report, totals, &session->audit.figures, session->audited) != 0 || put_violations(report, &session->audit) != 0)
+        put_operations(report, session->job, &session->run.tallies, session->run.stage_seconds,
+                       report->duration_s - stages_s) != 0 ||
+        put_figures(report, totals, &session->audit.figures, session->audited) != 0 ||
+        put_violations(report, &session->audit) != 0)
         return -1;
     int missed = mh_thresholds_judge(session->job, report);
     if (missed < 0)
@@ -346,7 +388,9 @@ int mh_session_conclude(struct mh_session *session, struct mh_error *err)
     mh_comm_sum_i64(session->comm, (int64_t *)&totals, sizeof totals / sizeof(int64_t));
     if (gather_ranks(session, err) != 0 || mh_reduce_tallies(&session->run.tallies, session->comm, err) != 0)
         return -1;
-    int rc = session->rank == 0 && mh_session_fill_report(session, &totals) != 0 ? mh_fail(err, "out of memory for the report") : 0;
+    int rc = session->rank == 0 && mh_session_fill_report(session, &totals) != 0
+                 ? mh_fail(err, "out of memory for the report")
+                 : 0;
     return mh_comm_agree(session->comm, rc, err);
 }
 
@@ -354,7 +398,8 @@ int mh_session_conclude(struct mh_session *session, struct mh_error *err)
 
 static bool same_fate(const struct mh_report_fate *a, const struct mh_report_fate *b)
 {
-    return a->first + a->count == b->first && a->worker == b->worker && a->insert == b->insert && a->version == b->version && a->flags == b->flags;
+    return a->first + a->count == b->first && a->worker == b->worker && a->insert == b->insert &&
+           a->version == b->version && a->flags == b->flags;
 }
 
 struct fates {
@@ -385,8 +430,12 @@ static int add_slice(struct fates *list, const struct mh_slice *slice, const str
     for (int64_t i = 0; i < slice->count; i++) {
         if (fates->insert[i] == MH_INSERT_NONE)
             continue;
-        struct mh_report_fate fate = {.first = slice->first + i, .count = 1, .worker = slice->worker, .partition = slice->partition,
-                                      .insert = fates->insert[i], .version = fates->fate[i] & MH_FATE_VERSION,
+        struct mh_report_fate fate = {.first = slice->first + i,
+                                      .count = 1,
+                                      .worker = slice->worker,
+                                      .partition = slice->partition,
+                                      .insert = fates->insert[i],
+                                      .version = fates->fate[i] & MH_FATE_VERSION,
                                       .flags = fates->fate[i] & ~MH_FATE_VERSION};
         if (add_fate(list, fate) != 0)
             return -1;

@@ -50,7 +50,8 @@ int mh_session_read_job(const struct mh_arguments *arguments, char **path, char 
     return rc;
 }
 
-int mh_session_parse_job(const struct mh_arguments *arguments, const char *path, const char *text, struct mh_job **job, struct mh_error *err)
+int mh_session_parse_job(const struct mh_arguments *arguments, const char *path, const char *text,
+                         struct mh_job **job, struct mh_error *err)
 {
     char server[1200];
     const char **sets = calloc(arguments->set_count + 1, sizeof *sets);
@@ -76,8 +77,8 @@ static int fit_dimension(const struct mh_job *job, const struct mh_dataset_shape
     const struct mh_field *fields = job->collection.fields.items;
     for (size_t i = 0; i < job->collection.fields.count; i++)
         if (fields[i].type == MH_FIELD_FLOAT_VECTOR && fields[i].dim != 0 && fields[i].dim != shape->dim)
-            return mh_fail(err, "%s: collection.fields: %s has dim %lld, the data set's vectors have %lld", job->path, fields[i].name,
-                           (long long)fields[i].dim, (long long)shape->dim);
+            return mh_fail(err, "%s: collection.fields: %s has dim %lld, the data set's vectors have %lld",
+                           job->path, fields[i].name, (long long)fields[i].dim, (long long)shape->dim);
     return 0;
 }
 
@@ -98,9 +99,11 @@ int64_t mh_session_largest_batch(const struct mh_job *job)
     return largest;
 }
 
-void mh_session_describe_dataset(const struct mh_job *job, const struct mh_dataset_shape *shape, char *text, size_t size)
+void mh_session_describe_dataset(const struct mh_job *job, const struct mh_dataset_shape *shape, char *text,
+                                 size_t size)
 {
     char rows[32];
     const char *path = job->dataset.path && job->dataset.path[0] ? job->dataset.path : "synthetic";
-    snprintf(text, size, "%.400s: %s x %lld", path, mh_show_count(shape->train_rows, rows, sizeof rows), (long long)shape->dim);
+    snprintf(text, size, "%.400s: %s x %lld", path, mh_show_count(shape->train_rows, rows, sizeof rows),
+             (long long)shape->dim);
 }

@@ -1,5 +1,6 @@
-/* `milvus-hpc merge`: the result of a run that was killed, rebuilt from its ranks' journals by the same booking as in the run itself. Such a result is never
- * called whole: writes that were in flight are in doubt, and nothing was audited. */
+/* `milvus-hpc merge`: the result of a run that was killed, rebuilt from its ranks' journals by the same
+ * booking as in the run itself. Such a result is never called whole: writes that were in flight are in doubt,
+ * and nothing was audited. */
 #include "command/session.h"
 
 #include "base/clock.h"
@@ -15,7 +16,7 @@ struct merge {
     struct mh_arguments as_run; /* what the run was started with */
     json_t *run;                /* run.json */
     const char *dir;
-    int np; /* of the run */
+    int np;                    /* of the run */
     struct mh_plan plan_alone; /* the plan as one process audits it */
     int64_t start_ns;          /* of the journal being read */
     double *stage_begin_s;     /* since the run began; -1: never */
@@ -38,9 +39,13 @@ static int read_run_file(struct merge *merge, struct mh_error *err)
     snprintf(path, sizeof path, "%.4000s/run.json", merge->dir);
     merge->run = json_load_file(path, 0, &where);
     if (!merge->run)
-        return mh_fail(err, "%s: %s (line %d); expected the journals' folder of a run that was killed (RESULT.h5.journals)", path, where.text, where.line);
+        return mh_fail(
+            err,
+            "%s: %s (line %d); expected the journals' folder of a run that was killed (RESULT.h5.journals)",
+            path, where.text, where.line);
     merge->np = (int)json_integer_value(json_object_get(merge->run, "np"));
-    if (json_integer_value(json_object_get(merge->run, "format")) != 1 || merge->np < 1 || merge->np > 1000000 || !text_of(merge, "job_text")[0])
+    if (json_integer_value(json_object_get(merge->run, "format")) != 1 || merge->np < 1 ||
+        merge->np > 1000000 || !text_of(merge, "job_text")[0])
         return mh_fail(err, "%s: not this program's: format 1, np and job_text are expected in it", path);
     return 0;
 }
@@ -87,12 +92,15 @@ static int restore_session(struct merge *merge, struct mh_error *err)
     snprintf(session->run_id, sizeof session->run_id, "%s", text_of(merge, "run_id"));
     snprintf(session->server_version, sizeof session->server_version, "%s", text_of(merge, "server_version"));
     snprintf(session->dataset, sizeof session->dataset, "%s", text_of(merge, "dataset"));
-    if (mh_session_parse_job(&merge->as_run, text_of(merge, "job_path"), text_of(merge, "job_text"), &session->job, err) != 0 ||
-        restore_nodes(merge, err) != 0 || mh_plan_make(session->job, merge->np, session->node_of_rank, mh_role_needs, &session->plan, err) != 0)
+    if (mh_session_parse_job(&merge->as_run, text_of(merge, "job_path"), text_of(merge, "job_text"),
+                             &session->job, err) != 0 ||
+        restore_nodes(merge, err) != 0 ||
+        mh_plan_make(session->job, merge->np, session->node_of_rank, mh_role_needs, &session->plan, err) != 0)
         return -1;
     session->run.stage_seconds = calloc(session->job->stage_count + 1, sizeof(double));
     merge->stage_begin_s = calloc(session->job->stage_count + 1, sizeof(double));
-    if (!session->run.stage_seconds || !merge->stage_begin_s || mh_tallies_init(&session->run.tallies, session->job, 0) != 0 ||
+    if (!session->run.stage_seconds || !merge->stage_begin_s ||
+        mh_tallies_init(&session->run.tallies, session->job, 0) != 0 ||
         mh_ledger_init(&session->run.ledger, session->plan->worker_count) != 0)
         return mh_fail(err, "out of memory");
     for (size_t s = 0; s < session->job->stage_count; s++)
@@ -105,7 +113,8 @@ static int restore_session(struct merge *merge, struct mh_error *err)
 static bool fits(const struct merge *merge, const struct mh_record *record)
 {
     const struct mh_tallies *tallies = &merge->session.run.tallies;
-    return record->stage < tallies->stages && record->role < tallies->roles && record->worker < merge->session.plan->worker_count;
+    return record->stage < tallies->stages && record->role < tallies->roles &&
+           record->worker < merge->session.plan->worker_count;
 }
 
 static void note_time(struct merge *merge, const struct mh_record *record)
@@ -117,15 +126,18 @@ static void note_time(struct merge *merge, const struct mh_record *record)
         merge->last_s = done_s;
     if (record->stage >= (int)merge->session.job->stage_count)
         return;
-    double begin_s = merge->stage_begin_s[record->stage], *seconds = &merge->session.run.stage_seconds[record->stage];
+    double begin_s = merge->stage_begin_s[record->stage],
+           *seconds = &merge->session.run.stage_seconds[record->stage];
     if (begin_s >= 0 && done_s - begin_s > *seconds)
         *seconds = done_s - begin_s;
 }
 
 /* In flight when its rank died: the server may or may not have taken it. */
-static int book_in_flight(struct merge *merge, struct mh_record *record, const int64_t *keys, const uint16_t *versions)
+static int book_in_flight(struct merge *merge, struct mh_record *record, const int64_t *keys,
+                          const uint16_t *versions)
 {
-    struct mh_tally *tally = mh_tally_at(&merge->session.run.tallies, record->stage, record->role, record->kind);
+    struct mh_tally *tally =
+        mh_tally_at(&merge->session.run.tallies, record->stage, record->role, record->kind);
     if (!tally)
         return -1;
     tally->planned++;
@@ -134,7 +146,8 @@ static int book_in_flight(struct merge *merge, struct mh_record *record, const i
     return mh_ledger_book(&merge->session.run.ledger, record, keys, versions);
 }
 
-static int book(struct merge *merge, struct mh_record *record, const int64_t *keys, const uint16_t *versions, const char *text)
+static int book(struct merge *merge, struct mh_record *record, const int64_t *keys, const uint16_t *versions,
+                const char *text)
 {
     struct mh_run *run = &merge->session.run;
     struct mh_tally *tally;
@@ -159,13 +172,15 @@ static int book(struct merge *merge, struct mh_record *record, const int64_t *ke
     }
 }
 
-static int visit(void *context, const struct mh_record *given, const int64_t *keys, const uint16_t *versions, const char *text, struct mh_error *err)
+static int visit(void *context, const struct mh_record *given, const int64_t *keys, const uint16_t *versions,
+                 const char *text, struct mh_error *err)
 {
     struct merge *merge = context;
     struct mh_record record = *given;
     bool of_a_worker = record.type == MH_RECORD_DONE || record.type == MH_RECORD_INTENT;
     if (!fits(merge, &record) || (of_a_worker && record.worker < 0))
-        return mh_fail(err, "a record does not fit the job: worker %d, stage %d, role %d", record.worker, record.stage, record.role);
+        return mh_fail(err, "a record does not fit the job: worker %d, stage %d, role %d", record.worker,
+                       record.stage, record.role);
     record.due_ns -= merge->start_ns;
     record.sent_ns -= merge->start_ns;
     record.done_ns -= merge->start_ns;
@@ -176,7 +191,11 @@ static int visit(void *context, const struct mh_record *given, const int64_t *ke
 static void describe_rank(struct merge *merge, int rank, const struct mh_journal_start *start, bool whole)
 {
     struct mh_report_rank *out = &merge->session.report.ranks[merge->session.report.rank_count++];
-    *out = (struct mh_report_rank){.rank = rank, .node = merge->session.node_of_rank[rank], .pid = start->pid, .clock_offset_ns = start->clock_offset_ns, .missing = !whole};
+    *out = (struct mh_report_rank){.rank = rank,
+                                   .node = merge->session.node_of_rank[rank],
+                                   .pid = start->pid,
+                                   .clock_offset_ns = start->clock_offset_ns,
+                                   .missing = !whole};
     snprintf(out->host, sizeof out->host, "%s", start->host);
 }
 
@@ -232,7 +251,8 @@ static int write_merged(struct merge *merge, const char *output, struct mh_error
     session->run.start_ns = mh_now_ns() - (int64_t)(merge->last_s * (double)MH_S);
     session->broken = true;
     snprintf(session->broken_why, sizeof session->broken_why,
-             "rebuilt from the journals of %d ranks: %d ended early, %d left none; nothing was audited", merge->np, merge->unfinished, merge->missing);
+             "rebuilt from the journals of %d ranks: %d ended early, %d left none; nothing was audited",
+             merge->np, merge->unfinished, merge->missing);
     if (mh_session_fill_report(session, &session->run.ledger.totals) != 0)
         return mh_fail(err, "out of memory for the report");
     int64_t count = mh_session_fates(session, &fates, err);
@@ -264,7 +284,8 @@ int mh_command_merge(const struct mh_arguments *arguments)
     if (!merge)
         abort();
     merge->dir = arguments->operand;
-    if (read_run_file(merge, &err) != 0 || restore_arguments(merge, &err) != 0 || restore_session(merge, &err) != 0 || read_journals(merge, &err) != 0 ||
+    if (read_run_file(merge, &err) != 0 || restore_arguments(merge, &err) != 0 ||
+        restore_session(merge, &err) != 0 || read_journals(merge, &err) != 0 ||
         put_ledger(merge, &err) != 0 || write_merged(merge, arguments->output, &err) != 0)
         mh_complain("%s", err.text);
     else

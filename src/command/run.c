@@ -36,7 +36,9 @@ static int load_job(struct mh_session *session, struct mh_error *err)
     int rc = session->rank == 0 ? mh_session_read_job(session->arguments, &path, &text, err) : 0;
     rc = mh_comm_agree(session->comm, rc, err);
     if (rc == 0) {
-        rc = share_text(session, &path) != 0 || share_text(session, &text) != 0 ? mh_fail(err, "out of memory") : 0;
+        rc = share_text(session, &path) != 0 || share_text(session, &text) != 0
+                 ? mh_fail(err, "out of memory")
+                 : 0;
         if (rc == 0)
             rc = mh_session_parse_job(session->arguments, path, text, &session->job, err);
         rc = mh_comm_agree(session->comm, rc, err);
@@ -44,7 +46,8 @@ static int load_job(struct mh_session *session, struct mh_error *err)
         free(text);
     }
     if (rc == 0 && session->rank == 0 && !session->arguments->operand)
-        mh_note("no job file given: running the small built-in job against %s", session->job->server.uris.items[0]);
+        mh_note("no job file given: running the small built-in job against %s",
+                session->job->server.uris.items[0]);
     return rc;
 }
 
@@ -112,7 +115,9 @@ static int find_nodes(struct mh_session *session)
     MPI_Comm_free(&node);
     MPI_Allgather(&leader, 1, MPI_INT, session->node_of_rank, 1, MPI_INT, session->comm);
     for (int r = 0; r < session->np; r++) /* leaders' ranks become numbers from 0 */
-        session->node_of_rank[r] = session->node_of_rank[r] == r ? session->nodes++ : session->node_of_rank[session->node_of_rank[r]];
+        session->node_of_rank[r] = session->node_of_rank[r] == r
+                                       ? session->nodes++
+                                       : session->node_of_rank[session->node_of_rank[r]];
     return 0;
 }
 
@@ -120,22 +125,27 @@ static int make_plan(struct mh_session *session, struct mh_error *err)
 {
     int rc = find_nodes(session) != 0 ? mh_fail(err, "out of memory") : 0;
     if (rc == 0)
-        rc = mh_plan_make(session->job, session->np, session->node_of_rank, mh_role_needs, &session->plan, err);
+        rc = mh_plan_make(session->job, session->np, session->node_of_rank, mh_role_needs, &session->plan,
+                          err);
     return mh_comm_agree(session->comm, rc, err);
 }
 
 static int open_dataset(struct mh_session *session, struct mh_error *err)
 {
     int64_t begin = mh_now_ns();
-    int rc = mh_dataset_open(&session->job->dataset, mh_session_largest_batch(session->job), session->seed, session->comm, &session->data, err);
+    int rc = mh_dataset_open(&session->job->dataset, mh_session_largest_batch(session->job), session->seed,
+                             session->comm, &session->data, err);
     if (rc != 0)
         return -1;
-    mh_session_describe_dataset(session->job, &session->data->shape, session->dataset, sizeof session->dataset);
+    mh_session_describe_dataset(session->job, &session->data->shape, session->dataset,
+                                sizeof session->dataset);
     mh_content_init(&session->content, session->data, &session->job->collection, session->seed);
     if (session->rank == 0)
-        mh_note("data set %s, read in %.1f s", session->dataset, (double)(mh_now_ns() - begin) / (double)MH_S);
+        mh_note("data set %s, read in %.1f s", session->dataset,
+                (double)(mh_now_ns() - begin) / (double)MH_S);
     if (session->rank == 0 && session->job->verify.enabled && !mh_content_tells_version(&session->content))
-        mh_warn("no scalar field is wide enough to tell a row's versions apart: stale rows show only where vectors are compared (verify.vectors)");
+        mh_warn("no scalar field is wide enough to tell a row's versions apart: stale rows show only where "
+                "vectors are compared (verify.vectors)");
     return mh_session_fit_dataset(session->job, &session->data->shape, err);
 }
 
@@ -144,10 +154,12 @@ static int open_server(struct mh_session *session, struct mh_error *err)
     int rc = mh_rpc_open(&session->job->server, &session->rpc, err);
     rc = mh_comm_agree(session->comm, rc, err);
     if (rc == 0)
-        rc = mh_comm_agree(session->comm, session->rank == 0 ? mh_session_make_collection(session, err) : 0, err);
+        rc = mh_comm_agree(session->comm, session->rank == 0 ? mh_session_make_collection(session, err) : 0,
+                           err);
     if (rc == 0 && session->rank == 0)
-        mh_note("server %s, Milvus %s; collection %s, %d partition%s", session->job->server.uris.items[0], session->server_version,
-                session->job->collection.name, session->plan->partition_count, session->plan->partition_count == 1 ? "" : "s");
+        mh_note("server %s, Milvus %s; collection %s, %d partition%s", session->job->server.uris.items[0],
+                session->server_version, session->job->collection.name, session->plan->partition_count,
+                session->plan->partition_count == 1 ? "" : "s");
     return rc;
 }
 
@@ -155,11 +167,13 @@ static int open_server(struct mh_session *session, struct mh_error *err)
 static int write_run_file(const struct mh_session *session, struct mh_error *err)
 {
     char path[4200];
-    json_t *run = json_pack("{s:i, s:s, s:i, s:I, s:I, s:s, s:s, s:s, s:s, s:s, s:s}", "format", 1, "run_id", session->run_id, "np", session->np,
-                            "seed", (json_int_t)session->seed, "started_wall_ns", (json_int_t)session->started_wall_ns, "job_path",
-                            session->job->path, "job_text", session->job->text, "server", session->arguments->server ? session->arguments->server : "",
-                            "label", session->arguments->label ? session->arguments->label : "", "server_version", session->server_version, "dataset",
-                            session->dataset);
+    json_t *run =
+        json_pack("{s:i, s:s, s:i, s:I, s:I, s:s, s:s, s:s, s:s, s:s, s:s}", "format", 1, "run_id",
+                  session->run_id, "np", session->np, "seed", (json_int_t)session->seed, "started_wall_ns",
+                  (json_int_t)session->started_wall_ns, "job_path", session->job->path, "job_text",
+                  session->job->text, "server", session->arguments->server ? session->arguments->server : "",
+                  "label", session->arguments->label ? session->arguments->label : "", "server_version",
+                  session->server_version, "dataset", session->dataset);
     json_t *sets = json_array();
     for (size_t i = 0; i < session->arguments->set_count; i++)
         json_array_append_new(sets, json_string(session->arguments->sets[i]));
@@ -176,8 +190,12 @@ static int write_run_file(const struct mh_session *session, struct mh_error *err
 
 static int open_journals(struct mh_session *session, struct mh_error *err)
 {
-    struct mh_journal_start start = {.rank = session->rank, .np = session->np, .node = session->node_of_rank[session->rank], .pid = getpid(),
-                                     .start_ns = session->run.start_ns, .clock_offset_ns = session->run.offset_ns};
+    struct mh_journal_start start = {.rank = session->rank,
+                                     .np = session->np,
+                                     .node = session->node_of_rank[session->rank],
+                                     .pid = getpid(),
+                                     .start_ns = session->run.start_ns,
+                                     .clock_offset_ns = session->run.offset_ns};
     gethostname(start.host, sizeof start.host - 1);
     int rc = session->rank == 0 ? write_run_file(session, err) : 0;
     if (rc == 0)
@@ -233,7 +251,9 @@ static void note_broken(struct mh_session *session, const struct mh_error *err)
 static void run_stages(struct mh_session *session)
 {
     struct mh_error err;
-    for (size_t s = 0; s < session->job->stage_count && !session->run.stopped && !session->run.gave_up && !session->broken; s++)
+    for (size_t s = 0;
+         s < session->job->stage_count && !session->run.stopped && !session->run.gave_up && !session->broken;
+         s++)
         if (mh_stage_run(&session->run, (int)s, &err) != 0)
             note_broken(session, &err);
 }
@@ -249,9 +269,17 @@ static void audit(struct mh_session *session)
 {
     struct mh_error err;
     struct mh_audit *audit = &session->audit;
-    *audit = (struct mh_audit){.job = session->job, .plan = session->plan, .content = &session->content, .ledger = &session->run.ledger,
-                               .rpc = session->rpc, .comm = session->comm, .rank = session->rank, .seed = session->seed,
-                               .start_ns = session->run.start_ns, .tallies = &session->run.tallies, .stop = stop_audit};
+    *audit = (struct mh_audit){.job = session->job,
+                               .plan = session->plan,
+                               .content = &session->content,
+                               .ledger = &session->run.ledger,
+                               .rpc = session->rpc,
+                               .comm = session->comm,
+                               .rank = session->rank,
+                               .seed = session->seed,
+                               .start_ns = session->run.start_ns,
+                               .tallies = &session->run.tallies,
+                               .stop = stop_audit};
     signals_before_audit = mh_signals_seen();
     if (!session->job->verify.enabled) {
         if (mh_slices_make(&audit->slices, session->plan, &session->run.ledger, session->comm, &err) != 0)
@@ -317,7 +345,9 @@ static int conclude(struct mh_session *session, struct mh_error *err)
     end_journal(session);
     if (mh_session_conclude(session, err) != 0 || write_result(session, err) != 0) {
         mh_journal_close(&session->run.journal, false);
-        return mh_fail_in(err, "the result could not be written (the journals are kept: milvus-hpc merge %s -o FILE.h5)", session->journals);
+        return mh_fail_in(
+            err, "the result could not be written (the journals are kept: milvus-hpc merge %s -o FILE.h5)",
+            session->journals);
     }
     remove_journals(session);
     if (session->rank == 0 && !(session->arguments->json && strcmp(session->arguments->json, "-") == 0))

@@ -17,9 +17,9 @@ struct mh_session {
     int nodes;
     uint64_t seed;
     char run_id[40];
-    char output[4096];  /* the result */
+    char output[4096];   /* the result */
     char journals[4096]; /* the folder beside it */
-    char dataset[512];  /* in words */
+    char dataset[512];   /* in words */
     char server_version[64];
     int64_t started_wall_ns;
     struct mh_job *job;
@@ -31,28 +31,35 @@ struct mh_session {
     struct mh_audit audit;
     struct mh_report report; /* rank 0 */
     bool collection_made, journal_open, audited;
-    bool broken;            /* infrastructure: exit code 3 */
+    bool broken; /* infrastructure: exit code 3 */
     char broken_why[1024];
 };
 
 /* job.c: what all commands do with a job file. Overrides --server and --set; `text` is the expanded file. */
-int mh_session_parse_job(const struct mh_arguments *arguments, const char *path, const char *text, struct mh_job **job, struct mh_error *err);
+int mh_session_parse_job(const struct mh_arguments *arguments, const char *path, const char *text,
+                         struct mh_job **job, struct mh_error *err);
 int mh_session_read_job(const struct mh_arguments *arguments, char **path, char **text, struct mh_error *err);
 int mh_session_fit_dataset(struct mh_job *job, const struct mh_dataset_shape *shape, struct mh_error *err);
 int64_t mh_session_largest_batch(const struct mh_job *job);
-void mh_session_describe_dataset(const struct mh_job *job, const struct mh_dataset_shape *shape, char *text, size_t size);
+void mh_session_describe_dataset(const struct mh_job *job, const struct mh_dataset_shape *shape, char *text,
+                                 size_t size);
 
 /* collection.c */
 int mh_session_make_collection(struct mh_session *session, struct mh_error *err); /* rank 0 */
-void mh_session_drop_collection(struct mh_session *session);                     /* rank 0 */
+void mh_session_drop_collection(struct mh_session *session);                      /* rank 0 */
 
 /* conclude.c: figures, verdict, exit code, report */
-int mh_session_conclude(struct mh_session *session, struct mh_error *err); /* collective; fills session->report on rank 0 */
-int mh_session_fill_report(struct mh_session *session, const struct mh_ledger_totals *totals); /* from what session holds; -1: no memory */
-int64_t mh_session_fates(const struct mh_session *session, struct mh_report_fate **fates, struct mh_error *err); /* -1: failed */
+int mh_session_conclude(struct mh_session *session,
+                        struct mh_error *err); /* collective; fills session->report on rank 0 */
+int mh_session_fill_report(
+    struct mh_session *session,
+    const struct mh_ledger_totals *totals); /* from what session holds; -1: no memory */
+int64_t mh_session_fates(const struct mh_session *session, struct mh_report_fate **fates,
+                         struct mh_error *err); /* -1: failed */
 
 /* threshold.c */
 int mh_thresholds_check(const struct mh_job *job, struct mh_error *err); /* are all figures known? */
-int mh_thresholds_judge(const struct mh_job *job, struct mh_report *report); /* how many were missed; -1: no memory */
+int mh_thresholds_judge(const struct mh_job *job,
+                        struct mh_report *report); /* how many were missed; -1: no memory */
 
 #endif

@@ -20,21 +20,25 @@ static void print_worker(const struct mh_job *job, const struct mh_plan *plan, c
 {
     char rows[32];
     const char *role = job->stages[w->stage].roles[w->role].kind->name;
-    printf("  %-6lld %-14s %-10s %4d %4d", (long long)w->number, job->stages[w->stage].name, role, w->rank, plan->node_of_rank[w->rank]);
+    printf("  %-6lld %-14s %-10s %4d %4d", (long long)w->number, job->stages[w->stage].name, role, w->rank,
+           plan->node_of_rank[w->rank]);
     if (w->rows > 0)
-        printf("  %12s  ids %lld..%lld", mh_show_count(w->rows, rows, sizeof rows), (long long)w->first_id, (long long)(w->first_id + w->rows - 1));
+        printf("  %12s  ids %lld..%lld", mh_show_count(w->rows, rows, sizeof rows), (long long)w->first_id,
+               (long long)(w->first_id + w->rows - 1));
     if (w->partition >= 0)
         printf("  partition %s", plan->partitions[w->partition]);
     printf("\n");
 }
 
-static void print_role(const struct mh_job *job, const struct mh_plan *plan, const struct mh_role_options *role, int64_t dim)
+static void print_role(const struct mh_job *job, const struct mh_plan *plan,
+                       const struct mh_role_options *role, int64_t dim)
 {
     char rows[32], bytes[32];
     int64_t count = role->count < 0 ? plan->np : role->count;
     printf("  %lld x %s", (long long)count, role->kind->name);
     if (mh_role_ops_of(role)->writes_rows)
-        printf(": %s rows in all, batches of %lld rows or %s of vectors", mh_show_count(count * role->rows, rows, sizeof rows), (long long)role->batch,
+        printf(": %s rows in all, batches of %lld rows or %s of vectors",
+               mh_show_count(count * role->rows, rows, sizeof rows), (long long)role->batch,
                mh_show_bytes(role->batch * dim * (int64_t)sizeof(float), bytes, sizeof bytes));
     else if (role->batch > 0)
         printf(": batches of %lld rows", (long long)role->batch);
@@ -46,12 +50,15 @@ static void print_role(const struct mh_job *job, const struct mh_plan *plan, con
     (void)job;
 }
 
-static void print_plan(const struct mh_job *job, const struct mh_plan *plan, const struct mh_dataset_shape *shape)
+static void print_plan(const struct mh_job *job, const struct mh_plan *plan,
+                       const struct mh_dataset_shape *shape)
 {
     char text[600], bytes[32], rows[32];
     mh_session_describe_dataset(job, shape, text, sizeof text);
-    printf("job %s is valid\nserver %s (not asked)\ndata set %s, %s a node\ncollection %s: %d partitions, %s rows, %s of vectors to send\n", job->path,
-           job->server.uris.items[0], text, mh_show_bytes(shape->train_rows * shape->dim * (int64_t)sizeof(float), bytes, sizeof bytes),
+    printf("job %s is valid\nserver %s (not asked)\ndata set %s, %s a node\ncollection %s: %d partitions, %s "
+           "rows, %s of vectors to send\n",
+           job->path, job->server.uris.items[0], text,
+           mh_show_bytes(shape->train_rows * shape->dim * (int64_t)sizeof(float), bytes, sizeof bytes),
            job->collection.name, plan->partition_count, mh_show_count(plan->id_end, rows, sizeof rows),
            mh_show_bytes(plan->id_end * shape->dim * (int64_t)sizeof(float), text, sizeof text));
     for (size_t s = 0; s < job->stage_count; s++) {

@@ -14,11 +14,26 @@ static double quantile(const struct mh_tally *tally, double q)
     return (double)mh_histogram_quantile(&tally->due, q);
 }
 
-static double p50(const struct mh_report_operation *op) { return quantile(op->tally, 0.50); }
-static double p95(const struct mh_report_operation *op) { return quantile(op->tally, 0.95); }
-static double p99(const struct mh_report_operation *op) { return quantile(op->tally, 0.99); }
-static double p999(const struct mh_report_operation *op) { return quantile(op->tally, 0.999); }
-static double slowest(const struct mh_report_operation *op) { return (double)op->tally->due.max_ns; }
+static double p50(const struct mh_report_operation *op)
+{
+    return quantile(op->tally, 0.50);
+}
+static double p95(const struct mh_report_operation *op)
+{
+    return quantile(op->tally, 0.95);
+}
+static double p99(const struct mh_report_operation *op)
+{
+    return quantile(op->tally, 0.99);
+}
+static double p999(const struct mh_report_operation *op)
+{
+    return quantile(op->tally, 0.999);
+}
+static double slowest(const struct mh_report_operation *op)
+{
+    return (double)op->tally->due.max_ns;
+}
 
 static double rate(const struct mh_report_operation *op)
 {
@@ -42,8 +57,14 @@ static const struct figure {
     enum unit unit;
     double (*of)(const struct mh_report_operation *op);
 } figures[] = {
-    {"p50", DURATION, p50},   {"p95", DURATION, p95},          {"p99", DURATION, p99},   {"p999", DURATION, p999},
-    {"max", DURATION, slowest}, {"rate", PER_SECOND, rate}, {"rows_rate", PER_SECOND, row_rate}, {"errors", RATIO, errors},
+    {"p50", DURATION, p50},
+    {"p95", DURATION, p95},
+    {"p99", DURATION, p99},
+    {"p999", DURATION, p999},
+    {"max", DURATION, slowest},
+    {"rate", PER_SECOND, rate},
+    {"rows_rate", PER_SECOND, row_rate},
+    {"errors", RATIO, errors},
 };
 enum { FIGURES = sizeof figures / sizeof figures[0] };
 
@@ -73,9 +94,12 @@ int mh_thresholds_check(const struct mh_job *job, struct mh_error *err)
     for (size_t i = 0; i < job->threshold_count; i++) {
         const struct mh_threshold *t = &job->thresholds[i];
         if (!find(t->figure, op) || !known_operation(op))
-            return mh_fail(err, "%s:%d:%d: thresholds.%s: no such figure; expected errors, or OPERATION.FIGURE with operation insert, upsert, "
-                                "delete, create_index, ... and figure p50, p95, p99, p999, max, rate, rows_rate or errors",
-                           job->path, t->line, t->column, t->figure);
+            return mh_fail(
+                err,
+                "%s:%d:%d: thresholds.%s: no such figure; expected errors, or OPERATION.FIGURE with "
+                "operation insert, upsert, "
+                "delete, create_index, ... and figure p50, p95, p99, p999, max, rate, rows_rate or errors",
+                job->path, t->line, t->column, t->figure);
     }
     return 0;
 }
@@ -99,12 +123,14 @@ static bool wants_much(const struct mh_threshold *t)
     return t->comparison == MH_MORE || t->comparison == MH_AT_LEAST;
 }
 
-static bool worst(const struct mh_report *report, const struct mh_threshold *t, const struct figure *figure, const char *op, double *got)
+static bool worst(const struct mh_report *report, const struct mh_threshold *t, const struct figure *figure,
+                  const char *op, double *got)
 {
     bool any = false;
     for (int64_t i = 0; i < report->operation_count; i++) {
         const struct mh_report_operation *operation = &report->operations[i];
-        if (strcmp(operation->stage, "verify") == 0 || (op[0] && strcmp(operation->op, op) != 0) || operation->tally->planned == 0)
+        if (strcmp(operation->stage, "verify") == 0 || (op[0] && strcmp(operation->op, op) != 0) ||
+            operation->tally->planned == 0)
             continue;
         double value = figure->of(operation);
         if (!any || (wants_much(t) ? value < *got : value > *got))

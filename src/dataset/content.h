@@ -1,8 +1,9 @@
-/* What row `id` holds in its version `version`: a pure function, the same on every rank, so that any rank can say what another must
- * have written.
+/* What row `id` holds in its version `version`: a pure function, the same on every rank, so that any rank can
+ * say what another must have written.
  *
- * The vector is row (id + version * stride) modulo train_rows of the data set; version 0 of consecutive ids is consecutive rows. Scalars
- * are drawn from a hash of (seed, field, id, version); a varchar reads "prefix42_ID_vVERSION", 42 being 00..99 by the hash, cut to max_length. */
+ * The vector is row (id + version * stride) modulo train_rows of the data set; version 0 of consecutive ids
+ * is consecutive rows. Scalars are drawn from a hash of (seed, field, id, version); a varchar reads
+ * "prefix42_ID_vVERSION", 42 being 00..99 by the hash, cut to max_length. */
 #ifndef MH_DATASET_CONTENT_H
 #define MH_DATASET_CONTENT_H
 
@@ -24,12 +25,14 @@ void mh_content_init(struct mh_content *content, const struct mh_dataset *datase
 const char *mh_content_key_name(const struct mh_content *content);
 const char *mh_content_vector_name(const struct mh_content *content);
 
-/* Can a reader tell versions apart without the vector? False when no scalar field is wide enough (32 bits or a varchar of 8 bytes). */
+/* Can a reader tell versions apart without the vector? False when no scalar field is wide enough (32 bits or
+ * a varchar of 8 bytes). */
 bool mh_content_tells_version(const struct mh_content *content);
 
 const float *mh_content_vector(const struct mh_content *content, int64_t id, int64_t version);
 
-/* Rows being built for one write, memory reused from write to write. Columns are in the order of the fields. */
+/* Rows being built for one write, memory reused from write to write. Columns are in the order of the fields.
+ */
 struct mh_rowset {
     int64_t rows, room;
     int64_t *ids;
@@ -40,15 +43,17 @@ struct mh_rowset {
     size_t text_used, text_room;
 };
 
-int mh_rowset_init(struct mh_rowset *set, const struct mh_content *content, int64_t room); /* 0, or -1: no memory */
+int mh_rowset_init(struct mh_rowset *set, const struct mh_content *content,
+                   int64_t room); /* 0, or -1: no memory */
 void mh_rowset_free(struct mh_rowset *set);
 
-/* Fills the columns for set->ids[0 .. set->rows-1], all in version `versions[i]` (NULL: all 0). The vector column refers to the data set
- * where the rows lie side by side there; else it is a copy that the column's `release` frees. Returns 0, or -1: no memory. */
+/* Fills the columns for set->ids[0 .. set->rows-1], all in version `versions[i]` (NULL: all 0). The vector
+ * column refers to the data set where the rows lie side by side there; else it is a copy that the column's
+ * `release` frees. Returns 0, or -1: no memory. */
 int mh_rowset_fill(struct mh_rowset *set, const struct mh_content *content, const uint16_t *versions);
 
 /* Does row `row` of a received column hold what (id, version) must? */
-bool mh_content_matches(const struct mh_content *content, size_t field, const struct mh_column *column, int64_t row,
-                        int64_t id, int64_t version);
+bool mh_content_matches(const struct mh_content *content, size_t field, const struct mh_column *column,
+                        int64_t row, int64_t id, int64_t version);
 
 #endif

@@ -24,8 +24,9 @@ void mh_record_of(struct mh_record *record, const struct mh_op *op, int stage, i
     record->type = MH_RECORD_DONE;
     record->kind = (uint8_t)op->request.kind;
     record->outcome = (uint8_t)op->outcome;
-    record->flags = (uint8_t)((op->timed_out ? MH_RECORD_TIMED_OUT : 0) | (op->unreachable ? MH_RECORD_UNREACHABLE : 0) |
-                              (write && scattered(op) ? MH_RECORD_SCATTERED : 0));
+    record->flags =
+        (uint8_t)((op->timed_out ? MH_RECORD_TIMED_OUT : 0) | (op->unreachable ? MH_RECORD_UNREACHABLE : 0) |
+                  (write && scattered(op) ? MH_RECORD_SCATTERED : 0));
     record->stage = (int16_t)stage;
     record->role = (int16_t)role;
     record->worker = op->worker ? (int32_t)op->worker->number : -1;

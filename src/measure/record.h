@@ -1,5 +1,5 @@
-/* What one finished operation leaves behind: the fixed-size record that the journal keeps, the counters count and the ledger books. A run that was
- * killed is rebuilt from these records alone. */
+/* What one finished operation leaves behind: the fixed-size record that the journal keeps, the counters count
+ * and the ledger books. A run that was killed is rebuilt from these records alone. */
 #ifndef MH_MEASURE_RECORD_H
 #define MH_MEASURE_RECORD_H
 
@@ -17,7 +17,11 @@ enum mh_record_type {
     MH_RECORD_END,        /* the rank's orderly end */
 };
 
-enum { MH_RECORD_TIMED_OUT = 1, MH_RECORD_UNREACHABLE = 2, MH_RECORD_SCATTERED = 4 /* keys are not consecutive */ };
+enum {
+    MH_RECORD_TIMED_OUT = 1,
+    MH_RECORD_UNREACHABLE = 2,
+    MH_RECORD_SCATTERED = 4 /* keys are not consecutive */
+};
 
 struct mh_record {
     uint8_t type, kind, outcome, flags; /* enum mh_record_type, mh_op_kind, mh_outcome, bits */
@@ -25,7 +29,8 @@ struct mh_record {
     int32_t worker;                     /* number in the plan; -1: the audit's own */
     int32_t attempts;
     int32_t throttled;
-    int32_t grpc_status, code; /* of the last attempt; code: Milvus' (the older enum where that alone is set) */
+    int32_t grpc_status,
+        code; /* of the last attempt; code: Milvus' (the older enum where that alone is set) */
     int32_t partition, version; /* of a write; version of its first row */
     uint32_t rows, keys;        /* rows written or returned; in KEYS: how many of `key` are set */
     int64_t sequence;           /* of the worker's operations */

@@ -10,7 +10,8 @@ int mh_tallies_init(struct mh_tallies *tallies, const struct mh_job *job, int64_
     for (size_t s = 0; s < job->stage_count; s++)
         if ((int)job->stages[s].role_count > tallies->roles)
             tallies->roles = (int)job->stages[s].role_count;
-    tallies->cells = calloc((size_t)tallies->stages * (size_t)tallies->roles * MH_OP_KINDS, sizeof *tallies->cells);
+    tallies->cells =
+        calloc((size_t)tallies->stages * (size_t)tallies->roles * MH_OP_KINDS, sizeof *tallies->cells);
     return tallies->cells ? 0 : -1;
 }
 
@@ -45,7 +46,8 @@ static struct mh_tally *new_tally(int64_t start_ns)
 
 struct mh_tally *mh_tally_at(struct mh_tallies *tallies, int stage, int role, int kind)
 {
-    struct mh_tally **cell = &tallies->cells[((size_t)stage * (size_t)tallies->roles + (size_t)role) * MH_OP_KINDS + (size_t)kind];
+    struct mh_tally **cell =
+        &tallies->cells[((size_t)stage * (size_t)tallies->roles + (size_t)role) * MH_OP_KINDS + (size_t)kind];
     if (!*cell)
         *cell = new_tally(tallies->start_ns);
     return *cell;
@@ -53,8 +55,8 @@ struct mh_tally *mh_tally_at(struct mh_tallies *tallies, int stage, int role, in
 
 static bool same_error(const struct mh_error_count *a, const struct mh_error_count *b)
 {
-    return a->kind == b->kind && a->outcome == b->outcome && a->grpc_status == b->grpc_status && a->code == b->code &&
-           strcmp(a->message, b->message) == 0;
+    return a->kind == b->kind && a->outcome == b->outcome && a->grpc_status == b->grpc_status &&
+           a->code == b->code && strcmp(a->message, b->message) == 0;
 }
 
 void mh_tallies_add_error(struct mh_tallies *tallies, const struct mh_error_count *error)
@@ -76,7 +78,8 @@ void mh_tallies_add_error(struct mh_tallies *tallies, const struct mh_error_coun
     known->last_ns = error->last_ns > known->last_ns ? error->last_ns : known->last_ns;
 }
 
-/* Figures that differ from message to message (ids, ports, addresses) would make each its own kind of error. */
+/* Figures that differ from message to message (ids, ports, addresses) would make each its own kind of error.
+ */
 static void put_message(char *out, size_t size, const char *message)
 {
     size_t n = 0;

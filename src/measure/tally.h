@@ -43,7 +43,8 @@ struct mh_tallies {
     int error_count;
 };
 
-int mh_tallies_init(struct mh_tallies *tallies, const struct mh_job *job, int64_t start_ns); /* -1: no memory */
+int mh_tallies_init(struct mh_tallies *tallies, const struct mh_job *job,
+                    int64_t start_ns); /* -1: no memory */
 void mh_tallies_free(struct mh_tallies *tallies);
 
 /* The cell, made when it is not there; NULL when there is no memory. */
@@ -52,6 +53,7 @@ struct mh_tally *mh_tally_at(struct mh_tallies *tallies, int stage, int role, in
 /* Books a DONE record; `message` is the server's text for one that is not ok, or "". */
 void mh_tallies_book(struct mh_tallies *tallies, const struct mh_record *record, const char *message);
 
-void mh_tallies_add_error(struct mh_tallies *tallies, const struct mh_error_count *error); /* merges equal ones */
+void mh_tallies_add_error(struct mh_tallies *tallies,
+                          const struct mh_error_count *error); /* merges equal ones */
 
 #endif

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void set_status(struct mh_reply *reply, const COMMON(Status) *status)
+static void set_status(struct mh_reply *reply, const COMMON(Status) * status)
 {
     if (!status) /* a status of all zeros has no bytes on the wire */
         return;
@@ -60,7 +60,7 @@ static void set_values(struct mh_column *column, size_t rows, const void *values
 /* protobuf_c_boolean is an int, as our columns have it. */
 _Static_assert(sizeof(protobuf_c_boolean) == sizeof(int32_t), "bool columns are int32_t");
 
-static bool set_scalar_column(struct mh_column *column, const SCHEMA(ScalarField) *scalars)
+static bool set_scalar_column(struct mh_column *column, const SCHEMA(ScalarField) * scalars)
 {
     switch (scalars->data_case) {
     case MILVUS__PROTO__SCHEMA__SCALAR_FIELD__DATA_BOOL_DATA:
@@ -68,7 +68,8 @@ static bool set_scalar_column(struct mh_column *column, const SCHEMA(ScalarField
         return column->type == MH_FIELD_BOOL;
     case MILVUS__PROTO__SCHEMA__SCALAR_FIELD__DATA_INT_DATA:
         set_values(column, scalars->int_data->n_data, scalars->int_data->data);
-        return column->type == MH_FIELD_INT8 || column->type == MH_FIELD_INT16 || column->type == MH_FIELD_INT32;
+        return column->type == MH_FIELD_INT8 || column->type == MH_FIELD_INT16 ||
+               column->type == MH_FIELD_INT32;
     case MILVUS__PROTO__SCHEMA__SCALAR_FIELD__DATA_LONG_DATA:
         set_values(column, scalars->long_data->n_data, scalars->long_data->data);
         return column->type == MH_FIELD_INT64;
@@ -88,7 +89,7 @@ static bool set_scalar_column(struct mh_column *column, const SCHEMA(ScalarField
     }
 }
 
-static bool set_vector_column(struct mh_column *column, const SCHEMA(VectorField) *vectors)
+static bool set_vector_column(struct mh_column *column, const SCHEMA(VectorField) * vectors)
 {
     column->dim = vectors->dim;
     if (vectors->data_case == MILVUS__PROTO__SCHEMA__VECTOR_FIELD__DATA__NOT_SET)
@@ -101,7 +102,7 @@ static bool set_vector_column(struct mh_column *column, const SCHEMA(VectorField
     return data->len % row_bytes == 0;
 }
 
-static bool set_column(struct mh_column *column, const SCHEMA(FieldData) *field)
+static bool set_column(struct mh_column *column, const SCHEMA(FieldData) * field)
 {
     *column = (struct mh_column){.name = field->field_name, .type = mh_field_type_of(field->type)};
     switch (field->field_case) {
@@ -119,7 +120,8 @@ int mh_decode_query(const uint8_t *bytes, size_t length, struct mh_reply *reply)
     UNPACK(message, QueryResults, query_results);
     size_t room = sizeof reply->columns / sizeof reply->columns[0];
     for (size_t i = 0; i < message->n_fields_data; i++) {
-        if (reply->column_count == room || !set_column(&reply->columns[reply->column_count], message->fields_data[i]))
+        if (reply->column_count == room ||
+            !set_column(&reply->columns[reply->column_count], message->fields_data[i]))
             return -1;
         if (reply->columns[reply->column_count].rows != reply->columns[0].rows)
             return -1; /* columns of different lengths: nobody can say which rows they are */
@@ -167,14 +169,14 @@ int mh_decode_load_state(const uint8_t *bytes, size_t length, struct mh_reply *r
     return 0;
 }
 
-static int64_t *add_segments(int64_t *end, const SCHEMA(LongArray) *segments)
+static int64_t *add_segments(int64_t *end, const SCHEMA(LongArray) * segments)
 {
     if (segments && segments->n_data)
         memcpy(end, segments->data, segments->n_data * sizeof *end);
     return end + (segments ? segments->n_data : 0);
 }
 
-static size_t segments_in(const SCHEMA(LongArray) *segments)
+static size_t segments_in(const SCHEMA(LongArray) * segments)
 {
     return segments ? segments->n_data : 0;
 }

@@ -1,4 +1,5 @@
-/* Requests from plain structs. Message structs live in an arena of the call; vector columns go out by reference. */
+/* Requests from plain structs. Message structs live in an arena of the call; vector columns go out by
+ * reference. */
 #include "milvus/wire.h"
 
 #include <inttypes.h>
@@ -167,7 +168,8 @@ static void set_scalars(struct field_parts *parts, const struct mh_column *colum
     }
 }
 
-static int set_field(struct field_parts *parts, const struct mh_column *column, size_t rows, struct mh_error *err)
+static int set_field(struct field_parts *parts, const struct mh_column *column, size_t rows,
+                     struct mh_error *err)
 {
     milvus__proto__schema__field_data__init(&parts->field);
     parts->field.type = mh_wire_type(column->type);
@@ -177,7 +179,8 @@ static int set_field(struct field_parts *parts, const struct mh_column *column, 
         return 0;
     }
     if (column->dim < 1)
-        return mh_fail(err, "field %s: refusing to send vectors of dimension 0: Milvus 2.3 dies of them", column->name);
+        return mh_fail(err, "field %s: refusing to send vectors of dimension 0: Milvus 2.3 dies of them",
+                       column->name);
     set_vectors(parts, column, rows);
     return 0;
 }
@@ -187,7 +190,7 @@ int mh_encode_rows(const struct mh_request *request, struct mh_payload *payload,
 {
     enum { MAX_COLUMNS = 64 };
     struct field_parts parts[MAX_COLUMNS];
-    SCHEMA(FieldData) *fields[MAX_COLUMNS];
+    SCHEMA(FieldData) * fields[MAX_COLUMNS];
     if (request->column_count > MAX_COLUMNS || request->rows < 1)
         return mh_fail(err, "a write needs 1 row or more and at most %d fields", MAX_COLUMNS);
     for (size_t i = 0; i < request->column_count; i++) {
@@ -233,7 +236,6 @@ int mh_encode_delete(const struct mh_request *request, struct mh_payload *payloa
 
 /* ---- queries ---- */
 
-
 static COMMON(KeyValuePair) pair_of(const char *key, const char *value)
 {
     COMMON(KeyValuePair) pair;
@@ -243,7 +245,8 @@ static COMMON(KeyValuePair) pair_of(const char *key, const char *value)
     return pair;
 }
 
-/* Servers take the level from the timestamp: 0 strong, 1 eventually, 2 bounded, larger ones literally (session). */
+/* Servers take the level from the timestamp: 0 strong, 1 eventually, 2 bounded, larger ones literally
+ * (session). */
 static uint64_t guarantee(const struct mh_request *request)
 {
     switch (request->consistency) {
@@ -263,7 +266,7 @@ int mh_encode_query(const struct mh_request *request, struct mh_payload *payload
     char limit[24];
     snprintf(limit, sizeof limit, "%" PRId64, request->limit);
     COMMON(KeyValuePair) limit_pair = pair_of("limit", limit);
-    COMMON(KeyValuePair) *parameters[] = {&limit_pair};
+    COMMON(KeyValuePair) * parameters[] = {&limit_pair};
     char *partition = text(request->partition);
     MILVUS(QueryRequest) message;
     milvus__proto__milvus__query_request__init(&message);
@@ -286,7 +289,7 @@ enum { MAX_PARAMETERS = 32 };
 
 struct parameters {
     COMMON(KeyValuePair) pairs[MAX_PARAMETERS];
-    COMMON(KeyValuePair) *pointers[MAX_PARAMETERS];
+    COMMON(KeyValuePair) * pointers[MAX_PARAMETERS];
     size_t count;
 };
 
@@ -302,7 +305,8 @@ int mh_encode_create_index(const struct mh_request *request, struct mh_payload *
     struct parameters list = {.count = 0};
     add_parameter(&list, "index_type", request->index_type);
     add_parameter(&list, "metric_type", request->index_metric);
-    add_parameter(&list, "params", request->index_params && request->index_params[0] ? request->index_params : "{}");
+    add_parameter(&list, "params",
+                  request->index_params && request->index_params[0] ? request->index_params : "{}");
     MILVUS(CreateIndexRequest) message;
     milvus__proto__milvus__create_index_request__init(&message);
     message.collection_name = text(request->collection);
@@ -323,7 +327,8 @@ int mh_encode_drop_index(const struct mh_request *request, struct mh_payload *pa
     return pack(&message.base, request, payload, err);
 }
 
-int mh_encode_describe_index(const struct mh_request *request, struct mh_payload *payload, struct mh_error *err)
+int mh_encode_describe_index(const struct mh_request *request, struct mh_payload *payload,
+                             struct mh_error *err)
 {
     MILVUS(DescribeIndexRequest) message;
     milvus__proto__milvus__describe_index_request__init(&message);
@@ -381,7 +386,8 @@ static int pack_schema(const struct mh_request *request, struct mh_arena *arena,
     return 0;
 }
 
-int mh_encode_create_collection(const struct mh_request *request, struct mh_payload *payload, struct mh_error *err)
+int mh_encode_create_collection(const struct mh_request *request, struct mh_payload *payload,
+                                struct mh_error *err)
 {
     struct mh_arena arena = {0};
     MILVUS(CreateCollectionRequest) message;
@@ -395,8 +401,10 @@ int mh_encode_create_collection(const struct mh_request *request, struct mh_payl
     return rc;
 }
 
-/* Drop, Has, Load, Release, ShowPartitions and GetCollectionStatistics: db_name = 2, collection_name = 3, and nothing else of ours. */
-int mh_encode_collection_name(const struct mh_request *request, struct mh_payload *payload, struct mh_error *err)
+/* Drop, Has, Load, Release, ShowPartitions and GetCollectionStatistics: db_name = 2, collection_name = 3, and
+ * nothing else of ours. */
+int mh_encode_collection_name(const struct mh_request *request, struct mh_payload *payload,
+                              struct mh_error *err)
 {
     MILVUS(DropCollectionRequest) message;
     milvus__proto__milvus__drop_collection_request__init(&message);
@@ -404,7 +412,8 @@ int mh_encode_collection_name(const struct mh_request *request, struct mh_payloa
     return pack(&message.base, request, payload, err);
 }
 
-int mh_encode_create_partition(const struct mh_request *request, struct mh_payload *payload, struct mh_error *err)
+int mh_encode_create_partition(const struct mh_request *request, struct mh_payload *payload,
+                               struct mh_error *err)
 {
     MILVUS(CreatePartitionRequest) message;
     milvus__proto__milvus__create_partition_request__init(&message);

@@ -12,34 +12,34 @@
 #include <stdint.h>
 
 enum mh_op_kind { /* order of the table in op.c */
-    MH_OP_INSERT,
-    MH_OP_UPSERT,
-    MH_OP_DELETE,
-    MH_OP_QUERY,
-    MH_OP_CREATE_INDEX,
-    MH_OP_DROP_INDEX,
-    MH_OP_DESCRIBE_INDEX,
-    MH_OP_CREATE_COLLECTION,
-    MH_OP_DROP_COLLECTION,
-    MH_OP_HAS_COLLECTION,
-    MH_OP_CREATE_PARTITION,
-    MH_OP_SHOW_PARTITIONS,
-    MH_OP_LOAD,
-    MH_OP_RELEASE,
-    MH_OP_LOAD_STATE,
-    MH_OP_FLUSH,
-    MH_OP_FLUSH_STATE,
-    MH_OP_STATISTICS,
-    MH_OP_VERSION,
-    MH_OP_KINDS,
+                  MH_OP_INSERT,
+                  MH_OP_UPSERT,
+                  MH_OP_DELETE,
+                  MH_OP_QUERY,
+                  MH_OP_CREATE_INDEX,
+                  MH_OP_DROP_INDEX,
+                  MH_OP_DESCRIBE_INDEX,
+                  MH_OP_CREATE_COLLECTION,
+                  MH_OP_DROP_COLLECTION,
+                  MH_OP_HAS_COLLECTION,
+                  MH_OP_CREATE_PARTITION,
+                  MH_OP_SHOW_PARTITIONS,
+                  MH_OP_LOAD,
+                  MH_OP_RELEASE,
+                  MH_OP_LOAD_STATE,
+                  MH_OP_FLUSH,
+                  MH_OP_FLUSH_STATE,
+                  MH_OP_STATISTICS,
+                  MH_OP_VERSION,
+                  MH_OP_KINDS,
 };
 
 /* What became of a call. For a write, FAILED is certain to have had no effect; UNKNOWN may have had one. */
 enum mh_outcome { MH_OUTCOME_OK, MH_OUTCOME_THROTTLED, MH_OUTCOME_FAILED, MH_OUTCOME_UNKNOWN, MH_OUTCOMES };
 extern const char *const mh_outcome_names[MH_OUTCOMES];
 
-/* A column of rows, sent or received. `values` by type: bool, int8, int16, int32 as int32_t; int64 as int64_t; float, double;
- * varchar as char * (NUL-ended UTF-8); float_vector as rows x dim float32. */
+/* A column of rows, sent or received. `values` by type: bool, int8, int16, int32 as int32_t; int64 as
+ * int64_t; float, double; varchar as char * (NUL-ended UTF-8); float_vector as rows x dim float32. */
 struct mh_column {
     const char *name;
     int type; /* enum mh_field_type */
@@ -50,8 +50,8 @@ struct mh_column {
     void *held;
 };
 
-/* One request. Which fields are read depends on the kind; everything is borrowed until mh_encode returns, except vector columns, which
- * must stay until released (or for ever, without `release`). */
+/* One request. Which fields are read depends on the kind; everything is borrowed until mh_encode returns,
+ * except vector columns, which must stay until released (or for ever, without `release`). */
 struct mh_request {
     enum mh_op_kind kind;
     const char *collection;
@@ -65,7 +65,7 @@ struct mh_request {
     const int64_t *keys;
     int64_t key_count;
     /* QUERY */
-    const char *expression; /* "" for all */
+    const char *expression;           /* "" for all */
     const char *const *output_fields; /* {"count(*)"} alone for a count */
     size_t output_count;
     int64_t limit;   /* 0: none */
@@ -84,30 +84,37 @@ struct mh_request {
 };
 
 enum mh_load_state { MH_LOAD_NOT_EXIST, MH_LOAD_NOT_LOADED, MH_LOAD_LOADING, MH_LOAD_LOADED };
-enum mh_index_state { MH_INDEX_NONE, MH_INDEX_UNISSUED, MH_INDEX_IN_PROGRESS, MH_INDEX_FINISHED, MH_INDEX_FAILED, MH_INDEX_RETRY };
+enum mh_index_state {
+    MH_INDEX_NONE,
+    MH_INDEX_UNISSUED,
+    MH_INDEX_IN_PROGRESS,
+    MH_INDEX_FINISHED,
+    MH_INDEX_FAILED,
+    MH_INDEX_RETRY
+};
 
 /* One reply. Pointers live until mh_reply_clear. */
 struct mh_reply {
     enum mh_outcome outcome;
-    int legacy_code; /* Status.error_code */
-    int code;        /* Status.code; 0 when ok */
-    char reason[256]; /* the server's words, one line, cut */
-    int64_t affected;  /* INSERT, UPSERT, DELETE: the count the server claims */
-    uint64_t timestamp; /* INSERT, UPSERT, DELETE: hybrid timestamp, 0 if none */
+    int legacy_code;              /* Status.error_code */
+    int code;                     /* Status.code; 0 when ok */
+    char reason[256];             /* the server's words, one line, cut */
+    int64_t affected;             /* INSERT, UPSERT, DELETE: the count the server claims */
+    uint64_t timestamp;           /* INSERT, UPSERT, DELETE: hybrid timestamp, 0 if none */
     struct mh_column columns[16]; /* QUERY */
     size_t column_count;
-    bool yes;                /* HAS_COLLECTION, FLUSH_STATE (flushed) */
-    int state;               /* LOAD_STATE: enum mh_load_state; DESCRIBE_INDEX: enum mh_index_state */
-    int64_t pending_rows;    /* DESCRIBE_INDEX */
-    int64_t indexed_rows;    /* DESCRIBE_INDEX */
-    const char *text;        /* VERSION; DESCRIBE_INDEX: fail reason */
-    int64_t row_count;       /* STATISTICS; -1 when the server did not say */
+    bool yes;                 /* HAS_COLLECTION, FLUSH_STATE (flushed) */
+    int state;                /* LOAD_STATE: enum mh_load_state; DESCRIBE_INDEX: enum mh_index_state */
+    int64_t pending_rows;     /* DESCRIBE_INDEX */
+    int64_t indexed_rows;     /* DESCRIBE_INDEX */
+    const char *text;         /* VERSION; DESCRIBE_INDEX: fail reason */
+    int64_t row_count;        /* STATISTICS; -1 when the server did not say */
     const char *const *names; /* SHOW_PARTITIONS */
     size_t name_count;
     const int64_t *segments; /* FLUSH: all segments to wait for */
     size_t segment_count;
-    uint64_t flush_ts;       /* FLUSH */
-    struct mh_arena *arena;  /* owns the above */
+    uint64_t flush_ts;      /* FLUSH */
+    struct mh_arena *arena; /* owns the above */
 };
 
 struct mh_op_info {
@@ -119,13 +126,15 @@ struct mh_op_info {
 };
 extern const struct mh_op_info mh_op_infos[MH_OP_KINDS];
 
-/* Encodes into payload (reset first). Fails only on a request that no server should see: a vector of dimension 0 crashes Milvus 2.3. */
+/* Encodes into payload (reset first). Fails only on a request that no server should see: a vector of
+ * dimension 0 crashes Milvus 2.3. */
 int mh_encode(const struct mh_request *request, struct mh_payload *payload, struct mh_error *err);
 
-/* Judges one finished call. grpc_status is gRPC's number; never_sent says that the request certainly did not leave. Sets every field
- * of *reply (arena included: it is reused if set). Bytes that are no valid reply give UNKNOWN for a write, FAILED else, with code -1. */
-void mh_decode(enum mh_op_kind kind, int grpc_status, const char *grpc_message, bool never_sent, const uint8_t *bytes,
-               size_t length, struct mh_reply *reply);
+/* Judges one finished call. grpc_status is gRPC's number; never_sent says that the request certainly did not
+ * leave. Sets every field of *reply (arena included: it is reused if set). Bytes that are no valid reply give
+ * UNKNOWN for a write, FAILED else, with code -1. */
+void mh_decode(enum mh_op_kind kind, int grpc_status, const char *grpc_message, bool never_sent,
+               const uint8_t *bytes, size_t length, struct mh_reply *reply);
 
 const struct mh_column *mh_reply_column(const struct mh_reply *reply, const char *name); /* NULL: not there */
 bool mh_code_is_missing_index(int code);

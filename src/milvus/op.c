@@ -15,7 +15,8 @@ const struct mh_op_info mh_op_infos[MH_OP_KINDS] = {
     [MH_OP_UPSERT] = {"upsert", METHOD("Upsert"), true, mh_encode_rows, mh_decode_mutation},
     [MH_OP_DELETE] = {"delete", METHOD("Delete"), true, mh_encode_delete, mh_decode_mutation},
     [MH_OP_QUERY] = {"query", METHOD("Query"), false, mh_encode_query, mh_decode_query},
-    [MH_OP_CREATE_INDEX] = {"create_index", METHOD("CreateIndex"), false, mh_encode_create_index, mh_decode_status},
+    [MH_OP_CREATE_INDEX] = {"create_index", METHOD("CreateIndex"), false, mh_encode_create_index,
+                            mh_decode_status},
     [MH_OP_DROP_INDEX] = {"drop_index", METHOD("DropIndex"), false, mh_encode_drop_index, mh_decode_status},
     [MH_OP_DESCRIBE_INDEX] = {"describe_index", METHOD("DescribeIndex"), false, mh_encode_describe_index,
                               mh_decode_describe_index},
@@ -25,13 +26,15 @@ const struct mh_op_info mh_op_infos[MH_OP_KINDS] = {
                                mh_decode_status},
     [MH_OP_HAS_COLLECTION] = {"has_collection", METHOD("HasCollection"), false, mh_encode_collection_name,
                               mh_decode_bool},
-    [MH_OP_CREATE_PARTITION] = {"create_partition", METHOD("CreatePartition"), false, mh_encode_create_partition,
-                                mh_decode_status},
+    [MH_OP_CREATE_PARTITION] = {"create_partition", METHOD("CreatePartition"), false,
+                                mh_encode_create_partition, mh_decode_status},
     [MH_OP_SHOW_PARTITIONS] = {"show_partitions", METHOD("ShowPartitions"), false, mh_encode_collection_name,
                                mh_decode_partitions},
     [MH_OP_LOAD] = {"load", METHOD("LoadCollection"), false, mh_encode_collection_name, mh_decode_status},
-    [MH_OP_RELEASE] = {"release", METHOD("ReleaseCollection"), false, mh_encode_collection_name, mh_decode_status},
-    [MH_OP_LOAD_STATE] = {"load_state", METHOD("GetLoadState"), false, mh_encode_load_state, mh_decode_load_state},
+    [MH_OP_RELEASE] = {"release", METHOD("ReleaseCollection"), false, mh_encode_collection_name,
+                       mh_decode_status},
+    [MH_OP_LOAD_STATE] = {"load_state", METHOD("GetLoadState"), false, mh_encode_load_state,
+                          mh_decode_load_state},
     [MH_OP_FLUSH] = {"flush", METHOD("Flush"), false, mh_encode_flush, mh_decode_flush},
     [MH_OP_FLUSH_STATE] = {"flush_state", METHOD("GetFlushState"), false, mh_encode_flush_state,
                            mh_decode_flush_state},
@@ -41,10 +44,14 @@ const struct mh_op_info mh_op_infos[MH_OP_KINDS] = {
 };
 
 static const SCHEMA(DataType) wire_types[] = {
-    [MH_FIELD_BOOL] = DATA_TYPE(Bool),       [MH_FIELD_INT8] = DATA_TYPE(Int8),
-    [MH_FIELD_INT16] = DATA_TYPE(Int16),     [MH_FIELD_INT32] = DATA_TYPE(Int32),
-    [MH_FIELD_INT64] = DATA_TYPE(Int64),     [MH_FIELD_FLOAT] = DATA_TYPE(Float),
-    [MH_FIELD_DOUBLE] = DATA_TYPE(Double),   [MH_FIELD_VARCHAR] = DATA_TYPE(VarChar),
+    [MH_FIELD_BOOL] = DATA_TYPE(Bool),
+    [MH_FIELD_INT8] = DATA_TYPE(Int8),
+    [MH_FIELD_INT16] = DATA_TYPE(Int16),
+    [MH_FIELD_INT32] = DATA_TYPE(Int32),
+    [MH_FIELD_INT64] = DATA_TYPE(Int64),
+    [MH_FIELD_FLOAT] = DATA_TYPE(Float),
+    [MH_FIELD_DOUBLE] = DATA_TYPE(Double),
+    [MH_FIELD_VARCHAR] = DATA_TYPE(VarChar),
     [MH_FIELD_FLOAT_VECTOR] = DATA_TYPE(FloatVector),
 };
 
@@ -101,15 +108,25 @@ static bool is_throttle(const struct mh_reply *reply)
            (reply->code == 0 && reply->legacy_code == LEGACY_RATE_LIMIT);
 }
 
-/* Codes that a proxy gives before a write reaches the log, so that it certainly had no effect. Everything else,
- * 65535 "unexpected" among it, may come from anywhere on the way. */
+/* Codes that a proxy gives before a write reaches the log, so that it certainly had no effect. Everything
+ * else, 65535 "unexpected" among it, may come from anywhere on the way. */
 static bool is_refusal(int code)
 {
     static const int refusals[] = {
-        CODE_NOT_READY,          CODE_MEMORY,          CODE_DISK,              CODE_FORCE_DENY,
-        CODE_UNIMPLEMENTED,      CODE_COLLECTION_MISSING, CODE_SCHEMA_MISMATCH, CODE_PARTITION_MISSING,
-        CODE_DATABASE_MISSING,   CODE_PARAMETER_INVALID, CODE_PARAMETER_MISSING, CODE_PARAMETER_TOO_LARGE,
-        CODE_NOT_AUTHENTICATED,  CODE_NOT_PERMITTED,
+        CODE_NOT_READY,
+        CODE_MEMORY,
+        CODE_DISK,
+        CODE_FORCE_DENY,
+        CODE_UNIMPLEMENTED,
+        CODE_COLLECTION_MISSING,
+        CODE_SCHEMA_MISMATCH,
+        CODE_PARTITION_MISSING,
+        CODE_DATABASE_MISSING,
+        CODE_PARAMETER_INVALID,
+        CODE_PARAMETER_MISSING,
+        CODE_PARAMETER_TOO_LARGE,
+        CODE_NOT_AUTHENTICATED,
+        CODE_NOT_PERMITTED,
     };
     for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++)
         if (refusals[i] == code)
@@ -119,9 +136,16 @@ static bool is_refusal(int code)
 
 static bool is_transport_refusal(int grpc_status)
 {
-    enum { INVALID_ARGUMENT = 3, PERMISSION_DENIED = 7, RESOURCE_EXHAUSTED = 8, UNIMPLEMENTED = 12, UNAUTHENTICATED = 16 };
+    enum {
+        INVALID_ARGUMENT = 3,
+        PERMISSION_DENIED = 7,
+        RESOURCE_EXHAUSTED = 8,
+        UNIMPLEMENTED = 12,
+        UNAUTHENTICATED = 16
+    };
     return grpc_status == INVALID_ARGUMENT || grpc_status == PERMISSION_DENIED ||
-           grpc_status == RESOURCE_EXHAUSTED || grpc_status == UNIMPLEMENTED || grpc_status == UNAUTHENTICATED;
+           grpc_status == RESOURCE_EXHAUSTED || grpc_status == UNIMPLEMENTED ||
+           grpc_status == UNAUTHENTICATED;
 }
 
 static enum mh_outcome judge(bool write, const struct mh_reply *reply)
@@ -133,8 +157,8 @@ static enum mh_outcome judge(bool write, const struct mh_reply *reply)
     return !write || is_refusal(reply->code) ? MH_OUTCOME_FAILED : MH_OUTCOME_UNKNOWN;
 }
 
-void mh_decode(enum mh_op_kind kind, int grpc_status, const char *grpc_message, bool never_sent, const uint8_t *bytes,
-               size_t length, struct mh_reply *reply)
+void mh_decode(enum mh_op_kind kind, int grpc_status, const char *grpc_message, bool never_sent,
+               const uint8_t *bytes, size_t length, struct mh_reply *reply)
 {
     const struct mh_op_info *info = &mh_op_infos[kind];
     mh_reply_clear(reply);
@@ -148,7 +172,8 @@ void mh_decode(enum mh_op_kind kind, int grpc_status, const char *grpc_message, 
         reply->code = -1;
         reply->column_count = 0;
         reply->outcome = info->write ? MH_OUTCOME_UNKNOWN : MH_OUTCOME_FAILED;
-        snprintf(reply->reason, sizeof reply->reason, "%zu bytes that are no valid reply to %s", length, info->name);
+        snprintf(reply->reason, sizeof reply->reason, "%zu bytes that are no valid reply to %s", length,
+                 info->name);
         return;
     }
     reply->outcome = judge(info->write, reply);

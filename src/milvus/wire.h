@@ -8,9 +8,9 @@
 #include "milvus.pb-c.h"
 #include "schema.pb-c.h"
 
-#define MILVUS(name) Milvus__Proto__Milvus__##name
-#define SCHEMA(name) Milvus__Proto__Schema__##name
-#define COMMON(name) Milvus__Proto__Common__##name
+#define MILVUS(name)    Milvus__Proto__Milvus__##name
+#define SCHEMA(name)    Milvus__Proto__Schema__##name
+#define COMMON(name)    Milvus__Proto__Common__##name
 #define DATA_TYPE(name) MILVUS__PROTO__SCHEMA__DATA_TYPE__##name
 
 /* Memory that is handed out piece by piece and taken back all at once. Zero-initialised is empty. */
@@ -27,7 +27,8 @@ ProtobufCAllocator mh_arena_allocator(struct mh_arena *arena);
 SCHEMA(DataType) mh_wire_type(int field_type);
 int mh_field_type_of(SCHEMA(DataType) type);
 
-#define MH_ENCODER(name) int name(const struct mh_request *request, struct mh_payload *payload, struct mh_error *err)
+#define MH_ENCODER(name)                                                                                     \
+    int name(const struct mh_request *request, struct mh_payload *payload, struct mh_error *err)
 MH_ENCODER(mh_encode_rows);
 MH_ENCODER(mh_encode_delete);
 MH_ENCODER(mh_encode_query);
@@ -42,7 +43,8 @@ MH_ENCODER(mh_encode_flush);
 MH_ENCODER(mh_encode_flush_state);
 MH_ENCODER(mh_encode_nothing);
 
-/* Each unpacks into reply->arena and returns 0, or -1 for bytes that are no such message. They set the codes, not the outcome. */
+/* Each unpacks into reply->arena and returns 0, or -1 for bytes that are no such message. They set the codes,
+ * not the outcome. */
 #define MH_DECODER(name) int name(const uint8_t *bytes, size_t length, struct mh_reply *reply)
 MH_DECODER(mh_decode_status);
 MH_DECODER(mh_decode_mutation);

@@ -53,8 +53,8 @@ static int add_partition(struct mh_plan *plan, const char *name)
     return grown[plan->partition_count] ? plan->partition_count++ : -1;
 }
 
-static int partition_of(struct mh_plan *plan, const struct mh_stage_options *stage, const struct mh_worker *worker,
-                        const char *wish)
+static int partition_of(struct mh_plan *plan, const struct mh_stage_options *stage,
+                        const struct mh_worker *worker, const char *wish)
 {
     if (!wish)
         return -1;
@@ -81,8 +81,8 @@ static int64_t count_workers(const struct mh_job *job, int np)
     return count;
 }
 
-static int add_worker(struct mh_plan *plan, const struct mh_job *job, struct mh_worker worker, mh_plan_needs_of *needs,
-                      struct mh_error *err)
+static int add_worker(struct mh_plan *plan, const struct mh_job *job, struct mh_worker worker,
+                      mh_plan_needs_of *needs, struct mh_error *err)
 {
     const struct mh_stage_options *stage = &job->stages[worker.stage];
     const struct mh_role_options *role = &stage->roles[worker.role];
@@ -101,15 +101,18 @@ static int add_worker(struct mh_plan *plan, const struct mh_job *job, struct mh_
     return 0;
 }
 
-static int add_workers(struct mh_plan *plan, const struct mh_job *job, const int *order, mh_plan_needs_of *needs,
-                       struct mh_error *err)
+static int add_workers(struct mh_plan *plan, const struct mh_job *job, const int *order,
+                       mh_plan_needs_of *needs, struct mh_error *err)
 {
     for (size_t s = 0; s < job->stage_count; s++) {
         int64_t turn = 0;
         for (size_t r = 0; r < job->stages[s].role_count; r++) {
             int64_t peers = workers_of(&job->stages[s].roles[r], plan->np);
             for (int64_t i = 0; i < peers; i++, turn++) {
-                struct mh_worker worker = {.stage = (int)s, .role = (int)r, .index = i, .peers = peers,
+                struct mh_worker worker = {.stage = (int)s,
+                                           .role = (int)r,
+                                           .index = i,
+                                           .peers = peers,
                                            .rank = order[turn % plan->np]};
                 if (add_worker(plan, job, worker, needs, err) != 0)
                     return -1;
@@ -119,8 +122,8 @@ static int add_workers(struct mh_plan *plan, const struct mh_job *job, const int
     return 0;
 }
 
-static int fill(struct mh_plan *plan, const struct mh_job *job, const int *node_of_rank, mh_plan_needs_of *needs,
-                struct mh_error *err)
+static int fill(struct mh_plan *plan, const struct mh_job *job, const int *node_of_rank,
+                mh_plan_needs_of *needs, struct mh_error *err)
 {
     size_t np = (size_t)plan->np;
     plan->node_of_rank = calloc(np, sizeof *plan->node_of_rank);
@@ -168,7 +171,9 @@ void mh_plan_free(struct mh_plan *plan)
 
 const struct mh_worker *mh_plan_writer_of(const struct mh_plan *plan, int64_t id)
 {
-    int64_t low = 0, high = plan->worker_count; /* last worker with first_id <= id; those without rows share a first_id */
+    int64_t low = 0,
+            high =
+                plan->worker_count; /* last worker with first_id <= id; those without rows share a first_id */
     while (low < high) {
         int64_t middle = (low + high) / 2;
         if (plan->workers[middle].first_id <= id)

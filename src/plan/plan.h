@@ -1,4 +1,5 @@
-/* Who does what: workers to ranks, id ranges, partitions, due times. Pure functions of (job, ranks, nodes): no MPI, no clock. */
+/* Who does what: workers to ranks, id ranges, partitions, due times. Pure functions of (job, ranks, nodes):
+ * no MPI, no clock. */
 #ifndef MH_PLAN_PLAN_H
 #define MH_PLAN_PLAN_H
 
@@ -20,7 +21,7 @@ struct mh_worker {
 
 struct mh_plan {
     int np;
-    int *node_of_rank;  /* np numbers, from 0 */
+    int *node_of_rank; /* np numbers, from 0 */
     int node_count;
     struct mh_worker *workers; /* by stage, role, index; first_id ascends */
     int64_t worker_count;
@@ -36,8 +37,8 @@ struct mh_plan_needs {
 };
 typedef struct mh_plan_needs mh_plan_needs_of(const struct mh_role_options *role);
 
-/* Workers of a stage go to ranks in an order that takes nodes in turn, one after the other, starting where the previous role
- * ended. `node_of_rank` has np entries; NULL: one node. */
+/* Workers of a stage go to ranks in an order that takes nodes in turn, one after the other, starting where
+ * the previous role ended. `node_of_rank` has np entries; NULL: one node. */
 int mh_plan_make(const struct mh_job *job, int np, const int *node_of_rank, mh_plan_needs_of *needs,
                  struct mh_plan **out, struct mh_error *err);
 void mh_plan_free(struct mh_plan *plan); /* NULL is allowed */
@@ -45,8 +46,8 @@ void mh_plan_free(struct mh_plan *plan); /* NULL is allowed */
 /* The worker whose ids contain `id`, or NULL. */
 const struct mh_worker *mh_plan_writer_of(const struct mh_plan *plan, int64_t id);
 
-/* When operation n+1 is due, given when operation n was: rate is this worker's share (per second, > 0). Poisson arrivals draw from
- * r: gaps -ln(1-u)/rate. */
+/* When operation n+1 is due, given when operation n was: rate is this worker's share (per second, > 0).
+ * Poisson arrivals draw from r: gaps -ln(1-u)/rate. */
 int64_t mh_pace_next(int64_t due_ns, double rate, int arrival, struct mh_random *r);
 
 /* The first due time: constant arrivals of a role's workers are spread evenly over one gap. */

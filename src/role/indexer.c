@@ -1,5 +1,5 @@
-/* Indexer: creates the job's index while rows come in; with `recreate`, drops it once a delete has been acknowledged and creates it again. Then waits until
- * it is built. */
+/* Indexer: creates the job's index while rows come in; with `recreate`, drops it once a delete has been
+ * acknowledged and creates it again. Then waits until it is built. */
 #include "role/role.h"
 
 struct indexer_options {
@@ -91,7 +91,8 @@ static enum step after(const struct mh_role *role, enum step step, const struct 
     case CREATE_AGAIN:
         return WAIT_UNTIL_BUILT;
     default: /* WAIT_UNTIL_BUILT */
-        return op->reply.state == MH_INDEX_FAILED || (op->reply.state == MH_INDEX_FINISHED && op->reply.pending_rows == 0)
+        return op->reply.state == MH_INDEX_FAILED ||
+                       (op->reply.state == MH_INDEX_FINISHED && op->reply.pending_rows == 0)
                    ? FINISHED
                    : WAIT_UNTIL_BUILT;
     }

@@ -1,4 +1,5 @@
-/* Rows that a mutator may change now: a few claims open at a time, drawn from at random, each row at most once a round. */
+/* Rows that a mutator may change now: a few claims open at a time, drawn from at random, each row at most
+ * once a round. */
 #ifndef MH_ROLE_POOL_H
 #define MH_ROLE_POOL_H
 
@@ -10,9 +11,9 @@ struct mh_pool_claim {
     struct mh_claim claim; /* claim.version: of all its rows, before this round */
     int32_t *offsets;      /* of rows not yet drawn, in offsets[0 .. undrawn-1] */
     int32_t undrawn;
-    int32_t out;    /* rows drawn whose operation has not ended */
-    bool spoilt;    /* a row's version is not certain: the claim ends with this round */
-    int round;      /* from 0 */
+    int32_t out; /* rows drawn whose operation has not ended */
+    bool spoilt; /* a row's version is not certain: the claim ends with this round */
+    int round;   /* from 0 */
 };
 
 struct mh_pool {
@@ -28,7 +29,8 @@ struct mh_pool_claim *mh_pool_pick(struct mh_pool *pool, struct mh_random *rando
 
 int64_t mh_pool_draw(struct mh_pool_claim *from, struct mh_random *random); /* an id; from->undrawn > 0 */
 
-struct mh_pool_claim *mh_pool_find(struct mh_pool *pool, int64_t id); /* the open claim that holds id, or NULL */
+struct mh_pool_claim *mh_pool_find(struct mh_pool *pool,
+                                   int64_t id); /* the open claim that holds id, or NULL */
 
 bool mh_pool_round_over(const struct mh_pool_claim *claim); /* all drawn, none out */
 void mh_pool_next_round(struct mh_pool_claim *claim);       /* all rows may be drawn again, one version up */

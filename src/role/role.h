@@ -1,8 +1,8 @@
-/* The contract of a role. A role chooses what to send and learns from the reply; the core owns clock, pacing, slots, counters, ledger and feed. A role
- * that reads a clock or calls gRPC or MPI is a bug.
+/* The contract of a role. A role chooses what to send and learns from the reply; the core owns clock, pacing,
+ * slots, counters, ledger and feed. A role that reads a clock or calls gRPC or MPI is a bug.
  *
- * A new role: its file (options, state, hooks, and last its const struct mh_role_ops), a line in table.c, a line in
- * CMakeLists.txt, a job in jobs/ that shows it. */
+ * A new role: its file (options, state, hooks, and last its const struct mh_role_ops), a line in table.c, a
+ * line in CMakeLists.txt, a job in jobs/ that shows it. */
 #ifndef MH_ROLE_ROLE_H
 #define MH_ROLE_ROLE_H
 
@@ -12,14 +12,14 @@
 
 enum mh_next { MH_NEXT_SEND, MH_NEXT_WAIT, MH_NEXT_FINISHED };
 
-/* Rows side by side that were acknowledged, in one version, and that have no other mutator: whoever takes them may
- * change them, and is the only one who does. */
+/* Rows side by side that were acknowledged, in one version, and that have no other mutator: whoever takes
+ * them may change them, and is the only one who does. */
 struct mh_claim {
     int64_t first;
     int32_t count;
     int32_t partition; /* position in the plan */
     int32_t version;
-    int32_t role; /* position in the stage of the role that it is for */
+    int32_t role;  /* position in the stage of the role that it is for */
     int64_t index; /* which of that role's workers */
 };
 
@@ -48,23 +48,28 @@ struct mh_role {
 /* Claims waiting for this worker: takes the oldest; false when there is none now. */
 bool mh_role_take_claim(struct mh_role *role, struct mh_claim *claim);
 
-/* Offers rows, acknowledged, that this worker is done with to the stage's other roles; the core picks who gets them, or nobody. */
+/* Offers rows, acknowledged, that this worker is done with to the stage's other roles; the core picks who
+ * gets them, or nobody. */
 void mh_role_offer(struct mh_role *role, const struct mh_claim *rows);
 
 struct mh_role_ops {
     struct mh_role_kind kind;
-    int order; /* roles end in this order: writers 0, those who live on their rows after them */
+    int order;               /* roles end in this order: writers 0, those who live on their rows after them */
     enum mh_claim_use takes; /* what it does with rows that others wrote */
     bool writes_rows;        /* the plan gives each worker options->rows ids of its own */
-    const char *(*partition)(const struct mh_role_options *options); /* see struct mh_plan_needs; NULL: none */
-    double (*share)(const struct mh_role_options *options); /* of offered rows that go to this role, 0..1; with `takes` */
+    const char *(*partition)(
+        const struct mh_role_options *options); /* see struct mh_plan_needs; NULL: none */
+    double (*share)(
+        const struct mh_role_options *options); /* of offered rows that go to this role, 0..1; with `takes` */
     size_t state_size;
-    int (*init)(struct mh_role *role, struct mh_error *err);            /* NULL: nothing to do */
-    enum mh_next (*next)(struct mh_role *role, struct mh_op *op);      /* fills op->request.kind, and for writes rows.ids, rows.rows,
-                                                                          versions, partition */
-    void (*done)(struct mh_role *role, const struct mh_op *op);        /* final; NULL: nothing to learn */
-    int64_t (*left)(const struct mh_role *role); /* operations it would still have sent, when stopped early; NULL: 0 */
-    void (*fini)(struct mh_role *role);                                /* NULL: nothing to do */
+    int (*init)(struct mh_role *role, struct mh_error *err); /* NULL: nothing to do */
+    enum mh_next (*next)(struct mh_role *role,
+                         struct mh_op *op); /* fills op->request.kind, and for writes rows.ids, rows.rows,
+                                               versions, partition */
+    void (*done)(struct mh_role *role, const struct mh_op *op); /* final; NULL: nothing to learn */
+    int64_t (*left)(
+        const struct mh_role *role);    /* operations it would still have sent, when stopped early; NULL: 0 */
+    void (*fini)(struct mh_role *role); /* NULL: nothing to do */
 };
 
 /* NULL-ended, in the order of `milvus-hpc options`. */

@@ -1,5 +1,5 @@
-/* Upserter: writes new versions (vector and scalars) of random batches of recently acknowledged rows, each batch of one partition, then hands
- * them on to the deleters. */
+/* Upserter: writes new versions (vector and scalars) of random batches of recently acknowledged rows, each
+ * batch of one partition, then hands them on to the deleters. */
 #include "role/pool.h"
 
 struct upserter_options {

@@ -1,4 +1,5 @@
-/* Writer: inserts its own ids in order, batch by batch, and offers each acknowledged batch to deleters and upserters. */
+/* Writer: inserts its own ids in order, batch by batch, and offers each acknowledged batch to deleters and
+ * upserters. */
 #include "role/role.h"
 
 struct writer_options {
@@ -53,7 +54,8 @@ static void done(struct mh_role *role, const struct mh_op *op)
 {
     if (op->outcome != MH_OUTCOME_OK)
         return;
-    struct mh_claim rows = {.first = op->rows.ids[0], .count = (int32_t)op->rows.rows, .partition = op->partition};
+    struct mh_claim rows = {
+        .first = op->rows.ids[0], .count = (int32_t)op->rows.rows, .partition = op->partition};
     mh_role_offer(role, &rows);
 }
 

@@ -49,9 +49,9 @@ struct mh_connection {
 const char *mh_grpc_status_name(int status)
 {
     static const char *const names[] = {
-        "OK",        "CANCELLED",         "UNKNOWN",           "INVALID_ARGUMENT",    "DEADLINE_EXCEEDED",
-        "NOT_FOUND", "ALREADY_EXISTS",    "PERMISSION_DENIED", "RESOURCE_EXHAUSTED",  "FAILED_PRECONDITION",
-        "ABORTED",   "OUT_OF_RANGE",      "UNIMPLEMENTED",     "INTERNAL",            "UNAVAILABLE",
+        "OK",        "CANCELLED",       "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
+        "NOT_FOUND", "ALREADY_EXISTS",  "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
+        "ABORTED",   "OUT_OF_RANGE",    "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
         "DATA_LOSS", "UNAUTHENTICATED",
     };
     return status >= 0 && status < (int)(sizeof names / sizeof names[0]) ? names[status] : "no gRPC status";
@@ -338,8 +338,8 @@ void mh_call_submit(struct mh_connection *connection, struct mh_call *call)
     state->details = grpc_empty_slice();
     grpc_metadata_array_init(&state->initial);
     grpc_metadata_array_init(&state->trailing);
-    gpr_timespec deadline = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-                                         gpr_time_from_nanos(call->timeout_ns, GPR_TIMESPAN));
+    gpr_timespec deadline =
+        gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_nanos(call->timeout_ns, GPR_TIMESPAN));
     state->call = grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS, rpc->queue,
                                            grpc_slice_from_static_string(call->method), NULL, deadline, NULL);
     start_batch(rpc, state, call);
@@ -377,7 +377,8 @@ static void finish(struct mh_call *call)
     struct mh_call_private *state = call->private_state;
     call->status = (int)state->status;
     if (call->status != MH_GRPC_OK)
-        set_message(call, (const char *)GRPC_SLICE_START_PTR(state->details), GRPC_SLICE_LENGTH(state->details));
+        set_message(call, (const char *)GRPC_SLICE_START_PTR(state->details),
+                    GRPC_SLICE_LENGTH(state->details));
     call->never_sent = says_never_connected(call);
     gather_reply(call, state);
     grpc_slice_unref(state->details);
@@ -395,9 +396,9 @@ struct mh_call *mh_rpc_wait(struct mh_rpc *rpc, int64_t until_ns)
         rpc->refused = call->private_state->next_refused;
     } else {
         int64_t left = until_ns - mh_now_ns();
-        gpr_timespec deadline = left <= 0 ? gpr_inf_past(GPR_CLOCK_MONOTONIC)
-                                          : gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-                                                         gpr_time_from_nanos(left, GPR_TIMESPAN));
+        gpr_timespec deadline =
+            left <= 0 ? gpr_inf_past(GPR_CLOCK_MONOTONIC)
+                      : gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_nanos(left, GPR_TIMESPAN));
         grpc_event event = grpc_completion_queue_next(rpc->queue, deadline, NULL);
         if (event.type != GRPC_OP_COMPLETE)
             return NULL;

@@ -1,6 +1,7 @@
 /* Unary gRPC calls, many in flight, from one thread. The only room that sees gRPC.
  *
- * Verbs, in this order: fill a struct mh_call, submit it, wait until it comes back done, read it, release it. */
+ * Verbs, in this order: fill a struct mh_call, submit it, wait until it comes back done, read it, release it.
+ */
 #ifndef MH_RPC_RPC_H
 #define MH_RPC_RPC_H
 
@@ -39,7 +40,7 @@ struct mh_call {
     char message[200];          /* out: gRPC's words for a status that is not OK */
     const uint8_t *reply;       /* out: contiguous, until release; NULL if there is none */
     size_t reply_length;
-    size_t request_length; /* out */
+    size_t request_length;                 /* out */
     struct mh_call_private *private_state; /* owned by rpc/ from the first submit to mh_call_free */
 };
 
@@ -56,7 +57,8 @@ void mh_call_cancel(struct mh_call *call);  /* it still comes back through mh_rp
 void mh_call_release(struct mh_call *call); /* frees the reply; the call can be submitted again */
 void mh_call_free(struct mh_call *call);    /* not in flight */
 
-/* The next finished call, or NULL when none finishes before `until_ns` (monotonic; in the past: just looks). */
+/* The next finished call, or NULL when none finishes before `until_ns` (monotonic; in the past: just looks).
+ */
 struct mh_call *mh_rpc_wait(struct mh_rpc *rpc, int64_t until_ns);
 
 int64_t mh_rpc_in_flight(const struct mh_rpc *rpc);

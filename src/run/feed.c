@@ -1,5 +1,5 @@
-/* The feed: acknowledged rows go to exactly one claimant, or to nobody. Who gets them is drawn from a hash of (seed, first id), so that a job's runs on any
- * number of ranks change the same rows. */
+/* The feed: acknowledged rows go to exactly one claimant, or to nobody. Who gets them is drawn from a hash of
+ * (seed, first id), so that a job's runs on any number of ranks change the same rows. */
 #include "run/stage.h"
 
 #include <stdlib.h>
@@ -68,7 +68,8 @@ void mh_feed_receive(struct mh_stage *stage)
         deliver(stage, &claim);
 }
 
-/* The role whose share the draw falls into, or -1: nobody. Rows that were upserted may still be deleted, not the other way round. */
+/* The role whose share the draw falls into, or -1: nobody. Rows that were upserted may still be deleted, not
+ * the other way round. */
 static int draw_role(const struct mh_stage *stage, enum mh_claim_use from, double draw)
 {
     for (size_t r = 0; r < stage->options->role_count; r++) {
@@ -96,13 +97,15 @@ void mh_role_offer(struct mh_role *role, const struct mh_claim *rows)
 {
     struct mh_hand *hand = role->core;
     struct mh_stage *stage = hand->stage;
-    struct mh_random random = {.seed = stage->run->seed, .stream = FEED_STREAM + (uint64_t)role->ops->takes,
+    struct mh_random random = {.seed = stage->run->seed,
+                               .stream = FEED_STREAM + (uint64_t)role->ops->takes,
                                .counter = (uint64_t)rows->first};
     int to = draw_role(stage, role->ops->takes, mh_random_unit(&random));
     if (to < 0 || stage->stopping)
         return;
     struct mh_claim claim = *rows;
-    const struct mh_worker *worker = find_worker(stage, to, mh_random(random.seed, random.stream, ~random.counter));
+    const struct mh_worker *worker =
+        find_worker(stage, to, mh_random(random.seed, random.stream, ~random.counter));
     claim.role = to;
     claim.index = worker->index;
     stage->sums->claims_sent[mh_role_ops_of(&stage->options->roles[to])->takes]++;

@@ -38,11 +38,12 @@ static void set_pace(struct mh_hand *hand)
     hand->end_ns = options->for_ns > 0 ? begin + options->for_ns : INT64_MAX;
     hand->idle_since_ns = begin;
     if (options->rate > 0)
-        hand->next_due_ns = mh_pace_first(begin, options->rate, worker->index, worker->peers, options->arrival,
-                                          &hand->role.random);
+        hand->next_due_ns = mh_pace_first(begin, options->rate, worker->index, worker->peers,
+                                          options->arrival, &hand->role.random);
 }
 
-int mh_hand_open(struct mh_hand *hand, struct mh_stage *stage, const struct mh_worker *worker, struct mh_error *err)
+int mh_hand_open(struct mh_hand *hand, struct mh_stage *stage, const struct mh_worker *worker,
+                 struct mh_error *err)
 {
     struct mh_run *run = stage->run;
     const struct mh_role_options *options = &stage->options->roles[worker->role];
@@ -55,8 +56,10 @@ int mh_hand_open(struct mh_hand *hand, struct mh_stage *stage, const struct mh_w
                                   .view = &stage->views[worker->role],
                                   .random = {.seed = run->seed, .stream = (uint64_t)worker->number + 1},
                                   .core = hand};
-    hand->policy = (struct mh_retry_policy){.retry = &run->job->retry, .timeout_ns = run->job->server.timeout_ns,
-                                            .random = {.seed = ~run->seed, .stream = (uint64_t)worker->number + 1}};
+    hand->policy =
+        (struct mh_retry_policy){.retry = &run->job->retry,
+                                 .timeout_ns = run->job->server.timeout_ns,
+                                 .random = {.seed = ~run->seed, .stream = (uint64_t)worker->number + 1}};
     hand->connection = mh_connection_open(run->rpc, worker->number);
     hand->role.state = calloc(1, hand->role.ops->state_size + 1);
     if (!hand->connection || !hand->role.state)
@@ -96,19 +99,20 @@ static int prepare(struct mh_hand *hand, struct mh_op *op, struct mh_error *err)
     const bool rows = request->kind == MH_OP_INSERT || request->kind == MH_OP_UPSERT;
     if (rows && mh_rowset_fill(&op->rows, run->content, op->versions) != 0)
         return mh_fail(err, "out of memory for %lld rows", (long long)op->rows.rows);
-    *request = (struct mh_request){.kind = request->kind,
-                                   .collection = run->job->collection.name,
-                                   .partition = op->partition >= 0 ? run->plan->partitions[op->partition] : NULL,
-                                   .columns = rows ? op->rows.columns : NULL,
-                                   .column_count = rows ? op->rows.column_count : 0,
-                                   .rows = op->rows.rows,
-                                   .key_field = mh_content_key_name(run->content),
-                                   .keys = op->rows.ids,
-                                   .key_count = op->rows.rows,
-                                   .index_field = mh_content_vector_name(run->content),
-                                   .index_type = index->type,
-                                   .index_metric = mh_metric_names[index->metric],
-                                   .index_params = index->params};
+    *request =
+        (struct mh_request){.kind = request->kind,
+                            .collection = run->job->collection.name,
+                            .partition = op->partition >= 0 ? run->plan->partitions[op->partition] : NULL,
+                            .columns = rows ? op->rows.columns : NULL,
+                            .column_count = rows ? op->rows.column_count : 0,
+                            .rows = op->rows.rows,
+                            .key_field = mh_content_key_name(run->content),
+                            .keys = op->rows.ids,
+                            .key_count = op->rows.rows,
+                            .index_field = mh_content_vector_name(run->content),
+                            .index_type = index->type,
+                            .index_metric = mh_metric_names[index->metric],
+                            .index_params = index->params};
     return 0;
 }
 
@@ -119,8 +123,8 @@ static void record_intent(struct mh_hand *hand, struct mh_op *op)
     struct mh_record record;
     mh_record_of(&record, op, worker->stage, worker->role, op->tag);
     record.type = MH_RECORD_INTENT;
-    mh_journal_append(&hand->stage->run->journal, &record, record.flags & MH_RECORD_SCATTERED ? op->rows.ids : NULL,
-                      op->versions, NULL);
+    mh_journal_append(&hand->stage->run->journal, &record,
+                      record.flags & MH_RECORD_SCATTERED ? op->rows.ids : NULL, op->versions, NULL);
 }
 
 static void send(struct mh_hand *hand, struct mh_op *op)
@@ -138,7 +142,8 @@ static void send(struct mh_hand *hand, struct mh_op *op)
 static bool may_issue(const struct mh_hand *hand, int64_t now_ns)
 {
     const struct mh_role_options *options = hand->role.options;
-    return hand->idle && !hand->exhausted && !hand->stage->stopping && (options->rate <= 0 || hand->next_due_ns <= now_ns);
+    return hand->idle && !hand->exhausted && !hand->stage->stopping &&
+           (options->rate <= 0 || hand->next_due_ns <= now_ns);
 }
 
 static bool reached_limit(const struct mh_hand *hand, int64_t now_ns)
@@ -155,8 +160,8 @@ static void set_due(struct mh_hand *hand, struct mh_op *op, int64_t now_ns)
     if (options->rate <= 0)
         return;
     op->due_ns = hand->next_due_ns;
-    hand->next_due_ns = mh_pace_next(hand->next_due_ns, options->rate / (double)hand->role.worker->peers, options->arrival,
-                                     &hand->role.random);
+    hand->next_due_ns = mh_pace_next(hand->next_due_ns, options->rate / (double)hand->role.worker->peers,
+                                     options->arrival, &hand->role.random);
 }
 
 static void issue_one(struct mh_hand *hand, struct mh_op *op, int64_t now_ns)
@@ -249,7 +254,8 @@ static void book(struct mh_hand *hand, struct mh_op *op)
     struct mh_record record;
     mh_record_of(&record, op, worker->stage, worker->role, op->tag);
     bool scattered = (record.flags & MH_RECORD_SCATTERED) != 0;
-    if (mh_ledger_book(&run->ledger, &record, scattered ? op->rows.ids : NULL, scattered ? op->versions : NULL) != 0) {
+    if (mh_ledger_book(&run->ledger, &record, scattered ? op->rows.ids : NULL,
+                       scattered ? op->versions : NULL) != 0) {
         struct mh_error err;
         mh_fail(&err, "out of memory for the ledger");
         mh_stage_break(hand->stage, &err);
@@ -276,9 +282,13 @@ static void count_unsent(struct mh_hand *hand, int kind, int64_t operations)
     struct mh_run *run = hand->stage->run;
     const struct mh_worker *worker = hand->role.worker;
     struct mh_tally *tally = mh_tally_at(&run->tallies, worker->stage, worker->role, kind);
-    struct mh_record record = {.type = MH_RECORD_PLANNED, .kind = (uint8_t)kind, .stage = (int16_t)worker->stage,
-                               .role = (int16_t)worker->role, .worker = (int32_t)worker->number,
-                               .sequence = -1, .rows = (uint32_t)operations};
+    struct mh_record record = {.type = MH_RECORD_PLANNED,
+                               .kind = (uint8_t)kind,
+                               .stage = (int16_t)worker->stage,
+                               .role = (int16_t)worker->role,
+                               .worker = (int32_t)worker->number,
+                               .sequence = -1,
+                               .rows = (uint32_t)operations};
     if (!tally || operations == 0)
         return;
     tally->planned += operations;
@@ -307,7 +317,8 @@ bool mh_hand_active(const struct mh_hand *hand)
 
 void mh_hand_count_left(struct mh_hand *hand)
 {
-    static const int kinds[] = {[MH_CLAIMS_NONE] = MH_OP_INSERT, [MH_CLAIMS_TO_UPSERT] = MH_OP_UPSERT,
+    static const int kinds[] = {[MH_CLAIMS_NONE] = MH_OP_INSERT,
+                                [MH_CLAIMS_TO_UPSERT] = MH_OP_UPSERT,
                                 [MH_CLAIMS_TO_DELETE] = MH_OP_DELETE};
     const struct mh_role_ops *ops = hand->role.ops;
     if (ops->left)

@@ -1,4 +1,5 @@
-/* The progress line, from the heartbeat's sums: redrawn once a second on a terminal, a line now and then elsewhere. */
+/* The progress line, from the heartbeat's sums: redrawn once a second on a terminal, a line now and then
+ * elsewhere. */
 #include "run/stage.h"
 
 #include "base/clock.h"
@@ -48,7 +49,8 @@ static double share_done(const struct mh_stage *stage, const struct mh_role_sums
         const struct mh_role_options *options = &stage->options->roles[r];
         double done = -1;
         if (mh_role_ops_of(options)->writes_rows && options->rows > 0)
-            done = (double)sums[r].rows / ((double)options->rows * (double)(options->count < 0 ? stage->run->np : options->count));
+            done = (double)sums[r].rows /
+                   ((double)options->rows * (double)(options->count < 0 ? stage->run->np : options->count));
         else if (options->for_ns > 0)
             done = elapsed_s / ((double)options->for_ns / (double)MH_S);
         if (done >= 0 && (least < 0 || done < least))
@@ -57,7 +59,8 @@ static double share_done(const struct mh_stage *stage, const struct mh_role_sums
     return least;
 }
 
-static size_t add(char *line, size_t size, size_t used, const char *format, ...) __attribute__((format(printf, 4, 5)));
+static size_t add(char *line, size_t size, size_t used, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 static size_t add(char *line, size_t size, size_t used, const char *format, ...)
 {
@@ -68,8 +71,8 @@ static size_t add(char *line, size_t size, size_t used, const char *format, ...)
     return used + (n > 0 ? (size_t)n : 0);
 }
 
-static size_t add_roles(char *line, size_t size, size_t used, const struct mh_stage *stage, const struct mh_role_sums *sums,
-                        const int64_t *before, double seconds)
+static size_t add_roles(char *line, size_t size, size_t used, const struct mh_stage *stage,
+                        const struct mh_role_sums *sums, const int64_t *before, double seconds)
 {
     for (size_t r = 0; r < stage->options->role_count; r++) {
         const struct mh_role_ops *ops = mh_role_ops_of(&stage->options->roles[r]);
@@ -97,7 +100,8 @@ static void draw(struct mh_progress *progress, const struct mh_stage *stage, int
 {
     const struct mh_stage_sums *sums = (const struct mh_stage_sums *)stage->pulse.totals;
     const struct mh_role_sums *roles = (const struct mh_role_sums *)(sums + 1);
-    double seconds = (double)(now - progress->last_ns) / (double)MH_S, elapsed = (double)(now - stage->begin_ns) / (double)MH_S;
+    double seconds = (double)(now - progress->last_ns) / (double)MH_S,
+           elapsed = (double)(now - stage->begin_ns) / (double)MH_S;
     char line[1024], p99[32];
     size_t used = add(line, sizeof line, 0, "%s %.0f s", stage->options->name, elapsed);
     double done = share_done(stage, roles, elapsed);
@@ -107,8 +111,8 @@ static void draw(struct mh_progress *progress, const struct mh_stage *stage, int
         used = add(line, sizeof line, used, ", about %.0f s left", elapsed * (1 - done) / done);
     used = add_roles(line, sizeof line, used, stage, roles, progress->roles_before, seconds);
     add(line, sizeof line, used, " | p99 %s | failed %lld unknown %lld throttled %lld",
-        mh_show_duration(quantile(sums, &progress->before, 0.99), p99, sizeof p99), (long long)sums->failed, (long long)sums->unknown,
-        (long long)sums->throttled);
+        mh_show_duration(quantile(sums, &progress->before, 0.99), p99, sizeof p99), (long long)sums->failed,
+        (long long)sums->unknown, (long long)sums->throttled);
     put(progress, line);
     progress->before = *sums;
     memcpy(progress->roles_before, roles, stage->options->role_count * sizeof *roles);
@@ -117,7 +121,8 @@ static void draw(struct mh_progress *progress, const struct mh_stage *stage, int
 void mh_progress_show(struct mh_progress *progress, const struct mh_stage *stage)
 {
     int64_t now = mh_now_ns();
-    if (stage->run->rank != 0 || stage->run->progress_ns == 0 || now < progress->next_ns || !progress->roles_before)
+    if (stage->run->rank != 0 || stage->run->progress_ns == 0 || now < progress->next_ns ||
+        !progress->roles_before)
         return;
     draw(progress, stage, now);
     progress->last_ns = now;

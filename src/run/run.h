@@ -22,8 +22,8 @@ struct mh_run {
     uint64_t seed;
     const struct mh_content *content;
     struct mh_rpc *rpc;
-    int64_t start_ns;  /* this rank's clock when the run began on rank 0 */
-    int64_t offset_ns; /* this rank's clock minus rank 0's */
+    int64_t start_ns;    /* this rank's clock when the run began on rank 0 */
+    int64_t offset_ns;   /* this rank's clock minus rank 0's */
     int64_t progress_ns; /* between two progress lines; 0: none */
     struct mh_tallies tallies;
     struct mh_ledger ledger;
@@ -37,7 +37,8 @@ struct mh_run {
 /* Runs one stage to its end on all ranks. Collective. Fails on every rank or on none. */
 int mh_stage_run(struct mh_run *run, int stage, struct mh_error *err);
 
-/* SIGINT, SIGTERM and SIGUSR1 ask for an orderly end; a second SIGINT or SIGTERM ends the program at once. After MPI_Init. */
+/* SIGINT, SIGTERM and SIGUSR1 ask for an orderly end; a second SIGINT or SIGTERM ends the program at once.
+ * After MPI_Init. */
 void mh_signals_catch(void);
 bool mh_signal_seen(void);
 int mh_signals_seen(void); /* how many */

@@ -9,11 +9,12 @@
 #include <string.h>
 
 enum {
-    PULSE_MS = 50,        /* between two rounds of the heartbeat */
-    START_AHEAD_MS = 20,  /* all ranks have heard of the start by then */
-    BUSY_WAIT_MS = 2,     /* longest in the completion queue while a round is under way: MPI wants to be looked at */
-    CALM_WAIT_MS = 10,    /* and while none is: claims may have come */
-    DRAIN_S = 5,          /* what is in flight when a stop is asked for gets so long */
+    PULSE_MS = 50,       /* between two rounds of the heartbeat */
+    START_AHEAD_MS = 20, /* all ranks have heard of the start by then */
+    BUSY_WAIT_MS =
+        2, /* longest in the completion queue while a round is under way: MPI wants to be looked at */
+    CALM_WAIT_MS = 10, /* and while none is: claims may have come */
+    DRAIN_S = 5,       /* what is in flight when a stop is asked for gets so long */
 };
 
 /* ---- opening ---- */
@@ -44,7 +45,8 @@ static int open_hands(struct mh_stage *stage, struct mh_error *err)
 
 static int counters_of(const struct mh_stage *stage)
 {
-    return (int)((sizeof *stage->sums + stage->options->role_count * sizeof *stage->role_sums) / sizeof(int64_t));
+    return (int)((sizeof *stage->sums + stage->options->role_count * sizeof *stage->role_sums) /
+                 sizeof(int64_t));
 }
 
 static int open_counters(struct mh_stage *stage, struct mh_error *err)
@@ -234,8 +236,8 @@ static void loop(struct mh_stage *stage)
 
 static void record_begin(struct mh_stage *stage)
 {
-    struct mh_record record = {.type = MH_RECORD_STAGE, .stage = (int16_t)stage->index, .worker = -1,
-                               .due_ns = stage->begin_ns};
+    struct mh_record record = {
+        .type = MH_RECORD_STAGE, .stage = (int16_t)stage->index, .worker = -1, .due_ns = stage->begin_ns};
     mh_journal_append(&stage->run->journal, &record, NULL, NULL, NULL);
     mh_journal_flush(&stage->run->journal);
 }

@@ -35,14 +35,14 @@ struct mh_hand {
     struct mh_stage *stage;
     struct mh_connection *connection;
     struct mh_retry_policy policy;
-    struct mh_op *ops; /* options->inflight slots */
-    struct mh_op *idle; /* those not in use, by op.next */
-    int64_t busy;       /* slots in use */
-    int64_t issued;     /* operations */
-    int64_t next_due_ns; /* open loop */
-    int64_t end_ns;      /* by `for`; INT64_MAX: none */
+    struct mh_op *ops;     /* options->inflight slots */
+    struct mh_op *idle;    /* those not in use, by op.next */
+    int64_t busy;          /* slots in use */
+    int64_t issued;        /* operations */
+    int64_t next_due_ns;   /* open loop */
+    int64_t end_ns;        /* by `for`; INT64_MAX: none */
     int64_t idle_since_ns; /* since when a slot has been free */
-    bool exhausted;      /* asks for nothing more */
+    bool exhausted;        /* asks for nothing more */
     struct mh_claim_queue claims;
 };
 
@@ -52,7 +52,7 @@ struct mh_stage {
     const struct mh_stage_options *options;
     struct mh_hand *hands;
     size_t hand_count;
-    struct mh_op *waiting; /* due later or to be sent again, by op.next */
+    struct mh_op *waiting;       /* due later or to be sent again, by op.next */
     struct mh_stage_view *views; /* one a role */
     struct mh_pulse pulse;
     struct mh_post post;
@@ -60,14 +60,15 @@ struct mh_stage {
     struct mh_stage_sums *sums;
     struct mh_role_sums *role_sums;
     int64_t begin_ns;
-    bool stopping;      /* agreed: nothing new is sent */
-    bool cancelled;     /* what was in flight at the stop has been cancelled */
+    bool stopping;  /* agreed: nothing new is sent */
+    bool cancelled; /* what was in flight at the stop has been cancelled */
     int64_t cancel_ns;
     struct mh_error error; /* why this rank votes `broken` */
 };
 
 /* hand.c */
-int mh_hand_open(struct mh_hand *hand, struct mh_stage *stage, const struct mh_worker *worker, struct mh_error *err);
+int mh_hand_open(struct mh_hand *hand, struct mh_stage *stage, const struct mh_worker *worker,
+                 struct mh_error *err);
 void mh_hand_close(struct mh_hand *hand);
 void mh_hand_issue(struct mh_hand *hand, int64_t now_ns);
 void mh_hand_finish(struct mh_hand *hand, struct mh_op *op);  /* its final reply is there */

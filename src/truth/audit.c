@@ -1,4 +1,5 @@
-/* The passes of an audit and what lies between them. Rank 0 speaks to the server about the collection as a whole; the others wait, asleep. */
+/* The passes of an audit and what lies between them. Rank 0 speaks to the server about the collection as a
+ * whole; the others wait, asleep. */
 #include "truth/audit.h"
 
 #include "base/clock.h"
@@ -21,7 +22,8 @@ static const char *const count_field[] = {"count(*)"};
 
 /* ---- rank 0's questions ---- */
 
-static int ask(struct mh_asker *asker, struct mh_request request, const struct mh_reply **reply, struct mh_error *err)
+static int ask(struct mh_asker *asker, struct mh_request request, const struct mh_reply **reply,
+               struct mh_error *err)
 {
     return mh_ask(asker, &request, reply, err);
 }
@@ -49,7 +51,8 @@ static bool go_on(struct mh_asker *asker, int64_t deadline_ns)
 
 static int create_index(struct mh_audit *audit, struct mh_asker *asker, struct mh_error *err)
 {
-    mh_note("audit: the collection has no index, so it cannot be loaded: creating %s", audit->job->collection.index.type);
+    mh_note("audit: the collection has no index, so it cannot be loaded: creating %s",
+            audit->job->collection.index.type);
     return ask(asker, about(audit, MH_OP_CREATE_INDEX), NULL, err);
 }
 
@@ -61,7 +64,8 @@ static int have_index(struct mh_audit *audit, struct mh_asker *asker, struct mh_
     bool created = false;
     do {
         int rc = ask(asker, about(audit, MH_OP_DESCRIBE_INDEX), &reply, err);
-        bool none = (rc != 0 && mh_code_is_missing_index(reply->code)) || (rc == 0 && reply->state == MH_INDEX_NONE);
+        bool none =
+            (rc != 0 && mh_code_is_missing_index(reply->code)) || (rc == 0 && reply->state == MH_INDEX_NONE);
         if (none && !created) {
             created = true;
             if (create_index(audit, asker, err) != 0)
@@ -203,7 +207,8 @@ static int list_partitions(const struct mh_audit *audit, const struct mh_reply *
     return rc;
 }
 
-static int ask_presence(struct mh_audit *audit, struct mh_asker *asker, struct mh_bytes *out, bool *gone, struct mh_error *err)
+static int ask_presence(struct mh_audit *audit, struct mh_asker *asker, struct mh_bytes *out, bool *gone,
+                        struct mh_error *err)
 {
     const struct mh_reply *reply;
     if (ask(asker, about(audit, MH_OP_HAS_COLLECTION), &reply, err) != 0)
@@ -234,7 +239,8 @@ static int split_names(struct presence *presence, size_t length)
     return 0;
 }
 
-static int learn_presence(struct mh_audit *audit, struct mh_asker *asker, struct presence *presence, struct mh_error *err)
+static int learn_presence(struct mh_audit *audit, struct mh_asker *asker, struct presence *presence,
+                          struct mh_error *err)
 {
     struct mh_bytes names = {0};
     int rc = audit->rank == 0 ? ask_presence(audit, asker, &names, &presence->collection_gone, err) : 0;
@@ -247,14 +253,16 @@ static int learn_presence(struct mh_audit *audit, struct mh_asker *asker, struct
     }
     if (rc == 0) {
         mh_comm_bcast(audit->comm, presence->names, names.length, 0);
-        rc = mh_comm_agree(audit->comm, split_names(presence, names.length) == 0 ? 0 : mh_fail(err, "out of memory"), err);
+        rc = mh_comm_agree(audit->comm,
+                           split_names(presence, names.length) == 0 ? 0 : mh_fail(err, "out of memory"), err);
     }
     return rc;
 }
 
 /* ---- one pass ---- */
 
-static int settle_counts(struct mh_audit *audit, struct mh_asker *asker, int64_t partition_sum, struct mh_error *err)
+static int settle_counts(struct mh_audit *audit, struct mh_asker *asker, int64_t partition_sum,
+                         struct mh_error *err)
 {
     const struct mh_reply *reply;
     int64_t again = 0;
@@ -272,10 +280,19 @@ static int settle_counts(struct mh_audit *audit, struct mh_asker *asker, int64_t
     if (wrong == partition_sum && wrong == audit->figures.count_star)
         return 0;
     int64_t now = mh_now_ns() - audit->start_ns;
-    struct mh_violation violation = {.kind = MH_MISCOUNTED, .expected_version = (int32_t)partition_sum, .seen_version = (int32_t)wrong,
-                                     .partition = -1, .seen_partition = -1, .worker = -1, .rank = -1, .kind_of_write = -1,
-                                     .id = MH_ID_ALL, .first_seen_ns = now, .last_seen_ns = now,
-                                     .first_pass = (int32_t)audit->figures.passes, .last_pass = (int32_t)audit->figures.passes};
+    struct mh_violation violation = {.kind = MH_MISCOUNTED,
+                                     .expected_version = (int32_t)partition_sum,
+                                     .seen_version = (int32_t)wrong,
+                                     .partition = -1,
+                                     .seen_partition = -1,
+                                     .worker = -1,
+                                     .rank = -1,
+                                     .kind_of_write = -1,
+                                     .id = MH_ID_ALL,
+                                     .first_seen_ns = now,
+                                     .last_seen_ns = now,
+                                     .first_pass = (int32_t)audit->figures.passes,
+                                     .last_pass = (int32_t)audit->figures.passes};
     mh_audit_condemn(audit, &violation);
     return 0;
 }
@@ -294,8 +311,9 @@ static int every_step(struct mh_pass *pass, struct mh_error *err)
 static void take_figures(struct mh_audit *audit, const struct mh_pass *pass)
 {
     struct mh_audit_figures *figures = &audit->figures;
-    int64_t sums[] = {pass->expected_live, pass->expected_maybe, pass->scanned, pass->unknown_present, pass->unknown_absent,
-                      pass->deletes_hit_live, pass->upserts_hit_live};
+    int64_t sums[] = {pass->expected_live,   pass->expected_maybe, pass->scanned,
+                      pass->unknown_present, pass->unknown_absent, pass->deletes_hit_live,
+                      pass->upserts_hit_live};
     mh_comm_sum_i64(audit->comm, sums, sizeof sums / sizeof sums[0]);
     figures->expected_live = sums[0];
     figures->expected_maybe = sums[1];
@@ -307,11 +325,16 @@ static void take_figures(struct mh_audit *audit, const struct mh_pass *pass)
     figures->passes++;
 }
 
-static int pass_over(struct mh_audit *audit, struct mh_asker *asker, struct mh_fan *fan, struct presence *presence, struct mh_error *err)
+static int pass_over(struct mh_audit *audit, struct mh_asker *asker, struct mh_fan *fan,
+                     struct presence *presence, struct mh_error *err)
 {
-    struct mh_pass pass = {.audit = audit, .fan = fan, .number = (int32_t)audit->figures.passes,
-                           .collection_gone = presence->collection_gone, .partition_gone = presence->partition_gone,
-                           .partitions = presence->partitions, .partition_count = presence->count};
+    struct mh_pass pass = {.audit = audit,
+                           .fan = fan,
+                           .number = (int32_t)audit->figures.passes,
+                           .collection_gone = presence->collection_gone,
+                           .partition_gone = presence->partition_gone,
+                           .partitions = presence->partitions,
+                           .partition_count = presence->count};
     int64_t partition_sum = 0;
     int rc = mh_comm_agree(audit->comm, mh_pass_open(&pass, err), err);
     if (rc == 0)
@@ -341,7 +364,8 @@ static int prepare(struct mh_audit *audit, struct mh_asker *asker, struct mh_err
 }
 
 /* Rank 0 does something to the collection; then all ranks look at every row. */
-static int step_and_pass(struct mh_audit *audit, struct mh_asker *asker, struct mh_fan *fan, const char *name, server_step *step, struct mh_error *err)
+static int step_and_pass(struct mh_audit *audit, struct mh_asker *asker, struct mh_fan *fan, const char *name,
+                         server_step *step, struct mh_error *err)
 {
     struct presence presence = {0};
     const int64_t before = mh_audit_violations(&audit->figures), begin = mh_now_ns();
@@ -357,12 +381,14 @@ static int step_and_pass(struct mh_audit *audit, struct mh_asker *asker, struct 
     int64_t found = mh_audit_violations(&audit->figures) - before;
     mh_comm_sum_i64(audit->comm, &found, 1);
     if (audit->rank == 0)
-        mh_note("audit, %s: %lld rows read by key in %.1f s, %lld new violation%s", name, (long long)audit->figures.scanned,
-                (double)(mh_now_ns() - begin) / (double)MH_S, (long long)found, found == 1 ? "" : "s");
+        mh_note("audit, %s: %lld rows read by key in %.1f s, %lld new violation%s", name,
+                (long long)audit->figures.scanned, (double)(mh_now_ns() - begin) / (double)MH_S,
+                (long long)found, found == 1 ? "" : "s");
     return 0;
 }
 
-static int every_pass(struct mh_audit *audit, struct mh_asker *asker, struct mh_fan *fan, struct mh_error *err)
+static int every_pass(struct mh_audit *audit, struct mh_asker *asker, struct mh_fan *fan,
+                      struct mh_error *err)
 {
     const uint32_t recheck = audit->job->verify.recheck;
     if (audit->rank == 0)

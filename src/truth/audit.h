@@ -1,5 +1,6 @@
-/* The audit: does the server hold exactly what it acknowledged? Every row of every partition is read back by key, on a rank that did not write it, compared with the
- * ledger, and counted; again after a flush and after release and load. See docs/audit.md for what it can and cannot see. */
+/* The audit: does the server hold exactly what it acknowledged? Every row of every partition is read back by
+ * key, on a rank that did not write it, compared with the ledger, and counted; again after a flush and after
+ * release and load. See docs/audit.md for what it can and cannot see. */
 #ifndef MH_TRUTH_AUDIT_H
 #define MH_TRUTH_AUDIT_H
 
@@ -17,16 +18,17 @@ enum { MH_VIOLATIONS_KEPT = 100000 }; /* a rank; more are counted only */
 
 /* Sums over all ranks, on every rank, when the audit has ended. Rows unless said otherwise. */
 struct mh_audit_figures {
-    int64_t expected_live;  /* acknowledged, and no delete of it sent */
-    int64_t expected_maybe; /* 0 or 1 copies are right: the insert or a delete of it ended in doubt */
-    int64_t scanned;        /* distinct keys found, last pass */
-    int64_t outside;        /* found where no row belongs, last pass */
+    int64_t expected_live;    /* acknowledged, and no delete of it sent */
+    int64_t expected_maybe;   /* 0 or 1 copies are right: the insert or a delete of it ended in doubt */
+    int64_t scanned;          /* distinct keys found, last pass */
+    int64_t outside;          /* found where no row belongs, last pass */
     int64_t wrong[MH_WRONGS]; /* distinct (kind, id) */
-    int64_t unknown_present;  /* writes in doubt that took effect: insert or upsert visible, deleted row gone */
-    int64_t unknown_absent;   /* that did not */
+    int64_t
+        unknown_present;    /* writes in doubt that took effect: insert or upsert visible, deleted row gone */
+    int64_t unknown_absent; /* that did not */
     int64_t rows_compared, vectors_compared;    /* all passes */
     int64_t deletes_hit_live, upserts_hit_live; /* acknowledged ones whose row had an acknowledged insert */
-    int64_t allowed; /* anomalies that the job allows */
+    int64_t allowed;                            /* anomalies that the job allows */
     /* rank 0's alone, then shared */
     int64_t count_star, partition_sum, statistics_row_count; /* last pass; -1: not asked */
     int64_t passes;
@@ -42,8 +44,8 @@ struct mh_audit {
     MPI_Comm comm;
     int rank;
     uint64_t seed;
-    int64_t start_ns;            /* this rank's clock when the run began */
-    struct mh_tallies *tallies;  /* NULL: the audit's own operations are not counted */
+    int64_t start_ns;           /* this rank's clock when the run began */
+    struct mh_tallies *tallies; /* NULL: the audit's own operations are not counted */
     bool (*stop)(void);
     /* out */
     int64_t in_doubt; /* rows of writes that ended in doubt, all ranks */
@@ -55,13 +57,13 @@ struct mh_audit {
     struct mh_slices slices; /* with all fates: what /truth/ledger is written from */
 };
 
-/* Collective. 0: every pass was made (look at the figures for what was found); -1: the audit could not be completed, and why; what was found until then stands.
- * All ranks return the same. */
+/* Collective. 0: every pass was made (look at the figures for what was found); -1: the audit could not be
+ * completed, and why; what was found until then stands. All ranks return the same. */
 int mh_audit_run(struct mh_audit *audit, struct mh_error *err);
 void mh_audit_free(struct mh_audit *audit);
 
-/* Adds who wrote each violating row, when, in which batch, from the journals at `journal_path` of every rank. Collective; afterwards rank 0 holds all
- * ranks' violations, by id; the others none. */
+/* Adds who wrote each violating row, when, in which batch, from the journals at `journal_path` of every rank.
+ * Collective; afterwards rank 0 holds all ranks' violations, by id; the others none. */
 int mh_audit_provenance(struct mh_audit *audit, const char *journal_path, struct mh_error *err);
 
 int64_t mh_audit_violations(const struct mh_audit_figures *figures); /* late rows are none */

@@ -1,5 +1,5 @@
-/* count(*) of every slice beside what the scan found there: Query shows one row a key, count(*) every copy, so that a difference is where duplicates
- * are. They are run down by halving. */
+/* count(*) of every slice beside what the scan found there: Query shows one row a key, count(*) every copy,
+ * so that a difference is where duplicates are. They are run down by halving. */
 #include "truth/scan.h"
 
 #include "base/clock.h"
@@ -25,7 +25,8 @@ struct counting { /* count(*) over some ranges, and the keys in them */
     uint64_t *bitmap; /* of keys present, MH_SLICE_ROWS bits for the slice being run down */
 };
 
-static enum mh_fan_answer ask_range(struct mh_pass *pass, const struct range *range, struct mh_fan_slot *slot, bool count)
+static enum mh_fan_answer ask_range(struct mh_pass *pass, const struct range *range, struct mh_fan_slot *slot,
+                                    bool count)
 {
     const struct mh_slice *slice = &pass->audit->slices.items[range->slice];
     const char *key = mh_content_key_name(pass->audit->content);
@@ -34,7 +35,8 @@ static enum mh_fan_answer ask_range(struct mh_pass *pass, const struct range *ra
         return MH_FAN_SKIP;
     if (!mh_fan_text(slot, room))
         return MH_FAN_NO_MEMORY;
-    snprintf(slot->text, room, "%s >= %" PRId64 " and %s < %" PRId64, key, range->first, key, range->first + range->count);
+    snprintf(slot->text, room, "%s >= %" PRId64 " and %s < %" PRId64, key, range->first, key,
+             range->first + range->count);
     slot->op.request = (struct mh_request){.kind = MH_OP_QUERY,
                                            .collection = pass->audit->job->collection.name,
                                            .partition = pass->partitions[slice->partition],
@@ -90,7 +92,8 @@ static int take_keys(void *context, int64_t item, const struct mh_reply *reply, 
 {
     const struct counting *counting = context;
     const struct range *range = &counting->ranges[item];
-    const struct mh_column *keys = mh_reply_column(reply, mh_content_key_name(counting->pass->audit->content));
+    const struct mh_column *keys =
+        mh_reply_column(reply, mh_content_key_name(counting->pass->audit->content));
     (void)err;
     for (int64_t row = 0; keys && row < keys->rows; row++) {
         int64_t i = ((const int64_t *)keys->values)[row] - range->first;
@@ -120,7 +123,8 @@ static int look_at_slice(struct counting *counting, int64_t at, bool *differs, s
     memset(counting->bitmap, 0, MH_SLICE_ROWS / 8);
     counting->ranges[0] = (struct range){.slice = at, .first = slice->first, .count = slice->count};
     counting->count = 1;
-    if (mh_fan_run(pass->fan, 1, ask_keys, take_keys, counting, err) != 0 || mh_fan_run(pass->fan, 1, ask_copies, take_copies, counting, err) != 0)
+    if (mh_fan_run(pass->fan, 1, ask_keys, take_keys, counting, err) != 0 ||
+        mh_fan_run(pass->fan, 1, ask_copies, take_copies, counting, err) != 0)
         return -1;
     counting->ranges[0].present = present_in(counting, slice->first, slice->count);
     pass->slice_counts[at] = counting->ranges[0].copies;
@@ -132,7 +136,8 @@ static void condemn_range(struct mh_pass *pass, const struct range *range)
 {
     int64_t now = mh_now_ns() - pass->audit->start_ns;
     int32_t partition = pass->audit->slices.items[range->slice].partition;
-    struct mh_violation violation = {.kind = range->present == 1 && range->copies > 1 ? MH_DUPLICATED : MH_MISCOUNTED,
+    struct mh_violation violation = {.kind = range->present == 1 && range->copies > 1 ? MH_DUPLICATED
+                                                                                      : MH_MISCOUNTED,
                                      .expected_version = (int32_t)range->present,
                                      .seen_version = (int32_t)range->copies,
                                      .partition = partition,
@@ -148,7 +153,8 @@ static void condemn_range(struct mh_pass *pass, const struct range *range)
     mh_audit_condemn(pass->audit, &violation);
 }
 
-/* Halves of the ranges that differ; single ids are condemned. Returns how many ranges there are now, -1: no memory. */
+/* Halves of the ranges that differ; single ids are condemned. Returns how many ranges there are now, -1: no
+ * memory. */
 static int64_t halve(struct counting *counting)
 {
     int64_t differing = 0, count = 0;
@@ -166,10 +172,15 @@ static int64_t halve(struct counting *counting)
             continue;
         }
         int64_t left = range.count / 2;
-        halves[count++] = (struct range){.slice = range.slice, .first = range.first, .count = left,
+        halves[count++] = (struct range){.slice = range.slice,
+                                         .first = range.first,
+                                         .count = left,
                                          .present = present_in(counting, range.first, left)};
-        halves[count++] = (struct range){.slice = range.slice, .first = range.first + left, .count = range.count - left,
-                                         .present = present_in(counting, range.first + left, range.count - left)};
+        halves[count++] =
+            (struct range){.slice = range.slice,
+                           .first = range.first + left,
+                           .count = range.count - left,
+                           .present = present_in(counting, range.first + left, range.count - left)};
     }
     free(counting->ranges);
     counting->ranges = halves;
@@ -189,10 +200,12 @@ static int run_down(struct counting *counting, struct mh_error *err)
     return 0;
 }
 
-/* A write in doubt may still have landed between scan and count: the slice gets until the end of verify.grace to agree with itself. */
+/* A write in doubt may still have landed between scan and count: the slice gets until the end of verify.grace
+ * to agree with itself. */
 static int settle_slice(struct mh_pass *pass, int64_t at, struct mh_error *err)
 {
-    struct counting counting = {.pass = pass, .ranges = calloc(1, sizeof *counting.ranges), .bitmap = calloc(1, MH_SLICE_ROWS / 8)};
+    struct counting counting = {
+        .pass = pass, .ranges = calloc(1, sizeof *counting.ranges), .bitmap = calloc(1, MH_SLICE_ROWS / 8)};
     const int64_t deadline = mh_now_ns() + pass->audit->job->verify.grace_ns;
     bool differs = true;
     int rc = counting.ranges && counting.bitmap ? 0 : mh_fail(err, "out of memory");

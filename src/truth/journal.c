@@ -43,7 +43,8 @@ void mh_journal_flush(struct mh_journal *journal)
             done += (size_t)n;
         } else if (n < 0 && errno != EINTR) {
             if (!journal->failed)
-                mh_complain("journal %s: %s: what follows is not recorded there", journal->path, strerror(errno));
+                mh_complain("journal %s: %s: what follows is not recorded there", journal->path,
+                            strerror(errno));
             journal->failed = true;
             break;
         }
@@ -59,7 +60,8 @@ static void put(struct mh_journal *journal, const union slot *slot)
     journal->used += sizeof *slot;
 }
 
-int mh_journal_open(struct mh_journal *journal, const char *dir, const struct mh_journal_start *start, struct mh_error *err)
+int mh_journal_open(struct mh_journal *journal, const char *dir, const struct mh_journal_start *start,
+                    struct mh_error *err)
 {
     union slot slot;
     memset(&slot, 0, sizeof slot);
@@ -76,7 +78,8 @@ int mh_journal_open(struct mh_journal *journal, const char *dir, const struct mh
     return 0;
 }
 
-static void put_keys(struct mh_journal *journal, const struct mh_record *record, const int64_t *keys, const uint16_t *versions)
+static void put_keys(struct mh_journal *journal, const struct mh_record *record, const int64_t *keys,
+                     const uint16_t *versions)
 {
     for (uint32_t at = 0; at < record->rows; at += KEYS_A_RECORD) {
         union slot slot;
@@ -84,7 +87,8 @@ static void put_keys(struct mh_journal *journal, const struct mh_record *record,
         slot.keys.type = MH_RECORD_KEYS;
         for (uint32_t i = at; i < record->rows && i < at + KEYS_A_RECORD; i++)
             slot.keys.keys[slot.keys.count++] =
-                (uint64_t)keys[i] | (uint64_t)(versions ? versions[i] : (uint16_t)record->version) << VERSION_SHIFT;
+                (uint64_t)keys[i] | (uint64_t)(versions ? versions[i] : (uint16_t)record->version)
+                                        << VERSION_SHIFT;
         put(journal, &slot);
     }
 }
@@ -100,8 +104,8 @@ static void put_text(struct mh_journal *journal, const char *text)
     put(journal, &slot);
 }
 
-void mh_journal_append(struct mh_journal *journal, const struct mh_record *record, const int64_t *keys, const uint16_t *versions,
-                       const char *text)
+void mh_journal_append(struct mh_journal *journal, const struct mh_record *record, const int64_t *keys,
+                       const uint16_t *versions, const char *text)
 {
     if (journal->fd < 0)
         return;
@@ -158,7 +162,8 @@ static bool next_slot(struct reader *reader)
 static struct pending *new_pending(const struct mh_record *record)
 {
     size_t rows = record->flags & MH_RECORD_SCATTERED ? record->rows : 0;
-    struct pending *pending = malloc(sizeof *pending + rows * (sizeof *pending->keys + sizeof *pending->versions));
+    struct pending *pending =
+        malloc(sizeof *pending + rows * (sizeof *pending->keys + sizeof *pending->versions));
     if (!pending)
         return NULL;
     *pending = (struct pending){.record = *record, .scattered = rows > 0};
@@ -172,7 +177,8 @@ static bool read_keys(struct reader *reader, struct pending *pending)
     uint32_t count = 0;
     while (count < pending->record.rows && next_slot(reader) && reader->ahead.type == MH_RECORD_KEYS) {
         const struct keys_record *keys = &reader->ahead.keys;
-        for (uint8_t i = 0; i < keys->count && i < KEYS_A_RECORD && count < pending->record.rows; i++, count++) {
+        for (uint8_t i = 0; i < keys->count && i < KEYS_A_RECORD && count < pending->record.rows;
+             i++, count++) {
             pending->keys[count] = (int64_t)(keys->keys[i] & ((1ULL << VERSION_SHIFT) - 1));
             pending->versions[count] = (uint16_t)(keys->keys[i] >> VERSION_SHIFT);
         }
@@ -193,8 +199,10 @@ static void read_text(struct reader *reader, char text[TEXT_A_RECORD + 1])
 
 static bool sound(const struct mh_record *record)
 {
-    return record->type >= MH_RECORD_INTENT && record->type <= MH_RECORD_END && record->type != MH_RECORD_KEYS && record->type != MH_RECORD_TEXT &&
-           record->kind < MH_OP_KINDS && record->outcome < MH_OUTCOMES && record->rows <= 1000000 && record->stage >= 0 && record->role >= 0;
+    return record->type >= MH_RECORD_INTENT && record->type <= MH_RECORD_END &&
+           record->type != MH_RECORD_KEYS && record->type != MH_RECORD_TEXT && record->kind < MH_OP_KINDS &&
+           record->outcome < MH_OUTCOMES && record->rows <= 1000000 && record->stage >= 0 &&
+           record->role >= 0;
 }
 
 static int take_intent(struct reader *reader, const struct mh_record *record)
@@ -223,10 +231,12 @@ static struct pending *take_pending(struct reader *reader, const struct mh_recor
     return NULL;
 }
 
-static int visit_with_keys(struct reader *reader, const struct mh_record *record, const struct pending *pending, const char *text)
+static int visit_with_keys(struct reader *reader, const struct mh_record *record,
+                           const struct pending *pending, const char *text)
 {
     bool scattered = pending && pending->scattered && pending->record.rows == record->rows;
-    return reader->visit(reader->context, record, scattered ? pending->keys : NULL, scattered ? pending->versions : NULL, text, reader->err);
+    return reader->visit(reader->context, record, scattered ? pending->keys : NULL,
+                         scattered ? pending->versions : NULL, text, reader->err);
 }
 
 static int take_other(struct reader *reader, const struct mh_record *record, bool *whole)
@@ -246,8 +256,10 @@ static int read_records(struct reader *reader, bool *whole)
         struct mh_record record = reader->ahead.record;
         reader->has_ahead = false;
         if (!sound(&record))
-            return mh_fail(reader->err, "%s: the record before byte %ld is damaged", reader->path, ftell(reader->file));
-        int rc = record.type == MH_RECORD_INTENT ? take_intent(reader, &record) : take_other(reader, &record, whole);
+            return mh_fail(reader->err, "%s: the record before byte %ld is damaged", reader->path,
+                           ftell(reader->file));
+        int rc = record.type == MH_RECORD_INTENT ? take_intent(reader, &record)
+                                                 : take_other(reader, &record, whole);
         if (rc != 0)
             return -1;
     }
@@ -267,10 +279,11 @@ static int take_rest(struct reader *reader, int rc)
     return rc;
 }
 
-int mh_journal_read(const char *path, struct mh_journal_start *start, mh_journal_visitor *visit, void *context, bool *whole,
-                    struct mh_error *err)
+int mh_journal_read(const char *path, struct mh_journal_start *start, mh_journal_visitor *visit,
+                    void *context, bool *whole, struct mh_error *err)
 {
-    struct reader reader = {.file = fopen(path, "rb"), .path = path, .visit = visit, .context = context, .err = err};
+    struct reader reader = {
+        .file = fopen(path, "rb"), .path = path, .visit = visit, .context = context, .err = err};
     union slot first;
     int rc;
     *whole = false;

@@ -1,5 +1,6 @@
-/* A rank's journal: fixed-size records appended with write(2), so that what was measured survives a kill -9 (the page cache keeps it; a crash of the node may
- * take the last seconds). A write is on record before it is sent. */
+/* A rank's journal: fixed-size records appended with write(2), so that what was measured survives a kill -9
+ * (the page cache keeps it; a crash of the node may take the last seconds). A write is on record before it is
+ * sent. */
 #ifndef MH_TRUTH_JOURNAL_H
 #define MH_TRUTH_JOURNAL_H
 
@@ -30,22 +31,26 @@ struct mh_journal_start {
 };
 
 /* Creates DIR/rank-00007.journal; it must not exist. */
-int mh_journal_open(struct mh_journal *journal, const char *dir, const struct mh_journal_start *start, struct mh_error *err);
+int mh_journal_open(struct mh_journal *journal, const char *dir, const struct mh_journal_start *start,
+                    struct mh_error *err);
 
-/* `record` with the keys it names (record->flags & MH_RECORD_SCATTERED: from op->rows), or the server's words after a DONE that is not ok. An INTENT reaches
- * the file before this returns. A full disk is complained about once; the run goes on and its result says so. */
-void mh_journal_append(struct mh_journal *journal, const struct mh_record *record, const int64_t *keys, const uint16_t *versions,
-                       const char *text);
+/* `record` with the keys it names (record->flags & MH_RECORD_SCATTERED: from op->rows), or the server's words
+ * after a DONE that is not ok. An INTENT reaches the file before this returns. A full disk is complained
+ * about once; the run goes on and its result says so. */
+void mh_journal_append(struct mh_journal *journal, const struct mh_record *record, const int64_t *keys,
+                       const uint16_t *versions, const char *text);
 void mh_journal_flush(struct mh_journal *journal);
 void mh_journal_close(struct mh_journal *journal, bool remove_file);
 
-/* Reads a journal. Called with each record but KEYS and TEXT, whose contents come with the record that they belong to: a DONE of a write has the keys of its INTENT (NULL:
- * consecutive from first_id). INTENTs are held back; those that no DONE followed come at the end: writes in flight when the rank died. */
-typedef int mh_journal_visitor(void *context, const struct mh_record *record, const int64_t *keys, const uint16_t *versions,
-                               const char *text, struct mh_error *err);
+/* Reads a journal. Called with each record but KEYS and TEXT, whose contents come with the record that they
+ * belong to: a DONE of a write has the keys of its INTENT (NULL: consecutive from first_id). INTENTs are held
+ * back; those that no DONE followed come at the end: writes in flight when the rank died. */
+typedef int mh_journal_visitor(void *context, const struct mh_record *record, const int64_t *keys,
+                               const uint16_t *versions, const char *text, struct mh_error *err);
 
-/* A record cut off at the end (the rank was killed in mid-write) ends the reading quietly; *whole says whether the END record was there. */
-int mh_journal_read(const char *path, struct mh_journal_start *start, mh_journal_visitor *visit, void *context, bool *whole,
-                    struct mh_error *err);
+/* A record cut off at the end (the rank was killed in mid-write) ends the reading quietly; *whole says
+ * whether the END record was there. */
+int mh_journal_read(const char *path, struct mh_journal_start *start, mh_journal_visitor *visit,
+                    void *context, bool *whole, struct mh_error *err);
 
 #endif

@@ -140,7 +140,8 @@ static uint16_t *fate_of(struct mh_ledger *ledger, int64_t id)
     return &ledger->blocks[at]->fate[id % MH_LEDGER_BLOCK];
 }
 
-/* Two ranks may know parts of a row's story (upserted here, deleted there): the newer version and all bits hold. */
+/* Two ranks may know parts of a row's story (upserted here, deleted there): the newer version and all bits
+ * hold. */
 static uint16_t merge_fates(uint16_t a, uint16_t b)
 {
     uint16_t va = a & MH_FATE_VERSION, vb = b & MH_FATE_VERSION;
@@ -192,13 +193,15 @@ static int book_insert(struct mh_ledger *ledger, const struct mh_record *record,
     return 0;
 }
 
-static void count_rows(int64_t *acknowledged, const struct mh_record *record) /* acknowledged, refused, unknown lie side by side */
+static void count_rows(int64_t *acknowledged,
+                       const struct mh_record *record) /* acknowledged, refused, unknown lie side by side */
 {
     int which = record->outcome == MH_OUTCOME_OK ? 0 : record->outcome == MH_OUTCOME_UNKNOWN ? 2 : 1;
     acknowledged[which] += record->rows;
 }
 
-int mh_ledger_book(struct mh_ledger *ledger, const struct mh_record *record, const int64_t *keys, const uint16_t *versions)
+int mh_ledger_book(struct mh_ledger *ledger, const struct mh_record *record, const int64_t *keys,
+                   const uint16_t *versions)
 {
     int64_t *totals = (int64_t *)&ledger->totals;
     switch (record->kind) {
@@ -218,7 +221,8 @@ int mh_ledger_book(struct mh_ledger *ledger, const struct mh_record *record, con
 
 int64_t mh_ledger_bytes(const struct mh_ledger *ledger)
 {
-    size_t bytes = ledger->block_room * sizeof *ledger->blocks + ledger->block_count * sizeof **ledger->blocks +
+    size_t bytes = ledger->block_room * sizeof *ledger->blocks +
+                   ledger->block_count * sizeof **ledger->blocks +
                    (size_t)ledger->workers * sizeof *ledger->runs;
     for (int64_t i = 0; i < ledger->workers; i++)
         bytes += ledger->runs[i].room * sizeof(struct run);
@@ -288,7 +292,8 @@ static int export_changes(const struct mh_ledger *ledger, int64_t first, int64_t
     return 0;
 }
 
-int mh_ledger_export(const struct mh_ledger *ledger, int64_t worker, int64_t first, int64_t count, struct mh_bytes *out)
+int mh_ledger_export(const struct mh_ledger *ledger, int64_t worker, int64_t first, int64_t count,
+                     struct mh_bytes *out)
 {
     if (export_runs(&ledger->runs[worker], first, first + count, out) != 0)
         return -1;
@@ -297,7 +302,8 @@ int mh_ledger_export(const struct mh_ledger *ledger, int64_t worker, int64_t fir
 
 static void import_piece(struct mh_fates *fates, const struct piece *piece, const uint8_t *changes)
 {
-    int64_t from = larger(piece->first, fates->first), to = smaller(piece->first + piece->count, fates->first + fates->count);
+    int64_t from = larger(piece->first, fates->first),
+            to = smaller(piece->first + piece->count, fates->first + fates->count);
     for (int64_t id = from; id < to; id++) {
         int64_t at = id - fates->first;
         if (piece->what == PIECE_RUN) {

@@ -1,7 +1,8 @@
-/* What the server acknowledged, row by row, in ranges: a writer that wrote its ids in order holds a few entries, whatever their
- * number; rows changed afterwards cost 2 bytes each, in blocks of MH_LEDGER_BLOCK.
+/* What the server acknowledged, row by row, in ranges: a writer that wrote its ids in order holds a few
+ * entries, whatever their number; rows changed afterwards cost 2 bytes each, in blocks of MH_LEDGER_BLOCK.
  *
- * Each rank books what its own workers did. For the audit the fates of a slice of ids are put together on one rank. */
+ * Each rank books what its own workers did. For the audit the fates of a slice of ids are put together on one
+ * rank. */
 #ifndef MH_TRUTH_LEDGER_H
 #define MH_TRUTH_LEDGER_H
 
@@ -20,7 +21,8 @@ enum mh_insert_fate {
     MH_INSERT_ACKED,
 };
 
-/* What happened to it since: the acknowledged version (0: as inserted) and these bits. An unknown upsert would have made it the next version. */
+/* What happened to it since: the acknowledged version (0: as inserted) and these bits. An unknown upsert
+ * would have made it the next version. */
 enum {
     MH_FATE_VERSION = 0x0fff,
     MH_FATE_DELETED = 0x1000,
@@ -45,9 +47,11 @@ struct mh_ledger {
 int mh_ledger_init(struct mh_ledger *ledger, int64_t workers); /* -1: no memory */
 void mh_ledger_free(struct mh_ledger *ledger);
 
-/* Books a DONE record of a write. `keys` and `versions` (may be NULL: all record->version) name its rows when they are not consecutive; else NULL.
- * Returns -1 when there is no memory: the run cannot go on, its verdict would be a guess. */
-int mh_ledger_book(struct mh_ledger *ledger, const struct mh_record *record, const int64_t *keys, const uint16_t *versions);
+/* Books a DONE record of a write. `keys` and `versions` (may be NULL: all record->version) name its rows when
+ * they are not consecutive; else NULL. Returns -1 when there is no memory: the run cannot go on, its verdict
+ * would be a guess. */
+int mh_ledger_book(struct mh_ledger *ledger, const struct mh_record *record, const int64_t *keys,
+                   const uint16_t *versions);
 
 int64_t mh_ledger_bytes(const struct mh_ledger *ledger); /* memory it holds */
 
@@ -65,12 +69,13 @@ struct mh_bytes {
 };
 
 /* Appends what this ledger knows of [first, first+count), ids of `worker`, to `out`. -1: no memory. */
-int mh_ledger_export(const struct mh_ledger *ledger, int64_t worker, int64_t first, int64_t count, struct mh_bytes *out);
+int mh_ledger_export(const struct mh_ledger *ledger, int64_t worker, int64_t first, int64_t count,
+                     struct mh_bytes *out);
 
 /* Merges exported bytes into fates; pieces outside its range are skipped. -1: not such bytes. */
 int mh_fates_import(struct mh_fates *fates, const uint8_t *data, size_t length);
 
-int mh_fates_init(struct mh_fates *fates, int64_t room); /* -1: no memory */
+int mh_fates_init(struct mh_fates *fates, int64_t room);                   /* -1: no memory */
 void mh_fates_reset(struct mh_fates *fates, int64_t first, int64_t count); /* count <= room */
 void mh_fates_free(struct mh_fates *fates);
 

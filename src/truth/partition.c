@@ -1,5 +1,5 @@
-/* What stands in a partition beyond the ids that belong there: found by its count(*), listed by key, and judged by the ranks that hold those
- * ids. */
+/* What stands in a partition beyond the ids that belong there: found by its count(*), listed by key, and
+ * judged by the ranks that hold those ids. */
 #include "truth/partition.h"
 
 #include "base/clock.h"
@@ -25,8 +25,8 @@ struct strays {
 
 struct counting {
     struct mh_pass *pass;
-    int64_t *counts;  /* by partition; -1: not this rank's */
-    int32_t listing;  /* partition being listed */
+    int64_t *counts; /* by partition; -1: not this rank's */
+    int32_t listing; /* partition being listed */
     struct strays strays;
 };
 
@@ -36,7 +36,8 @@ static enum mh_fan_answer ask_partition(void *context, int64_t p, struct mh_fan_
 {
     const struct counting *counting = context;
     const struct mh_audit *audit = counting->pass->audit;
-    if (p % audit->plan->np != audit->rank || counting->pass->collection_gone || counting->pass->partition_gone[p])
+    if (p % audit->plan->np != audit->rank || counting->pass->collection_gone ||
+        counting->pass->partition_gone[p])
         return MH_FAN_SKIP;
     slot->op.request = (struct mh_request){.kind = MH_OP_QUERY,
                                            .collection = audit->job->collection.name,
@@ -106,14 +107,15 @@ static enum mh_fan_answer ask_gap(void *context, int64_t item, struct mh_fan_slo
     if (!mh_fan_text(slot, room))
         return MH_FAN_NO_MEMORY;
     write_gap(slot->text, room, key, &gaps->items[item]);
-    slot->op.request = (struct mh_request){.kind = MH_OP_QUERY,
-                                           .collection = audit->job->collection.name,
-                                           .partition = gaps->counting->pass->partitions[gaps->counting->listing],
-                                           .expression = slot->text,
-                                           .output_fields = gaps->counting->pass->output_fields,
-                                           .output_count = 1,
-                                           .limit = QUERY_WINDOW,
-                                           .consistency = MH_STRONG};
+    slot->op.request =
+        (struct mh_request){.kind = MH_OP_QUERY,
+                            .collection = audit->job->collection.name,
+                            .partition = gaps->counting->pass->partitions[gaps->counting->listing],
+                            .expression = slot->text,
+                            .output_fields = gaps->counting->pass->output_fields,
+                            .output_count = 1,
+                            .limit = QUERY_WINDOW,
+                            .consistency = MH_STRONG};
     return MH_FAN_ASK;
 }
 
@@ -135,7 +137,8 @@ static int take_gap(void *context, int64_t item, const struct mh_reply *reply, s
 {
     const struct gaps *gaps = context;
     struct counting *counting = gaps->counting;
-    const struct mh_column *keys = mh_reply_column(reply, mh_content_key_name(counting->pass->audit->content));
+    const struct mh_column *keys =
+        mh_reply_column(reply, mh_content_key_name(counting->pass->audit->content));
     (void)item;
     for (int64_t row = 0; keys && row < keys->rows; row++)
         if (add_stray(&counting->strays, ((const int64_t *)keys->values)[row], counting->listing) != 0)
@@ -147,7 +150,8 @@ static int list_partition(struct counting *counting, int32_t partition, struct m
 {
     struct gaps gaps = {.counting = counting};
     counting->listing = partition;
-    int rc = find_gaps(&gaps, counting->pass->audit->plan, partition) != 0 ? mh_fail(err, "out of memory") : 0;
+    int rc =
+        find_gaps(&gaps, counting->pass->audit->plan, partition) != 0 ? mh_fail(err, "out of memory") : 0;
     if (rc == 0)
         rc = mh_fan_run(counting->pass->fan, gaps.count, ask_gap, take_gap, &gaps, err);
     free(gaps.items);
@@ -157,14 +161,24 @@ static int list_partition(struct counting *counting, int32_t partition, struct m
 static void condemn_count(struct mh_pass *pass, int32_t partition, int64_t found, int64_t counted)
 {
     int64_t now = mh_now_ns() - pass->audit->start_ns;
-    struct mh_violation violation = {.kind = MH_MISCOUNTED, .expected_version = (int32_t)found, .seen_version = (int32_t)counted,
-                                     .partition = partition, .seen_partition = partition, .worker = -1, .rank = -1,
-                                     .kind_of_write = -1, .id = MH_ID_ALL - 1 - partition, .first_seen_ns = now, .last_seen_ns = now,
-                                     .first_pass = pass->number, .last_pass = pass->number};
+    struct mh_violation violation = {.kind = MH_MISCOUNTED,
+                                     .expected_version = (int32_t)found,
+                                     .seen_version = (int32_t)counted,
+                                     .partition = partition,
+                                     .seen_partition = partition,
+                                     .worker = -1,
+                                     .rank = -1,
+                                     .kind_of_write = -1,
+                                     .id = MH_ID_ALL - 1 - partition,
+                                     .first_seen_ns = now,
+                                     .last_seen_ns = now,
+                                     .first_pass = pass->number,
+                                     .last_pass = pass->number};
     mh_audit_condemn(pass->audit, &violation);
 }
 
-/* With writes in doubt a row may appear between the slices' counts and the partition's: then a difference proves nothing. */
+/* With writes in doubt a row may appear between the slices' counts and the partition's: then a difference
+ * proves nothing. */
 static int list_those_that_differ(struct counting *counting, const int64_t *expected, struct mh_error *err)
 {
     for (int32_t p = 0; p < counting->pass->partition_count; p++) {
@@ -174,7 +188,8 @@ static int list_those_that_differ(struct counting *counting, const int64_t *expe
         if (list_partition(counting, p, err) != 0)
             return -1;
         const int64_t listed = counting->strays.count - before;
-        if (counting->counts[p] != expected[p] + listed && listed < QUERY_WINDOW && counting->pass->audit->in_doubt == 0)
+        if (counting->counts[p] != expected[p] + listed && listed < QUERY_WINDOW &&
+            counting->pass->audit->in_doubt == 0)
             condemn_count(counting->pass, p, expected[p] + listed, counting->counts[p]);
     }
     return 0;
@@ -184,7 +199,8 @@ static int list_those_that_differ(struct counting *counting, const int64_t *expe
 
 static int gather(struct strays *strays, MPI_Comm comm, int np, struct strays *all, struct mh_error *err)
 {
-    int *counts = calloc(2 * (size_t)np, sizeof *counts), mine = (int)(strays->count * (int64_t)sizeof *strays->items);
+    int *counts = calloc(2 * (size_t)np, sizeof *counts),
+        mine = (int)(strays->count * (int64_t)sizeof *strays->items);
     int rc = mh_comm_agree(comm, counts ? 0 : mh_fail(err, "out of memory"), err);
     MPI_Request request;
     if (rc == 0) {
@@ -200,7 +216,8 @@ static int gather(struct strays *strays, MPI_Comm comm, int np, struct strays *a
         rc = mh_comm_agree(comm, all->items ? 0 : mh_fail(err, "out of memory"), err);
     }
     if (rc == 0) {
-        MPI_Iallgatherv(strays->items, mine, MPI_BYTE, all->items, counts, counts + np, MPI_BYTE, comm, &request);
+        MPI_Iallgatherv(strays->items, mine, MPI_BYTE, all->items, counts, counts + np, MPI_BYTE, comm,
+                        &request);
         mh_comm_wait(&request);
     }
     free(counts);
@@ -222,7 +239,8 @@ int mh_pass_partitions(struct mh_pass *pass, int64_t *partition_sum, struct mh_e
 {
     struct mh_audit *audit = pass->audit;
     struct strays all = {0};
-    struct counting counting = {.pass = pass, .counts = calloc((size_t)pass->partition_count + 1, sizeof(int64_t))};
+    struct counting counting = {.pass = pass,
+                                .counts = calloc((size_t)pass->partition_count + 1, sizeof(int64_t))};
     int rc = mh_comm_agree(audit->comm, counting.counts ? 0 : mh_fail(err, "out of memory"), err);
     if (rc != 0)
         goto done;

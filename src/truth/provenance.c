@@ -53,12 +53,13 @@ static void sign(struct mh_violation *violation, const struct search *search, co
 
 static void sign_range(struct search *search, const struct mh_record *record, int64_t first, int64_t count)
 {
-    for (int64_t i = first_at_or_after(search, first); i < search->count && search->violations[i].id < first + count; i++)
+    for (int64_t i = first_at_or_after(search, first);
+         i < search->count && search->violations[i].id < first + count; i++)
         sign(&search->violations[i], search, record);
 }
 
-static int visit(void *context, const struct mh_record *record, const int64_t *keys, const uint16_t *versions, const char *text,
-                 struct mh_error *err)
+static int visit(void *context, const struct mh_record *record, const int64_t *keys, const uint16_t *versions,
+                 const char *text, struct mh_error *err)
 {
     struct search *search = context;
     bool effect = record->outcome == MH_OUTCOME_OK || record->outcome == MH_OUTCOME_UNKNOWN;
@@ -92,10 +93,14 @@ static int gather(struct mh_audit *audit, struct search *search, struct mh_error
         total += lengths[r];
     }
     search->violations = total < INT32_MAX ? malloc((size_t)total + 1) : NULL;
-    rc = mh_comm_agree(audit->comm, search->violations ? 0 : mh_fail(err, "too many violations to gather: %lld bytes", (long long)total), err);
+    rc = mh_comm_agree(
+        audit->comm,
+        search->violations ? 0 : mh_fail(err, "too many violations to gather: %lld bytes", (long long)total),
+        err);
     if (rc != 0)
         goto done;
-    MPI_Iallgatherv(audit->violations, mine, MPI_BYTE, search->violations, lengths, lengths + np, MPI_BYTE, audit->comm, &request);
+    MPI_Iallgatherv(audit->violations, mine, MPI_BYTE, search->violations, lengths, lengths + np, MPI_BYTE,
+                    audit->comm, &request);
     mh_comm_wait(&request);
     search->count = total / (int64_t)sizeof *search->violations;
     qsort(search->violations, (size_t)search->count, sizeof *search->violations, by_id);
@@ -119,8 +124,8 @@ static void collect(struct mh_audit *audit, struct search *search)
             continue;
         mh_comm_wait(&request);
         for (int64_t i = 0; audit->rank == 0 && i < search->count; i++)
-            if (theirs[i].kind_of_write >= 0 &&
-                (search->violations[i].kind_of_write < 0 || search->violations[i].acked_ns < theirs[i].acked_ns))
+            if (theirs[i].kind_of_write >= 0 && (search->violations[i].kind_of_write < 0 ||
+                                                 search->violations[i].acked_ns < theirs[i].acked_ns))
                 search->violations[i] = theirs[i];
     }
     free(theirs);
@@ -134,7 +139,8 @@ int mh_audit_provenance(struct mh_audit *audit, const char *journal_path, struct
     mh_comm_sum_i64(audit->comm, &audit->violations_dropped, 1);
     int rc = gather(audit, &search, err);
     if (rc == 0 && search.count > 0) {
-        rc = mh_comm_agree(audit->comm, mh_journal_read(journal_path, &start, visit, &search, &whole, err), err);
+        rc = mh_comm_agree(audit->comm, mh_journal_read(journal_path, &start, visit, &search, &whole, err),
+                           err);
         if (rc == 0)
             collect(audit, &search);
     }

@@ -1,4 +1,5 @@
-/* A pass over this rank's slices: rows by key, then the vectors' sample, then those that looked wrong once more. */
+/* A pass over this rank's slices: rows by key, then the vectors' sample, then those that looked wrong once
+ * more. */
 #include "truth/scan.h"
 
 #include "base/clock.h"
@@ -53,7 +54,8 @@ void mh_pass_close(struct mh_pass *pass)
 
 /* ---- what a row read back is ---- */
 
-static bool scalars_match(const struct mh_content *content, const struct mh_reply *reply, int64_t row, int64_t id, int64_t version)
+static bool scalars_match(const struct mh_content *content, const struct mh_reply *reply, int64_t row,
+                          int64_t id, int64_t version)
 {
     for (size_t f = 0; f < content->field_count; f++) {
         if ((int)f == content->key_field || (int)f == content->vector_field)
@@ -66,7 +68,8 @@ static bool scalars_match(const struct mh_content *content, const struct mh_repl
 }
 
 /* Which version the scalars are; the expected one is tried first, and the only one tried when all is well. */
-static int32_t version_seen(const struct mh_content *content, const struct mh_reply *reply, int64_t row, int64_t id, int32_t expected)
+static int32_t version_seen(const struct mh_content *content, const struct mh_reply *reply, int64_t row,
+                            int64_t id, int32_t expected)
 {
     int32_t likely = expected >= 0 ? expected : 0;
     if (scalars_match(content, reply, row, id, likely))
@@ -78,7 +81,8 @@ static int32_t version_seen(const struct mh_content *content, const struct mh_re
 }
 
 /* Some servers leave out every column of an empty reply. */
-static int keys_of(const struct mh_pass *pass, const struct mh_reply *reply, const int64_t **ids, int64_t *rows, struct mh_error *err)
+static int keys_of(const struct mh_pass *pass, const struct mh_reply *reply, const int64_t **ids,
+                   int64_t *rows, struct mh_error *err)
 {
     const char *name = mh_content_key_name(pass->audit->content);
     const struct mh_column *keys = mh_reply_column(reply, name);
@@ -170,8 +174,13 @@ static int judge_slice(struct mh_pass *pass, int64_t at, struct mh_error *err)
         count_row(pass, insert, fate, pass->seen[i]);
         pass->distinct[at] += pass->seen[i] != MH_VERSION_NONE;
         int kind = mh_judge_row(insert, fate, pass->seen[i]);
-        struct mh_suspect row = {.id = slice->first + i, .kind = kind, .partition = slice->partition, .fate = fate, .insert = insert,
-                                 .expected_version = mh_expected_version(insert, fate), .seen_version = pass->seen[i]};
+        struct mh_suspect row = {.id = slice->first + i,
+                                 .kind = kind,
+                                 .partition = slice->partition,
+                                 .fate = fate,
+                                 .insert = insert,
+                                 .expected_version = mh_expected_version(insert, fate),
+                                 .seen_version = pass->seen[i]};
         if (kind >= 0 && suspect(pass, &row, err) != 0)
             return -1;
     }
@@ -206,7 +215,8 @@ static enum mh_fan_answer ask_rows(void *context, int64_t at, struct mh_fan_slot
         return MH_FAN_SKIP;
     if (!mh_fan_text(slot, room))
         return MH_FAN_NO_MEMORY;
-    snprintf(slot->text, room, "%s >= %" PRId64 " and %s < %" PRId64, key, slice->first, key, slice->first + slice->count);
+    snprintf(slot->text, room, "%s >= %" PRId64 " and %s < %" PRId64, key, slice->first, key,
+             slice->first + slice->count);
     set_query(pass, slot, slice->partition);
     return MH_FAN_ASK;
 }
@@ -266,7 +276,7 @@ struct look { /* at some rows again */
     int32_t partition;  /* to look in; -1: everywhere */
     const int64_t *ids; /* sorted */
     int64_t count;
-    int32_t *seen;      /* out: version, by position in ids */
+    int32_t *seen; /* out: version, by position in ids */
     const int32_t *expected;
 };
 
@@ -296,7 +306,8 @@ static char *put_keys(char *end, const int64_t *ids, int64_t from, int64_t to)
     return end;
 }
 
-static bool write_key_list(const struct mh_pass *pass, struct mh_fan_slot *slot, const int64_t *ids, int64_t from, int64_t to)
+static bool write_key_list(const struct mh_pass *pass, struct mh_fan_slot *slot, const int64_t *ids,
+                           int64_t from, int64_t to)
 {
     const char *key = mh_content_key_name(pass->audit->content);
     size_t room = EXPRESSION_ROOM + strlen(key) + 21 * (size_t)(to - from);
@@ -332,7 +343,8 @@ static int take_again(void *context, int64_t item, const struct mh_reply *reply,
     for (int64_t row = 0; row < rows; row++) {
         int64_t at = position_of(look->ids, look->count, keys[row]);
         if (at >= 0)
-            look->seen[at] = version_seen(look->pass->audit->content, reply, row, keys[row], look->expected[at]);
+            look->seen[at] =
+                version_seen(look->pass->audit->content, reply, row, keys[row], look->expected[at]);
     }
     return 0;
 }
@@ -344,7 +356,8 @@ static int look_again(struct look *look, struct mh_error *err)
         look->seen[i] = MH_VERSION_NONE;
     if (look->pass->collection_gone)
         return 0;
-    return mh_fan_run(look->pass->fan, (look->count + KEYS_A_QUESTION - 1) / KEYS_A_QUESTION, ask_again, take_again, look, err);
+    return mh_fan_run(look->pass->fan, (look->count + KEYS_A_QUESTION - 1) / KEYS_A_QUESTION, ask_again,
+                      take_again, look, err);
 }
 
 /* ---- settling ---- */
@@ -381,14 +394,21 @@ static void free_table(struct table *table)
     free(table->seen);
 }
 
-/* Suspects [from, to), all of one home and unsettled: what the server says of them in `partition` (-1: everywhere). */
-static int look_at(struct mh_pass *pass, int64_t from, int64_t to, int32_t partition, struct table *table, struct mh_error *err)
+/* Suspects [from, to), all of one home and unsettled: what the server says of them in `partition` (-1:
+ * everywhere). */
+static int look_at(struct mh_pass *pass, int64_t from, int64_t to, int32_t partition, struct table *table,
+                   struct mh_error *err)
 {
     for (int64_t i = from; i < to; i++) {
         table->ids[i - from] = pass->suspects[i].id;
         table->expected[i - from] = pass->suspects[i].expected_version;
     }
-    struct look look = {.pass = pass, .partition = partition, .ids = table->ids, .count = to - from, .seen = table->seen, .expected = table->expected};
+    struct look look = {.pass = pass,
+                        .partition = partition,
+                        .ids = table->ids,
+                        .count = to - from,
+                        .seen = table->seen,
+                        .expected = table->expected};
     return look_again(&look, err);
 }
 
@@ -436,13 +456,15 @@ static bool all_condemned(const struct mh_pass *pass)
 }
 
 /* Absent rows of one home may stand in another partition: found everywhere, then looked for in each. */
-static int find_misplaced(struct mh_pass *pass, int64_t from, int64_t to, struct table *table, struct mh_error *err)
+static int find_misplaced(struct mh_pass *pass, int64_t from, int64_t to, struct table *table,
+                          struct mh_error *err)
 {
     if (look_at(pass, from, to, -1, table, err) != 0)
         return -1;
     int64_t found = 0;
     for (int64_t i = from; i < to; i++) {
-        pass->suspects[i].settled = pass->suspects[i].kind == MH_LOST && table->seen[i - from] != MH_VERSION_NONE;
+        pass->suspects[i].settled =
+            pass->suspects[i].kind == MH_LOST && table->seen[i - from] != MH_VERSION_NONE;
         found += pass->suspects[i].settled;
     }
     for (int32_t p = 0; p < pass->partition_count && found > 0; p++) {
@@ -461,7 +483,8 @@ static int find_misplaced(struct mh_pass *pass, int64_t from, int64_t to, struct
 
 static bool allowed(const struct mh_pass *pass, const struct mh_suspect *row)
 {
-    return pass->audit->job->verify.allow & MH_ALLOW_UPSERT_NOT_ATOMIC && row->kind == MH_LOST && row->fate & MH_FATE_UPSERT_UNKNOWN;
+    return pass->audit->job->verify.allow & MH_ALLOW_UPSERT_NOT_ATOMIC && row->kind == MH_LOST &&
+           row->fate & MH_FATE_UPSERT_UNKNOWN;
 }
 
 static int condemn_rest(struct mh_pass *pass, struct table *table, struct mh_error *err)
@@ -499,7 +522,8 @@ int mh_pass_settle(struct mh_pass *pass, struct mh_error *err)
         return -1;
     qsort(pass->suspects, (size_t)pass->suspect_count, sizeof *pass->suspects, by_home_and_id);
     int rc = look_at_suspects(pass, &table, err);
-    while (rc == 0 && pass->suspect_count > 0 && mh_now_ns() < deadline && !all_condemned(pass) && !pass->collection_gone) {
+    while (rc == 0 && pass->suspect_count > 0 && mh_now_ns() < deadline && !all_condemned(pass) &&
+           !pass->collection_gone) {
         rc = pause_for(pass, LOOK_AGAIN_MS * MH_MS) ? 0 : mh_fail(err, "stopped by a signal");
         if (rc == 0)
             rc = look_at_suspects(pass, &table, err);
@@ -515,7 +539,11 @@ int mh_pass_settle(struct mh_pass *pass, struct mh_error *err)
 static void judge_stray(struct mh_pass *pass, int64_t id, int32_t seen_at_home, int32_t home, int32_t seen_in)
 {
     int64_t i = id - pass->fates.first;
-    struct mh_suspect row = {.id = id, .partition = home, .insert = pass->fates.insert[i], .fate = pass->fates.fate[i], .seen_version = MH_VERSION_UNKNOWN};
+    struct mh_suspect row = {.id = id,
+                             .partition = home,
+                             .insert = pass->fates.insert[i],
+                             .fate = pass->fates.fate[i],
+                             .seen_version = MH_VERSION_UNKNOWN};
     row.expected_version = mh_expected_version(row.insert, row.fate);
     int kind = MH_MISPLACED;
     if (row.expected_version == MH_VERSION_NONE)
@@ -525,17 +553,26 @@ static void judge_stray(struct mh_pass *pass, int64_t id, int32_t seen_at_home, 
     condemn(pass, kind, &row, seen_in);
 }
 
-int mh_pass_strays(struct mh_pass *pass, const int64_t *ids, int64_t count, int32_t seen_in, struct mh_error *err)
+int mh_pass_strays(struct mh_pass *pass, const int64_t *ids, int64_t count, int32_t seen_in,
+                   struct mh_error *err)
 {
     for (int64_t n = 0; n < count; n++) {
         int64_t at = mh_slices_find(&pass->audit->slices, ids[n]);
         if (at < 0) { /* no worker's id */
-            struct mh_suspect row = {.id = ids[n], .partition = -1, .expected_version = MH_VERSION_NONE, .seen_version = MH_VERSION_UNKNOWN};
+            struct mh_suspect row = {.id = ids[n],
+                                     .partition = -1,
+                                     .expected_version = MH_VERSION_NONE,
+                                     .seen_version = MH_VERSION_UNKNOWN};
             condemn(pass, MH_UNEXPECTED, &row, seen_in);
             continue;
         }
         int32_t home = pass->audit->slices.items[at].partition, seen, expected = 0;
-        struct look look = {.pass = pass, .partition = home, .ids = &ids[n], .count = 1, .seen = &seen, .expected = &expected};
+        struct look look = {.pass = pass,
+                            .partition = home,
+                            .ids = &ids[n],
+                            .count = 1,
+                            .seen = &seen,
+                            .expected = &expected};
         if (load_fates(pass, at, err) != 0 || look_again(&look, err) != 0)
             return -1;
         judge_stray(pass, ids[n], seen, home, seen_in);
@@ -555,10 +592,11 @@ static int sample_slice(struct mh_pass *pass, int64_t at, struct mh_error *err)
     if (load_fates(pass, at, err) != 0)
         return -1;
     for (int64_t i = 0; i < slice->count; i++) {
-        struct mh_random draw = {.seed = audit->seed, .stream = SAMPLE_STREAM, .counter = (uint64_t)(slice->first + i)};
+        struct mh_random draw = {
+            .seed = audit->seed, .stream = SAMPLE_STREAM, .counter = (uint64_t)(slice->first + i)};
         uint16_t fate = pass->fates.fate[i];
-        if (mh_expected_version(pass->fates.insert[i], fate) == MH_VERSION_NONE || fate & MH_FATE_UPSERT_UNKNOWN ||
-            mh_random_unit(&draw) >= share)
+        if (mh_expected_version(pass->fates.insert[i], fate) == MH_VERSION_NONE ||
+            fate & MH_FATE_UPSERT_UNKNOWN || mh_random_unit(&draw) >= share)
             continue;
         if (pass->id_count == pass->id_room) {
             int64_t room = pass->id_room ? 2 * pass->id_room : 1024;
@@ -595,18 +633,23 @@ static enum mh_fan_answer ask_vectors(void *context, int64_t item, struct mh_fan
     return MH_FAN_ASK;
 }
 
-static int judge_vector(struct mh_pass *pass, const struct mh_column *vectors, int64_t row, int64_t id, struct mh_error *err)
+static int judge_vector(struct mh_pass *pass, const struct mh_column *vectors, int64_t row, int64_t id,
+                        struct mh_error *err)
 {
     const struct mh_content *content = pass->audit->content;
     int64_t at = mh_slices_find(&pass->audit->slices, id);
     if (at < 0 || load_fates(pass, at, err) != 0)
         return at < 0 ? 0 : -1;
     int64_t i = id - pass->fates.first;
-    int32_t expected = mh_expected_version(pass->fates.insert[i], pass->fates.fate[i]), seen = MH_VERSION_UNKNOWN;
+    int32_t expected = mh_expected_version(pass->fates.insert[i], pass->fates.fate[i]),
+            seen = MH_VERSION_UNKNOWN;
     for (int32_t version = expected; version >= 0 && seen == MH_VERSION_UNKNOWN; version--)
         if (mh_content_matches(content, (size_t)content->vector_field, vectors, row, id, version))
             seen = version;
-    struct mh_suspect found = {.id = id, .partition = pass->audit->slices.items[at].partition, .expected_version = expected, .seen_version = seen};
+    struct mh_suspect found = {.id = id,
+                               .partition = pass->audit->slices.items[at].partition,
+                               .expected_version = expected,
+                               .seen_version = seen};
     pass->audit->figures.vectors_compared++;
     if (seen != expected)
         condemn(pass, seen == MH_VERSION_UNKNOWN ? MH_CORRUPTED : MH_STALE, &found, found.partition);

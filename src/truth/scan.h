@@ -24,8 +24,8 @@ struct mh_pass {
     const bool *partition_gone; /* by position in the plan */
     char **partitions;          /* on the server and in the plan: the plan's first, in its order */
     int partition_count;
-    int64_t *counted; /* sum of slices' count(*) by partition, this rank's */
-    int64_t *distinct; /* keys seen, by slice */
+    int64_t *counted;      /* sum of slices' count(*) by partition, this rank's */
+    int64_t *distinct;     /* keys seen, by slice */
     int64_t *slice_counts; /* count(*), by slice */
     struct mh_fates fates; /* of slice `loaded`; -1: of none */
     int64_t loaded;
@@ -34,7 +34,8 @@ struct mh_pass {
     size_t output_count;
     struct mh_suspect *suspects;
     int64_t suspect_count, suspect_room;
-    int64_t expected_live, expected_maybe, scanned, unknown_present, unknown_absent, deletes_hit_live, upserts_hit_live;
+    int64_t expected_live, expected_maybe, scanned, unknown_present, unknown_absent, deletes_hit_live,
+        upserts_hit_live;
     int64_t *ids; /* of the vectors' sample */
     int64_t id_count, id_room;
 };
@@ -42,19 +43,21 @@ struct mh_pass {
 int mh_pass_open(struct mh_pass *pass, struct mh_error *err); /* after the inputs are set */
 void mh_pass_close(struct mh_pass *pass);
 
-int mh_pass_scan(struct mh_pass *pass, struct mh_error *err);     /* rows, by key */
-int mh_pass_count(struct mh_pass *pass, struct mh_error *err);    /* count(*) by slice; finds duplicates */
+int mh_pass_scan(struct mh_pass *pass, struct mh_error *err);  /* rows, by key */
+int mh_pass_count(struct mh_pass *pass, struct mh_error *err); /* count(*) by slice; finds duplicates */
 int mh_count_in(const struct mh_reply *reply, int64_t *count, struct mh_error *err); /* of a count(*) reply */
-int mh_pass_vectors(struct mh_pass *pass, struct mh_error *err);  /* a sample */
-int mh_pass_settle(struct mh_pass *pass, struct mh_error *err);   /* waits for suspects, condemns the rest */
+int mh_pass_vectors(struct mh_pass *pass, struct mh_error *err);                     /* a sample */
+int mh_pass_settle(struct mh_pass *pass, struct mh_error *err); /* waits for suspects, condemns the rest */
 /* Rows found in partition `seen_in` that do not belong there, and are this rank's to judge. */
-int mh_pass_strays(struct mh_pass *pass, const int64_t *ids, int64_t count, int32_t seen_in, struct mh_error *err);
+int mh_pass_strays(struct mh_pass *pass, const int64_t *ids, int64_t count, int32_t seen_in,
+                   struct mh_error *err);
 
 /* -1: as it must be; else enum mh_wrong. seen: a version, or MH_VERSION_*. */
 int mh_judge_row(enum mh_insert_fate insert, uint16_t fate, int32_t seen);
 int32_t mh_expected_version(enum mh_insert_fate insert, uint16_t fate);
 
-void mh_audit_condemn(struct mh_audit *audit, const struct mh_violation *violation); /* once for each (kind, id) */
+void mh_audit_condemn(struct mh_audit *audit,
+                      const struct mh_violation *violation); /* once for each (kind, id) */
 
 bool mh_audit_condemned(const struct mh_audit *audit, int kind, int64_t id);
 

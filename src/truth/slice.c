@@ -17,7 +17,8 @@ struct envelope {
     int64_t length; /* bytes that follow */
 };
 
-/* A rank never audits what its own workers wrote, unless it is alone. Slices of a worker go round the others. */
+/* A rank never audits what its own workers wrote, unless it is alone. Slices of a worker go round the others.
+ */
 static int owner_of(const struct mh_plan *plan, const struct mh_worker *worker, int64_t slice)
 {
     if (plan->np == 1)
@@ -121,7 +122,8 @@ static int64_t receive_layout(struct lengths *lengths, int np)
     return at;
 }
 
-static int exchange(const struct mh_bytes *to, int np, MPI_Comm comm, struct mh_bytes *received, struct mh_error *err)
+static int exchange(const struct mh_bytes *to, int np, MPI_Comm comm, struct mh_bytes *received,
+                    struct mh_error *err)
 {
     struct lengths lengths = {0};
     struct mh_bytes joined = {0};
@@ -142,11 +144,13 @@ static int exchange(const struct mh_bytes *to, int np, MPI_Comm comm, struct mh_
     int64_t total = receive_layout(&lengths, np);
     received->data = total <= INT_MAX ? malloc((size_t)total + 1) : NULL;
     received->length = (size_t)total;
-    rc = mh_comm_agree(comm, received->data ? 0 : mh_fail(err, "out of memory for %lld bytes of ledger", (long long)total), err);
+    rc = mh_comm_agree(
+        comm, received->data ? 0 : mh_fail(err, "out of memory for %lld bytes of ledger", (long long)total),
+        err);
     if (rc != 0)
         goto done;
-    MPI_Ialltoallv(joined.data, lengths.send, lengths.send_at, MPI_BYTE, received->data, lengths.receive, lengths.receive_at,
-                   MPI_BYTE, comm, &request);
+    MPI_Ialltoallv(joined.data, lengths.send, lengths.send_at, MPI_BYTE, received->data, lengths.receive,
+                   lengths.receive_at, MPI_BYTE, comm, &request);
     mh_comm_wait(&request);
 done:
     free(lengths.send);
@@ -168,7 +172,8 @@ static int walk_parts(struct mh_slices *slices, size_t length, bool place)
         if (slice < 0 || envelope.length < 0 || (size_t)envelope.length > length - at)
             return -1;
         if (place)
-            slices->parts[slices->first_part[slice]++] = (struct mh_slice_part){slices->received + at, (size_t)envelope.length};
+            slices->parts[slices->first_part[slice]++] =
+                (struct mh_slice_part){slices->received + at, (size_t)envelope.length};
         else
             slices->first_part[slice + 1]++;
         at += (size_t)envelope.length;
@@ -192,7 +197,8 @@ static int index_parts(struct mh_slices *slices, size_t length)
     return 0;
 }
 
-int mh_slices_make(struct mh_slices *slices, const struct mh_plan *plan, const struct mh_ledger *ledger, MPI_Comm comm, struct mh_error *err)
+int mh_slices_make(struct mh_slices *slices, const struct mh_plan *plan, const struct mh_ledger *ledger,
+                   MPI_Comm comm, struct mh_error *err)
 {
     *slices = (struct mh_slices){0};
     struct outgoing out = {.ledger = ledger, .mine = slices};
@@ -207,7 +213,10 @@ int mh_slices_make(struct mh_slices *slices, const struct mh_plan *plan, const s
         rc = exchange(out.to, plan->np, comm, &received, err);
     slices->received = received.data;
     if (rc == 0)
-        rc = mh_comm_agree(comm, index_parts(slices, received.length) == 0 ? 0 : mh_fail(err, "ledger pieces from another rank make no sense"),
+        rc = mh_comm_agree(comm,
+                           index_parts(slices, received.length) == 0
+                               ? 0
+                               : mh_fail(err, "ledger pieces from another rank make no sense"),
                            err);
     for (int r = 0; out.to && r < plan->np; r++)
         free(out.to[r].data);

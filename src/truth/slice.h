@@ -1,5 +1,5 @@
-/* The id space cut into slices, each audited by a rank that did not write it, and the fates of a rank's slices put together from all ranks'
- * ledgers. */
+/* The id space cut into slices, each audited by a rank that did not write it, and the fates of a rank's
+ * slices put together from all ranks' ledgers. */
 #ifndef MH_TRUTH_SLICE_H
 #define MH_TRUTH_SLICE_H
 
@@ -25,7 +25,8 @@ struct mh_slices {
 };
 
 /* Collective: cuts, and exchanges the ledgers' pieces. All ranks fail or none. */
-int mh_slices_make(struct mh_slices *slices, const struct mh_plan *plan, const struct mh_ledger *ledger, MPI_Comm comm, struct mh_error *err);
+int mh_slices_make(struct mh_slices *slices, const struct mh_plan *plan, const struct mh_ledger *ledger,
+                   MPI_Comm comm, struct mh_error *err);
 void mh_slices_free(struct mh_slices *slices);
 
 /* The fates of slice `at` into fates, which has room for MH_SLICE_ROWS. */
@@ -34,6 +35,7 @@ int mh_slices_fates(const struct mh_slices *slices, int64_t at, struct mh_fates 
 /* Which rank audits `id`; -1: no worker's id. */
 int mh_slice_owner(const struct mh_plan *plan, int64_t id);
 
-int64_t mh_slices_find(const struct mh_slices *slices, int64_t id); /* position of the slice that holds it; -1: not this rank's */
+int64_t mh_slices_find(const struct mh_slices *slices,
+                       int64_t id); /* position of the slice that holds it; -1: not this rank's */
 
 #endif

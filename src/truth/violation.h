@@ -14,16 +14,21 @@ enum mh_wrong {
     MH_UNEXPECTED,  /* never written (or the write was refused), row there; or a version never acknowledged */
     MH_MISPLACED,   /* in another partition than written */
     MH_CORRUPTED,   /* content differs from what was written */
-    MH_MISCOUNTED,  /* count(*) contradicts what a scan of the same rows at the same consistency finds; id: first of the range, -1: all */
+    MH_MISCOUNTED,  /* count(*) contradicts what a scan of the same rows at the same consistency finds; id:
+                       first of the range, -1: all */
     MH_WRONGS,
 };
 extern const char *const mh_wrong_names[MH_WRONGS];
 
-/* `id` of a MISCOUNTED that is about no single row: of the whole collection; of partition p it is MH_ID_ALL - 1 - p. */
+/* `id` of a MISCOUNTED that is about no single row: of the whole collection; of partition p it is MH_ID_ALL -
+ * 1 - p. */
 #define MH_ID_ALL (-1LL)
 
 /* What expected_version and seen_version say beside a version number. */
-enum { MH_VERSION_NONE = -1 /* absent */, MH_VERSION_UNKNOWN = -2 /* present, of no version that was ever written */ };
+enum {
+    MH_VERSION_NONE = -1 /* absent */,
+    MH_VERSION_UNKNOWN = -2 /* present, of no version that was ever written */
+};
 
 struct mh_violation {
     int32_t kind;             /* enum mh_wrong */
@@ -35,10 +40,10 @@ struct mh_violation {
     int32_t rank;             /* of that worker; -1: none */
     int32_t kind_of_write;    /* enum mh_op_kind of the last write; -1: none */
     int64_t id;
-    int64_t batch_first;      /* first id of that write */
+    int64_t batch_first; /* first id of that write */
     int64_t batch_rows;
-    int64_t due_ns, sent_ns, acked_ns; /* of that write, since the run began; 0: not known */
-    uint64_t server_ts;       /* hybrid timestamp of its reply; 0: none */
+    int64_t due_ns, sent_ns, acked_ns;   /* of that write, since the run began; 0: not known */
+    uint64_t server_ts;                  /* hybrid timestamp of its reply; 0: none */
     int64_t first_seen_ns, last_seen_ns; /* wrong, since the run began */
     int32_t first_pass, last_pass;       /* of the audit, from 0 */
 };
