@@ -42,6 +42,17 @@ static bool may_try_again(struct mh_op *op, const struct mh_retry_policy *policy
     return (op->unreachable || read_broke) && op->done_ns - op->sent_ns < policy->timeout_ns;
 }
 
+/* A success that counts fewer rows than were sent leaves open which of them it means. */
+static void doubt_partial_success(struct mh_op *op)
+{
+    const bool rows = op->request.kind == MH_OP_INSERT || op->request.kind == MH_OP_UPSERT;
+    if (!rows || op->outcome != MH_OUTCOME_OK || op->reply.affected == op->request.rows)
+        return;
+    op->outcome = MH_OUTCOME_UNKNOWN;
+    snprintf(op->reply.reason, sizeof op->reply.reason, "success, but for %lld rows of %lld",
+             (long long)op->reply.affected, (long long)op->request.rows);
+}
+
 enum mh_op_next mh_op_take(struct mh_op *op, struct mh_retry_policy *policy)
 {
     const struct mh_call *call = &op->call;
@@ -49,6 +60,7 @@ enum mh_op_next mh_op_take(struct mh_op *op, struct mh_retry_policy *policy)
               call->reply_length, &op->reply);
     op->done_ns = call->done_ns;
     op->outcome = op->reply.outcome;
+    doubt_partial_success(op);
     op->throttled += op->outcome == MH_OUTCOME_THROTTLED;
     op->timed_out = call->status == MH_GRPC_DEADLINE_EXCEEDED;
     op->unreachable = call->never_sent;

@@ -1,9 +1,12 @@
 /* The run's collection: made if the name is free, dropped at the end by the one who made it. */
 #include "command/session.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <stdio.h>
+
+#define IMPATIENT_NS (5 * MH_S)
 
 static int have_version(struct mh_session *session, struct mh_asker *asker, struct mh_error *err)
 {
@@ -77,6 +80,8 @@ void mh_session_drop_collection(struct mh_session *session)
         return;
     if (mh_asker_open(&asker, session->rpc, session->job, 0, session->seed, &err) != 0)
         return;
+    if (session->broken && asker.policy.timeout_ns > IMPATIENT_NS)
+        asker.policy.timeout_ns = IMPATIENT_NS; /* the server may be gone */
     if (mh_ask(&asker, &request, NULL, &err) != 0)
         mh_warn("collection %s could not be dropped: %s", request.collection, err.text);
     mh_asker_close(&asker);

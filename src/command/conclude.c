@@ -289,6 +289,19 @@ static void judge_hits(struct verdict *verdict, const struct mh_session *session
             (long long)acknowledged, what);
 }
 
+/* Work that the job asks for and that never once succeeded was not tested. */
+static void judge_successes(struct verdict *verdict, const struct mh_session *session)
+{
+    if (session->run.stopped || session->run.gave_up || session->broken)
+        return;
+    for (int64_t i = 0; i < session->report.operation_count; i++) {
+        const struct mh_report_operation *op = &session->report.operations[i];
+        if (op->tally->planned > 0 && op->tally->ok == 0)
+            say(verdict, MH_EXIT_UNUSABLE, "no %s of the %s role succeeded (see the errors)", op->op,
+                op->role);
+    }
+}
+
 static void judge_equation(struct verdict *verdict, const struct mh_audit_figures *f)
 {
     if (f->count_star < f->expected_live || f->count_star > f->expected_live + f->expected_maybe)
@@ -325,6 +338,7 @@ static void judge(struct mh_session *session, const struct mh_ledger_totals *tot
         say(&verdict, MH_EXIT_UNUSABLE, "INCOMPLETE: the server could not be reached any more");
     if (session->run.stopped)
         say(&verdict, 0, "stopped early by a signal");
+    judge_successes(&verdict, session);
     judge_hits(&verdict, session, MH_CLAIMS_TO_DELETE, "delete", totals->acknowledged_deletes,
                session->audit.figures.deletes_hit_live);
     judge_hits(&verdict, session, MH_CLAIMS_TO_UPSERT, "upsert", totals->acknowledged_upserts,

@@ -77,9 +77,7 @@ int mh_encode(const struct mh_request *request, struct mh_payload *payload, stru
 
 /* Milvus' own codes and the older enum beside them (servers set either). */
 enum {
-    CODE_NOT_READY = 1,
     CODE_QUEUE_FULL = 4,
-    CODE_MEMORY = 3,
     CODE_DISK = 7,
     CODE_RATE_LIMIT = 8,
     CODE_FORCE_DENY = 9,
@@ -109,12 +107,10 @@ static bool is_throttle(const struct mh_reply *reply)
 }
 
 /* Codes that a proxy gives before a write reaches the log, so that it certainly had no effect. Everything
- * else, 65535 "unexpected" among it, may come from anywhere on the way. */
+ * else, 1 "not ready" and 65535 "unexpected" among it, may come from anywhere on the way. */
 static bool is_refusal(int code)
 {
     static const int refusals[] = {
-        CODE_NOT_READY,
-        CODE_MEMORY,
         CODE_DISK,
         CODE_FORCE_DENY,
         CODE_UNIMPLEMENTED,

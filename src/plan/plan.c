@@ -139,6 +139,9 @@ static int fill(struct mh_plan *plan, const struct mh_job *job, const int *node_
     interleave(plan, order, order + np);
     int rc = add_workers(plan, job, order, needs, err);
     free(order);
+    if (rc == 0 && plan->id_end > MH_PLAN_MOST_IDS)
+        return mh_fail(err, "%s: the job's writers would need %lld ids; at most %lld are possible", job->path,
+                       (long long)plan->id_end, (long long)MH_PLAN_MOST_IDS);
     return rc;
 }
 

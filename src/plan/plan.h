@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#define MH_PLAN_MOST_IDS (1LL << 47) /* the journal keeps a version in the bits above */
+
 /* One logical client, with connections of its own. */
 struct mh_worker {
     int64_t number;       /* in the whole plan, from 0: also its stream of random numbers */

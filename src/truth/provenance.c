@@ -106,6 +106,8 @@ static int gather(struct mh_audit *audit, struct search *search, struct mh_error
     qsort(search->violations, (size_t)search->count, sizeof *search->violations, by_id);
 done:
     free(lengths);
+    if (rc != 0)
+        free(search->violations);
     return rc;
 }
 
@@ -137,22 +139,21 @@ int mh_audit_provenance(struct mh_audit *audit, const char *journal_path, struct
     struct mh_journal_start start;
     bool whole;
     mh_comm_sum_i64(audit->comm, &audit->violations_dropped, 1);
-    int rc = gather(audit, &search, err);
-    if (rc == 0 && search.count > 0) {
+    if (gather(audit, &search, err) != 0)
+        return -1;
+    int rc = 0;
+    if (search.count > 0)
         rc = mh_comm_agree(audit->comm, mh_journal_read(journal_path, &start, visit, &search, &whole, err),
                            err);
-        if (rc == 0)
-            collect(audit, &search);
-    }
-    if (rc == 0) {
-        free(audit->violations);
-        free(audit->index);
-        audit->index = NULL;
-        audit->violations = audit->rank == 0 ? search.violations : NULL;
-        audit->violation_count = audit->violation_room = audit->rank == 0 ? search.count : 0;
-        audit->index_room = 0;
-    }
-    if (rc != 0 || audit->rank != 0)
+    if (rc == 0)
+        collect(audit, &search);
+    free(audit->violations);
+    free(audit->index);
+    audit->index = NULL;
+    audit->index_room = 0;
+    audit->violations = audit->rank == 0 ? search.violations : NULL;
+    audit->violation_count = audit->violation_room = audit->rank == 0 ? search.count : 0;
+    if (audit->rank != 0)
         free(search.violations);
     return rc;
 }
