@@ -4,8 +4,6 @@
 
 #include "base/clock.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,21 +27,14 @@ static enum mh_fan_answer ask_range(struct mh_pass *pass, const struct range *ra
                                     bool count)
 {
     const struct mh_slice *slice = &pass->audit->slices.items[range->slice];
-    const char *key = mh_content_key_name(pass->audit->content);
-    size_t room = 128 + 2 * strlen(key);
-    if (pass->collection_gone || pass->partition_gone[slice->partition])
+    if (mh_pass_absent(pass, slice->partition))
         return MH_FAN_SKIP;
-    if (!mh_fan_text(slot, room))
+    if (!mh_pass_write_range(pass, slot, range->first, range->first + range->count))
         return MH_FAN_NO_MEMORY;
-    snprintf(slot->text, room, "%s >= %" PRId64 " and %s < %" PRId64, key, range->first, key,
-             range->first + range->count);
-    slot->op.request = (struct mh_request){.kind = MH_OP_QUERY,
-                                           .collection = pass->audit->job->collection.name,
-                                           .partition = pass->partitions[slice->partition],
-                                           .expression = slot->text,
-                                           .output_fields = count ? count_field : pass->output_fields,
-                                           .output_count = 1,
-                                           .consistency = MH_STRONG};
+    mh_pass_set_query(pass, slot, slice->partition);
+    slot->op.request.output_count = 1; /* the key alone */
+    if (count)
+        slot->op.request.output_fields = count_field;
     return MH_FAN_ASK;
 }
 

@@ -8,7 +8,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { QUERY_WINDOW = 16384 /* rows that one query may return */ };
 
@@ -36,16 +35,12 @@ static enum mh_fan_answer ask_partition(void *context, int64_t p, struct mh_fan_
 {
     const struct counting *counting = context;
     const struct mh_audit *audit = counting->pass->audit;
-    if (p % audit->plan->np != audit->rank || counting->pass->collection_gone ||
-        counting->pass->partition_gone[p])
+    if (p % audit->plan->np != audit->rank || mh_pass_absent(counting->pass, (int32_t)p))
         return MH_FAN_SKIP;
-    slot->op.request = (struct mh_request){.kind = MH_OP_QUERY,
-                                           .collection = audit->job->collection.name,
-                                           .partition = counting->pass->partitions[p],
-                                           .expression = "",
-                                           .output_fields = count_field,
-                                           .output_count = 1,
-                                           .consistency = MH_STRONG};
+    mh_pass_set_query(counting->pass, slot, (int32_t)p);
+    slot->op.request.expression = "";
+    slot->op.request.output_fields = count_field;
+    slot->op.request.output_count = 1;
     return MH_FAN_ASK;
 }
 
@@ -86,36 +81,29 @@ static int find_gaps(struct gaps *gaps, const struct mh_plan *plan, int32_t part
     return 0;
 }
 
-static void write_gap(char *text, size_t room, const char *key, const struct gap *gap)
+static bool write_gap(const struct mh_pass *pass, struct mh_fan_slot *slot, const struct gap *gap)
 {
-    if (gap->from == INT64_MIN && gap->to == INT64_MAX)
-        snprintf(text, room, "%s >= 0 or %s < 0", key, key);
-    else if (gap->from == INT64_MIN)
-        snprintf(text, room, "%s < %" PRId64, key, gap->to);
-    else if (gap->to == INT64_MAX)
-        snprintf(text, room, "%s >= %" PRId64, key, gap->from);
-    else
-        snprintf(text, room, "%s >= %" PRId64 " and %s < %" PRId64, key, gap->from, key, gap->to);
+    const char *key = mh_content_key_name(pass->audit->content);
+    const bool below = gap->from == INT64_MIN, above = gap->to == INT64_MAX;
+    if (!mh_pass_write_range(pass, slot, gap->from, gap->to))
+        return false;
+    if (below && above) /* no row of anybody's belongs here; an empty expression would want no limit */
+        snprintf(slot->text, slot->room, "%s >= 0 or %s < 0", key, key);
+    else if (below)
+        snprintf(slot->text, slot->room, "%s < %" PRId64, key, gap->to);
+    else if (above)
+        snprintf(slot->text, slot->room, "%s >= %" PRId64, key, gap->from);
+    return true;
 }
 
 static enum mh_fan_answer ask_gap(void *context, int64_t item, struct mh_fan_slot *slot)
 {
     const struct gaps *gaps = context;
-    const struct mh_audit *audit = gaps->counting->pass->audit;
-    const char *key = mh_content_key_name(audit->content);
-    size_t room = 128 + 2 * strlen(key);
-    if (!mh_fan_text(slot, room))
+    if (!write_gap(gaps->counting->pass, slot, &gaps->items[item]))
         return MH_FAN_NO_MEMORY;
-    write_gap(slot->text, room, key, &gaps->items[item]);
-    slot->op.request =
-        (struct mh_request){.kind = MH_OP_QUERY,
-                            .collection = audit->job->collection.name,
-                            .partition = gaps->counting->pass->partitions[gaps->counting->listing],
-                            .expression = slot->text,
-                            .output_fields = gaps->counting->pass->output_fields,
-                            .output_count = 1,
-                            .limit = QUERY_WINDOW,
-                            .consistency = MH_STRONG};
+    mh_pass_set_query(gaps->counting->pass, slot, gaps->counting->listing);
+    slot->op.request.output_count = 1; /* the key alone */
+    slot->op.request.limit = QUERY_WINDOW;
     return MH_FAN_ASK;
 }
 

@@ -52,6 +52,26 @@ int mh_pass_settle(struct mh_pass *pass, struct mh_error *err); /* waits for sus
 int mh_pass_strays(struct mh_pass *pass, const int64_t *ids, int64_t count, int32_t seen_in,
                    struct mh_error *err);
 
+/* row.c: shared by the steps */
+bool mh_pass_absent(const struct mh_pass *pass, int32_t partition); /* it, or the collection, is gone */
+int mh_pass_load_fates(struct mh_pass *pass, int64_t at,
+                       struct mh_error *err); /* of slice `at` into pass->fates */
+void mh_pass_set_query(const struct mh_pass *pass, struct mh_fan_slot *slot,
+                       int32_t partition); /* slot->text is the expression; -1: all */
+bool mh_pass_write_keys(const struct mh_pass *pass, struct mh_fan_slot *slot, const int64_t *ids,
+                        int64_t from, int64_t to); /* false: no memory */
+bool mh_pass_write_range(const struct mh_pass *pass, struct mh_fan_slot *slot, int64_t first,
+                         int64_t end); /* [first, end); false: no memory */
+/* Keys in a reply. Some servers leave out every column of an empty one. */
+int mh_pass_keys(const struct mh_pass *pass, const struct mh_reply *reply, const int64_t **ids, int64_t *rows,
+                 struct mh_error *err);
+/* Which version a row's scalars are: the expected one is tried first, and the only one tried when all is
+ * well. */
+int32_t mh_pass_version_seen(const struct mh_content *content, const struct mh_reply *reply, int64_t row,
+                             int64_t id, int32_t expected);
+void mh_pass_condemn(struct mh_pass *pass, int kind, const struct mh_suspect *suspect,
+                     int32_t seen_partition);
+
 /* -1: as it must be; else enum mh_wrong. seen: a version, or MH_VERSION_*. */
 int mh_judge_row(enum mh_insert_fate insert, uint16_t fate, int32_t seen);
 int32_t mh_expected_version(enum mh_insert_fate insert, uint16_t fate);

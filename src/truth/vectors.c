@@ -1,0 +1,110 @@
+/* The vectors of a sample of rows, bit by bit. */
+#include "base/random.h"
+#include "truth/scan.h"
+
+#include <stdlib.h>
+
+enum { VECTOR_BYTES_A_REPLY = 4 << 20, MOST_KEYS = 1024, SAMPLE_STREAM = 0x73616d70 };
+
+static int sample_slice(struct mh_pass *pass, int64_t at, struct mh_error *err)
+{
+    const struct mh_audit *audit = pass->audit;
+    const struct mh_slice *slice = &audit->slices.items[at];
+    const double share = audit->job->verify.vectors;
+    if (mh_pass_absent(pass, slice->partition))
+        return 0;
+    if (mh_pass_load_fates(pass, at, err) != 0)
+        return -1;
+    for (int64_t i = 0; i < slice->count; i++) {
+        struct mh_random draw = {
+            .seed = audit->seed, .stream = SAMPLE_STREAM, .counter = (uint64_t)(slice->first + i)};
+        uint16_t fate = pass->fates.fate[i];
+        if (mh_expected_version(pass->fates.insert[i], fate) == MH_VERSION_NONE ||
+            fate & MH_FATE_UPSERT_UNKNOWN || mh_random_unit(&draw) >= share)
+            continue;
+        if (pass->id_count == pass->id_room) {
+            int64_t room = pass->id_room ? 2 * pass->id_room : 1024;
+            int64_t *grown = realloc(pass->ids, (size_t)room * sizeof *grown);
+            if (!grown)
+                return mh_fail(err, "out of memory for the sample of vectors");
+            pass->ids = grown;
+            pass->id_room = room;
+        }
+        pass->ids[pass->id_count++] = slice->first + i;
+    }
+    return 0;
+}
+
+static int64_t vectors_a_question(const struct mh_pass *pass)
+{
+    int64_t row_bytes = pass->audit->content->dataset->shape.dim * (int64_t)sizeof(float);
+    int64_t rows = VECTOR_BYTES_A_REPLY / row_bytes;
+    return rows < 1 ? 1 : rows > MOST_KEYS ? MOST_KEYS : rows;
+}
+
+static enum mh_fan_answer ask_vectors(void *context, int64_t item, struct mh_fan_slot *slot)
+{
+    static const char *vector_field[1];
+    const struct mh_pass *pass = context;
+    int64_t group = vectors_a_question(pass), from = item * group;
+    int64_t to = from + group < pass->id_count ? from + group : pass->id_count;
+    if (!mh_pass_write_keys(pass, slot, pass->ids, from, to))
+        return MH_FAN_NO_MEMORY;
+    vector_field[0] = mh_content_vector_name(pass->audit->content);
+    mh_pass_set_query(pass, slot, -1);
+    slot->op.request.output_fields = vector_field;
+    slot->op.request.output_count = 1;
+    return MH_FAN_ASK;
+}
+
+static int judge_vector(struct mh_pass *pass, const struct mh_column *vectors, int64_t row, int64_t id,
+                        struct mh_error *err)
+{
+    const struct mh_content *content = pass->audit->content;
+    int64_t at = mh_slices_find(&pass->audit->slices, id);
+    if (at < 0 || mh_pass_load_fates(pass, at, err) != 0)
+        return at < 0 ? 0 : -1;
+    int64_t i = id - pass->fates.first;
+    int32_t expected = mh_expected_version(pass->fates.insert[i], pass->fates.fate[i]),
+            seen = MH_VERSION_UNKNOWN;
+    for (int32_t version = expected; version >= 0 && seen == MH_VERSION_UNKNOWN; version--)
+        if (mh_content_matches(content, (size_t)content->vector_field, vectors, row, id, version))
+            seen = version;
+    struct mh_suspect found = {.id = id,
+                               .partition = pass->audit->slices.items[at].partition,
+                               .expected_version = expected,
+                               .seen_version = seen};
+    pass->audit->figures.vectors_compared++;
+    if (seen != expected)
+        mh_pass_condemn(pass, seen == MH_VERSION_UNKNOWN ? MH_CORRUPTED : MH_STALE, &found, found.partition);
+    return 0;
+}
+
+static int take_vectors(void *context, int64_t item, const struct mh_reply *reply, struct mh_error *err)
+{
+    struct mh_pass *pass = context;
+    const struct mh_column *vectors = mh_reply_column(reply, mh_content_vector_name(pass->audit->content));
+    const int64_t *keys;
+    int64_t rows;
+    (void)item;
+    if (mh_pass_keys(pass, reply, &keys, &rows, err) != 0)
+        return -1;
+    if (rows > 0 && !vectors)
+        return mh_fail(err, "a query's reply lacks the vector column");
+    for (int64_t row = 0; row < rows; row++)
+        if (judge_vector(pass, vectors, row, keys[row], err) != 0)
+            return -1;
+    return 0;
+}
+
+int mh_pass_vectors(struct mh_pass *pass, struct mh_error *err)
+{
+    if (pass->audit->job->verify.vectors <= 0 || pass->collection_gone)
+        return 0;
+    pass->id_count = 0;
+    for (int64_t at = 0; at < pass->audit->slices.count; at++)
+        if (sample_slice(pass, at, err) != 0)
+            return -1;
+    int64_t group = vectors_a_question(pass);
+    return mh_fan_run(pass->fan, (pass->id_count + group - 1) / group, ask_vectors, take_vectors, pass, err);
+}
