@@ -62,6 +62,7 @@ static const struct mh_result_field rank_fields[] = {
     RANK("pid", INT64, pid, ""),
     RANK("cpu_s", DOUBLE, cpu_s, "s"),
     RANK("peak_rss_bytes", INT64, peak_rss_bytes, "bytes"),
+    RANK("private_bytes", INT64, private_bytes, "bytes"),
     RANK("clock_offset_ns", INT64, clock_offset_ns, "ns"),
     RANK("bytes_out", INT64, bytes_out, "bytes"),
     RANK("bytes_in", INT64, bytes_in, "bytes"),
@@ -439,7 +440,7 @@ void mh_result_in_place(const struct mh_result_field *fields, size_t row_size,
     }
 }
 
-static hid_t text_type(size_t size)
+hid_t mh_result_text_type(size_t size)
 {
     const hid_t type = H5Tcopy(H5T_C_S1);
     H5Tset_size(type, size);
@@ -469,7 +470,7 @@ hid_t mh_result_cell_type(const struct mh_result_field *field, size_t size)
     case MH_CELL_DOUBLE:
         return H5Tcopy(H5T_NATIVE_DOUBLE);
     default:
-        return text_type(size);
+        return mh_result_text_type(size);
     }
 }
 

@@ -91,6 +91,7 @@ void mh_result_pack(const struct mh_result_field *fields, const void *rows, int6
 void mh_result_in_place(const struct mh_result_field *fields, size_t row_size,
                         struct mh_result_layout *layout); /* as the struct */
 
+hid_t mh_result_text_type(size_t size);
 hid_t mh_result_cell_type(const struct mh_result_field *field, size_t size);
 hid_t mh_result_row_type(const struct mh_result_field *fields, const struct mh_result_layout *layout);
 

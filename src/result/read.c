@@ -9,7 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DEFLATE_RATIO 1100 /* zlib's best is 1032 to 1: more rows than that cannot be in the file */
+#define DEFLATE_RATIO  1100 /* zlib's best is 1032 to 1: more rows than that cannot be in the file */
+#define MOST_ATTRIBUTE 8192 /* bytes of a text */
 
 struct source {
     hid_t file;
@@ -61,14 +62,12 @@ static int take_text(const struct mh_result_field *field, const char *text, char
 static int get_text(hid_t attribute, hid_t type, const struct mh_result_field *field, char *member,
                     struct mh_error *err)
 {
-    if (H5Tis_variable_str(type) <= 0)
-        return mh_fail(err, "is not a text of variable length");
-    char *text = NULL;
-    if (H5Aread(attribute, type, &text) < 0)
+    char text[MOST_ATTRIBUTE + 1] = "";
+    if (H5Tis_variable_str(type) > 0 || H5Tget_size(type) > MOST_ATTRIBUTE)
+        return mh_fail(err, "is not a text of fixed length");
+    if (H5Aread(attribute, type, text) < 0)
         return fail_hdf5(err, "cannot be read");
-    const int rc = take_text(field, text ? text : "", member);
-    H5free_memory(text);
-    return rc ? mh_fail(err, "no memory") : 0;
+    return take_text(field, text, member) ? mh_fail(err, "no memory") : 0;
 }
 
 static int get_number(hid_t attribute, const struct mh_result_field *field, char *member,

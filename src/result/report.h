@@ -21,6 +21,7 @@ struct mh_report_rank {
     int64_t pid;
     double cpu_s;
     int64_t peak_rss_bytes;
+    int64_t private_bytes; /* most at the end of a stage: without libraries and the shared vectors */
     int64_t clock_offset_ns; /* this rank's clock minus rank 0's */
     int64_t bytes_out, bytes_in;
     int64_t schedule_lag_ns; /* longest time between due and send of an operation that no slot or retry held up */

@@ -235,12 +235,13 @@ static bool differ(const struct mh_result_operation *row)
 static void print_latencies(const struct page *page)
 {
     struct mh_grid grid = {.columns = "llllrrrrr"};
-    HEADS(&grid, "stage", "role", "op", "from", "p50", "p95", "p99", "p99.9", "max");
     bool any = false, two = false;
     for (int64_t i = 0; i < page->report->operation_count; i++) {
         const struct mh_result_operation *row = &page->view->operations[i];
         if (row->latency_count == 0)
             continue;
+        if (!any)
+            HEADS(&grid, "stage", "role", "op", "from", "p50", "p95", "p99", "p99.9", "max");
         any = true;
         put_latency(&grid, row, false);
         if (differ(row))
@@ -250,8 +251,6 @@ static void print_latencies(const struct page *page)
     if (any)
         heading(page, BOLD, "LATENCY", " of successful operations, from the time each was due%s",
                 two ? " (and sent, where the p99 differs)" : "");
-    else
-        grid.count = 0;
     mh_grid_print(page->out, &grid);
 }
 

@@ -13,17 +13,25 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define LEAST_ROOM   (16LL << 20) /* bytes; the result of a small run takes about 1 MiB */
-#define MEMORY_STEP  (1u << 20)
-#define CHUNK_BYTES  (64u << 10)
-#define LEDGER_CHUNK 8192
-#define LEDGER_PIECE (1LL << 20) /* rows of a rank in one collective write: 40 MiB */
-#define GZIP_LEVEL   4
+#define LEAST_ROOM     (16LL << 20) /* bytes; many times what a small run takes */
+#define MEMORY_STEP    65536u       /* the file is as long as a multiple of it */
+#define MOST_IN_HEADER 60000u       /* bytes; HDF5 takes up to 65,535 with what else is there */
+#define UNIT_SIZE      16
+#define LEDGER_CHUNK   8192
+#define LEDGER_PIECE   (1LL << 20) /* rows of a rank in one collective write: 40 MiB */
+#define GZIP_LEVEL     4
 
 static void drop(hid_t id)
 {
     if (id >= 0)
         H5Idec_ref(id);
+}
+
+/* The format of HDF5 1.8, whose object headers and heaps carry checksums: in the older one a damaged byte can
+ * make the library read freed memory. */
+static void use_checksums(hid_t access)
+{
+    H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18);
 }
 
 static int fail_hdf5(struct mh_error *err, const char *what)
@@ -45,15 +53,12 @@ static int put_attribute(hid_t object, const char *name, hid_t type, hid_t space
     return rc;
 }
 
-/* Of variable length, which h5py hands out as str. `count` 0: a single one. */
-static int put_texts(hid_t object, const char *name, const char *const *texts, hsize_t count,
-                     struct mh_error *err)
+/* Of a fixed length: those of variable length lie in a heap without a checksum. */
+static int put_text(hid_t object, const char *name, const char *text, struct mh_error *err)
 {
-    const hid_t type = H5Tcopy(H5T_C_S1);
-    H5Tset_size(type, H5T_VARIABLE);
-    H5Tset_cset(type, H5T_CSET_UTF8);
-    const hid_t space = count ? H5Screate_simple(1, &count, NULL) : H5Screate(H5S_SCALAR);
-    const int rc = put_attribute(object, name, type, space, texts, err);
+    const hid_t type = mh_result_text_type(strlen(text) + 1);
+    const hid_t space = H5Screate(H5S_SCALAR);
+    const int rc = put_attribute(object, name, type, space, text, err);
     drop(space);
     drop(type);
     return rc;
@@ -80,7 +85,7 @@ static int put_attributes(hid_t object, const struct mh_result_field *fields, co
             memcpy(&text, member, sizeof text);
         text = text ? text : "";
         const bool is_text = field->cell == MH_CELL_TEXT || field->cell == MH_CELL_OWNED;
-        if (is_text ? put_texts(object, field->name, &text, 0, err) : put_number(object, field, member, err))
+        if (is_text ? put_text(object, field->name, text, err) : put_number(object, field, member, err))
             return -1;
     }
     return 0;
@@ -88,11 +93,16 @@ static int put_attributes(hid_t object, const struct mh_result_field *fields, co
 
 static int put_units(hid_t dataset, const struct mh_result_field *fields, struct mh_error *err)
 {
-    const char *units[MH_RESULT_FIELDS];
+    char units[MH_RESULT_FIELDS][UNIT_SIZE] = {{0}};
     hsize_t count = 0;
     for (; fields[count].name; count++)
-        units[count] = fields[count].unit;
-    return put_texts(dataset, "unit", units, count, err);
+        snprintf(units[count], UNIT_SIZE, "%s", fields[count].unit);
+    const hid_t type = mh_result_text_type(UNIT_SIZE);
+    const hid_t space = H5Screate_simple(1, &count, NULL);
+    const int rc = put_attribute(dataset, "unit", type, space, units, err);
+    drop(space);
+    drop(type);
+    return rc;
 }
 
 static hid_t gzip_layout(hsize_t chunk)
@@ -105,10 +115,14 @@ static hid_t gzip_layout(hsize_t chunk)
     return layout;
 }
 
+/* Every byte under a checksum: small tables lie in their header, which has one, and gzip has its own. */
 static hid_t table_layout(hsize_t count, size_t row_size)
 {
-    const hsize_t chunk = CHUNK_BYTES / row_size + 1;
-    return count > chunk ? gzip_layout(chunk) : H5Pcreate(H5P_DATASET_CREATE);
+    if (count * row_size > MOST_IN_HEADER)
+        return gzip_layout(MOST_IN_HEADER / row_size + 1);
+    const hid_t layout = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_layout(layout, H5D_COMPACT);
+    return layout;
 }
 
 /* With the groups that lead to it. */
@@ -209,14 +223,16 @@ static int put_histograms(hid_t file, const struct mh_report *report, struct mh_
 static int put_job_text(hid_t file, const struct mh_report *report, struct mh_error *err)
 {
     const char *text = report->job_text ? report->job_text : "";
-    const struct mh_result_field field = {.cell = MH_CELL_TEXT};
-    const hid_t type = mh_result_cell_type(&field, strlen(text) + 1);
+    const hid_t type = mh_result_text_type(strlen(text) + 1);
     const hid_t space = H5Screate(H5S_SCALAR);
-    const hid_t dataset = H5Dcreate2(file, "job/text", type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    const hid_t layout = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_layout(layout, strlen(text) < MOST_IN_HEADER ? H5D_COMPACT : H5D_CONTIGUOUS);
+    const hid_t dataset = H5Dcreate2(file, "job/text", type, space, H5P_DEFAULT, layout, H5P_DEFAULT);
     int rc = 0;
     if (dataset < 0 || H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, text) < 0)
         rc = fail_hdf5(err, "/job/text");
     drop(dataset);
+    drop(layout);
     drop(space);
     drop(type);
     return rc;
@@ -248,6 +264,7 @@ static hid_t create_in_memory(const char *path)
 {
     const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fapl_core(access, MEMORY_STEP, false);
+    use_checksums(access);
     const hid_t file = H5Fcreate(path, H5F_ACC_EXCL, H5P_DEFAULT, access);
     drop(access);
     return file;
@@ -280,21 +297,15 @@ static int write_image(const char *path, const char *bytes, size_t length, struc
     return mh_fail(err, "cannot be written: %s", strerror(failed ? cause : errno));
 }
 
+/* H5Fget_file_image would write over a byte of the superblock that its checksum covers. */
 static int save(hid_t file, const char *path, struct mh_error *err)
 {
-    const ssize_t length = H5Fflush(file, H5F_SCOPE_GLOBAL) < 0 ? -1 : H5Fget_file_image(file, NULL, 0);
-    if (length < 0)
+    hsize_t length = 0;
+    void **bytes = NULL;
+    if (H5Fflush(file, H5F_SCOPE_GLOBAL) < 0 || H5Fget_filesize(file, &length) < 0 ||
+        H5Fget_vfd_handle(file, H5P_DEFAULT, (void **)&bytes) < 0)
         return fail_hdf5(err, "cannot be made");
-    char *bytes = malloc((size_t)length);
-    if (!bytes)
-        return mh_fail(err, "no memory for a file of %lld bytes", (long long)length);
-    int rc = 0;
-    if (H5Fget_file_image(file, bytes, (size_t)length) != length)
-        rc = fail_hdf5(err, "cannot be made");
-    else
-        rc = write_image(path, bytes, (size_t)length, err);
-    free(bytes);
-    return rc;
+    return write_image(path, *bytes, (size_t)length, err);
 }
 
 static int write_tables(const char *path, const struct mh_report *report, struct mh_error *err)
@@ -410,6 +421,7 @@ static int write_ledger(const char *path, const struct mh_report_fate *fates, in
     const struct part part = part_of(fate_count, comm);
     const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fapl_mpio(access, comm, MPI_INFO_NULL);
+    use_checksums(access);
     const hid_t file = H5Fopen(path, H5F_ACC_RDWR, access);
     int rc = file < 0 ? fail_hdf5(err, "cannot be opened by all ranks") : 0;
     drop(access);
