@@ -1,6 +1,8 @@
 #include "base/clock.h"
 
+#include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 static int64_t read_clock(clockid_t id)
 {
@@ -22,6 +24,17 @@ int64_t mh_wall_ns(void)
 double mh_cpu_s(void)
 {
     return (double)read_clock(CLOCK_PROCESS_CPUTIME_ID) / (double)MH_S;
+}
+
+int64_t mh_private_bytes(void)
+{
+    long resident = 0, shared = 0; /* pages */
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (!file || fscanf(file, "%*d %ld %ld", &resident, &shared) != 2)
+        resident = shared = 0;
+    if (file)
+        fclose(file);
+    return (int64_t)(resident - shared) * sysconf(_SC_PAGESIZE);
 }
 
 void mh_sleep_ns(int64_t ns)

@@ -199,6 +199,7 @@ static void describe_this_rank(const struct mh_session *session, struct mh_repor
                                    .pid = getpid(),
                                    .cpu_s = mh_cpu_s(),
                                    .peak_rss_bytes = usage.ru_maxrss * 1024L,
+                                   .private_bytes = session->run.private_bytes,
                                    .clock_offset_ns = session->run.offset_ns,
                                    .schedule_lag_ns = session->run.schedule_lag_ns};
     gethostname(out->host, sizeof out->host - 1);

@@ -29,6 +29,7 @@ struct mh_run {
     struct mh_ledger ledger;
     struct mh_journal journal;
     int64_t schedule_lag_ns; /* see struct mh_report_rank */
+    int64_t private_bytes;   /* see struct mh_report_rank */
     double *stage_seconds;   /* how long each stage lasted; one a stage */
     bool stopped;            /* a signal ended a stage early: the same on every rank */
     bool gave_up;            /* the server could not be reached for server.timeout: the same on every rank */

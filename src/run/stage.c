@@ -242,6 +242,13 @@ static void record_begin(struct mh_stage *stage)
     mh_journal_flush(&stage->run->journal);
 }
 
+static void note_memory(struct mh_run *run)
+{
+    int64_t bytes = mh_private_bytes();
+    if (bytes > run->private_bytes)
+        run->private_bytes = bytes;
+}
+
 int mh_stage_run(struct mh_run *run, int index, struct mh_error *err)
 {
     struct mh_stage stage = {.run = run, .index = index, .options = &run->job->stages[index]};
@@ -253,6 +260,7 @@ int mh_stage_run(struct mh_run *run, int index, struct mh_error *err)
         rc = mh_comm_agree(run->comm, rc == 0 ? 0 : mh_fail(err, "out of memory"), err);
         if (rc == 0) {
             loop(&stage);
+            note_memory(run);
             run->stage_seconds[index] = (double)(mh_now_ns() - stage.begin_ns) / (double)MH_S;
             *err = stage.error;
             rc = mh_comm_agree(run->comm, stage.sums->broken ? -1 : 0, err);

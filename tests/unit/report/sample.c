@@ -56,6 +56,7 @@ static void put_ranks(struct mh_report *r)
                                               .pid = 4711 + i,
                                               .cpu_s = 12.5 + i,
                                               .peak_rss_bytes = 123456789,
+                                              .private_bytes = 23456789,
                                               .clock_offset_ns = -1500 * i,
                                               .bytes_out = 512000000,
                                               .bytes_in = 48000000,
