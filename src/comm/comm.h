@@ -22,6 +22,11 @@ void mh_comm_bcast(MPI_Comm comm, void *data, size_t bytes, int root);
  * everywhere, with the message of the lowest failing rank in err. Collective. */
 int mh_comm_agree(MPI_Comm comm, int rc, struct mh_error *err);
 
+/* Every rank's bytes, in order of rank, on every rank: *all (owned by the caller, never NULL on success) and
+ * how many. Collective; all ranks return the same. */
+int mh_comm_gather_bytes(MPI_Comm comm, const void *mine, size_t bytes, void **all, size_t *total,
+                         struct mh_error *err);
+
 /* This rank's monotonic clock minus rank 0's, to about half the shortest of 8 round trips. Collective, before
  * there is load: it does wait in MPI, a few microseconds a rank. */
 int64_t mh_comm_clock_offset(MPI_Comm comm);

@@ -64,17 +64,6 @@ static void done(struct mh_role *role, const struct mh_op *op)
     }
 }
 
-static int64_t left(const struct mh_role *role)
-{
-    int64_t rows = mh_pool_undrawn(role->state), batch = role->options->batch;
-    return (rows + batch - 1) / batch;
-}
-
-static void fini(struct mh_role *role)
-{
-    mh_pool_free(role->state);
-}
-
 const struct mh_role_ops mh_role_deleter = {
     .kind = {.name = "deleter",
              .help = "deletes random batches of rows that others had acknowledged",
@@ -86,6 +75,6 @@ const struct mh_role_ops mh_role_deleter = {
     .state_size = sizeof(struct mh_pool),
     .next = next,
     .done = done,
-    .left = left,
-    .fini = fini,
+    .left = mh_pool_left,
+    .fini = mh_pool_fini,
 };

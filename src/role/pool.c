@@ -94,8 +94,15 @@ int64_t mh_pool_undrawn(const struct mh_pool *pool)
     return rows;
 }
 
-void mh_pool_free(struct mh_pool *pool)
+int64_t mh_pool_left(const struct mh_role *role)
 {
+    int64_t rows = mh_pool_undrawn(role->state), batch = role->options->batch;
+    return (rows + batch - 1) / batch;
+}
+
+void mh_pool_fini(struct mh_role *role)
+{
+    struct mh_pool *pool = role->state;
     while (pool->count)
         mh_pool_close_claim(pool, pool->open[0]);
 }

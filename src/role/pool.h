@@ -37,6 +37,9 @@ void mh_pool_next_round(struct mh_pool_claim *claim);       /* all rows may be d
 void mh_pool_close_claim(struct mh_pool *pool, struct mh_pool_claim *claim);
 
 int64_t mh_pool_undrawn(const struct mh_pool *pool);
-void mh_pool_free(struct mh_pool *pool);
+
+/* Hooks of a role whose state is a struct mh_pool. */
+int64_t mh_pool_left(const struct mh_role *role);
+void mh_pool_fini(struct mh_role *role);
 
 #endif

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { KEYS_A_RECORD = 13, TEXT_A_RECORD = 104, VERSION_SHIFT = 48, JOURNAL_FORMAT = 1 };
+enum { MOST_ROWS = 1000000, KEYS_A_RECORD = 13, TEXT_A_RECORD = 104, VERSION_SHIFT = 48, JOURNAL_FORMAT = 1 };
 
 /* Continuations have the size of a record and share its first byte. */
 struct keys_record {
@@ -201,7 +201,8 @@ static bool sound(const struct mh_record *record)
 {
     return record->type >= MH_RECORD_INTENT && record->type <= MH_RECORD_END &&
            record->type != MH_RECORD_KEYS && record->type != MH_RECORD_TEXT && record->kind < MH_OP_KINDS &&
-           record->outcome < MH_OUTCOMES && record->rows <= 1000000 && record->stage >= 0 &&
+           record->outcome < MH_OUTCOMES &&
+           (record->rows <= MOST_ROWS || record->type == MH_RECORD_PLANNED) && record->stage >= 0 &&
            record->role >= 0;
 }
 

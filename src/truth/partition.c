@@ -185,31 +185,15 @@ static int list_those_that_differ(struct counting *counting, const int64_t *expe
 
 /* ---- judging: every rank hears of all strays, each judges those whose ids it holds ---- */
 
-static int gather(struct strays *strays, MPI_Comm comm, int np, struct strays *all, struct mh_error *err)
+static int gather(const struct strays *strays, MPI_Comm comm, struct strays *all, struct mh_error *err)
 {
-    int *counts = calloc(2 * (size_t)np, sizeof *counts),
-        mine = (int)(strays->count * (int64_t)sizeof *strays->items);
-    int rc = mh_comm_agree(comm, counts ? 0 : mh_fail(err, "out of memory"), err);
-    MPI_Request request;
-    if (rc == 0) {
-        MPI_Iallgather(&mine, 1, MPI_INT, counts, 1, MPI_INT, comm, &request);
-        mh_comm_wait(&request);
-        int total = 0;
-        for (int r = 0; r < np; r++) {
-            counts[np + r] = total;
-            total += counts[r];
-        }
-        all->items = malloc((size_t)total + 1);
-        all->count = total / (int)sizeof *all->items;
-        rc = mh_comm_agree(comm, all->items ? 0 : mh_fail(err, "out of memory"), err);
-    }
-    if (rc == 0) {
-        MPI_Iallgatherv(strays->items, mine, MPI_BYTE, all->items, counts, counts + np, MPI_BYTE, comm,
-                        &request);
-        mh_comm_wait(&request);
-    }
-    free(counts);
-    return rc;
+    void *items;
+    size_t bytes;
+    if (mh_comm_gather_bytes(comm, strays->items, (size_t)strays->count * sizeof *strays->items, &items,
+                             &bytes, err) != 0)
+        return -1;
+    *all = (struct strays){.items = items, .count = (int64_t)(bytes / sizeof *all->items)};
+    return 0;
 }
 
 static int judge(struct mh_pass *pass, const struct strays *all, struct mh_error *err)
@@ -240,7 +224,7 @@ int mh_pass_partitions(struct mh_pass *pass, int64_t *partition_sum, struct mh_e
         rc = list_those_that_differ(&counting, pass->counted, err);
     rc = mh_comm_agree(audit->comm, rc, err);
     if (rc == 0)
-        rc = gather(&counting.strays, audit->comm, audit->plan->np, &all, err);
+        rc = gather(&counting.strays, audit->comm, &all, err);
     if (rc == 0)
         rc = mh_comm_agree(audit->comm, judge(pass, &all, err), err);
     audit->figures.outside = all.count;

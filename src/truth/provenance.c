@@ -4,7 +4,6 @@
 #include "comm/comm.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 struct search {
     struct mh_violation *violations; /* by id */
@@ -78,37 +77,16 @@ static int visit(void *context, const struct mh_record *record, const int64_t *k
 /* All ranks' violations, on every rank, by id. */
 static int gather(struct mh_audit *audit, struct search *search, struct mh_error *err)
 {
-    const int np = audit->plan->np;
-    int *lengths = calloc(2 * (size_t)np, sizeof *lengths);
-    int mine = (int)(audit->violation_count * (int64_t)sizeof *audit->violations);
-    int64_t total = 0;
-    MPI_Request request;
-    int rc = mh_comm_agree(audit->comm, lengths ? 0 : mh_fail(err, "out of memory"), err);
-    if (rc != 0)
-        goto done;
-    MPI_Iallgather(&mine, 1, MPI_INT, lengths, 1, MPI_INT, audit->comm, &request);
-    mh_comm_wait(&request);
-    for (int r = 0; r < np; r++) {
-        lengths[np + r] = (int)total;
-        total += lengths[r];
-    }
-    search->violations = total < INT32_MAX ? malloc((size_t)total + 1) : NULL;
-    rc = mh_comm_agree(
-        audit->comm,
-        search->violations ? 0 : mh_fail(err, "too many violations to gather: %lld bytes", (long long)total),
-        err);
-    if (rc != 0)
-        goto done;
-    MPI_Iallgatherv(audit->violations, mine, MPI_BYTE, search->violations, lengths, lengths + np, MPI_BYTE,
-                    audit->comm, &request);
-    mh_comm_wait(&request);
-    search->count = total / (int64_t)sizeof *search->violations;
+    void *all;
+    size_t bytes;
+    if (mh_comm_gather_bytes(audit->comm, audit->violations,
+                             (size_t)audit->violation_count * sizeof *audit->violations, &all, &bytes,
+                             err) != 0)
+        return -1;
+    search->violations = all;
+    search->count = (int64_t)(bytes / sizeof *search->violations);
     qsort(search->violations, (size_t)search->count, sizeof *search->violations, by_id);
-done:
-    free(lengths);
-    if (rc != 0)
-        free(search->violations);
-    return rc;
+    return 0;
 }
 
 /* Rank 0 takes, for each violation, the latest write that any rank knows of. */
