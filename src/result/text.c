@@ -520,7 +520,7 @@ static void put_judgement(struct mh_grid *grid, const struct mh_violation *row)
         mh_grid_put(grid, "%d", row->expected_version);
         mh_grid_put(grid, "%d", row->seen_version);
     } else if (row->kind == MH_DUPLICATED) {
-        put_version(grid, row->expected_version);
+        mh_grid_put(grid, "1 copy");
         mh_grid_put(grid, "%d copies", row->seen_version);
     } else {
         put_version(grid, row->expected_version);
@@ -557,7 +557,7 @@ static void put_violation(struct mh_grid *grid, const struct mh_report_violation
 {
     const char *kind = mh_result_wrong_name(violation->row.kind);
     mh_grid_put(grid, "%s", kind ? kind : "?");
-    if (violation->row.id < 0)
+    if (violation->row.kind == MH_MISCOUNTED && violation->row.id < 0)
         mh_grid_put(grid, "all");
     else
         mh_grid_put(grid, "%" PRId64, violation->row.id);

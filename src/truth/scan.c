@@ -37,6 +37,7 @@ void mh_pass_close(struct mh_pass *pass)
     free(pass->output_fields);
     free(pass->suspects);
     free(pass->ids);
+    free(pass->questions);
     mh_fates_free(&pass->fates);
 }
 

@@ -38,6 +38,8 @@ struct mh_pass {
         upserts_hit_live;
     int64_t *ids; /* of the vectors' sample */
     int64_t id_count, id_room;
+    int64_t *questions; /* where each begins in ids, and the last ends */
+    int64_t question_count;
 };
 
 int mh_pass_open(struct mh_pass *pass, struct mh_error *err); /* after the inputs are set */

@@ -35,23 +35,51 @@ static int sample_slice(struct mh_pass *pass, int64_t at, struct mh_error *err)
     return 0;
 }
 
-static int64_t vectors_a_question(const struct mh_pass *pass)
+static int64_t most_a_question(const struct mh_pass *pass)
 {
     int64_t row_bytes = pass->audit->content->dataset->shape.dim * (int64_t)sizeof(float);
     int64_t rows = VECTOR_BYTES_A_REPLY / row_bytes;
     return rows < 1 ? 1 : rows > MOST_KEYS ? MOST_KEYS : rows;
 }
 
+static int32_t home_of(const struct mh_pass *pass, int64_t id)
+{
+    const struct mh_slices *slices = &pass->audit->slices;
+    return slices->items[mh_slices_find(slices, id)].partition;
+}
+
+/* A question is of one partition, so that a copy that stands elsewhere is not mistaken for the row itself. */
+static int64_t end_of_question(const struct mh_pass *pass, int64_t from)
+{
+    const int64_t most = from + most_a_question(pass);
+    const int32_t home = home_of(pass, pass->ids[from]);
+    int64_t to = from + 1;
+    while (to < pass->id_count && to < most && home_of(pass, pass->ids[to]) == home)
+        to++;
+    return to;
+}
+
+static int cut_questions(struct mh_pass *pass, struct mh_error *err)
+{
+    pass->question_count = 0;
+    free(pass->questions);
+    pass->questions = calloc((size_t)pass->id_count + 1, sizeof *pass->questions);
+    if (!pass->questions)
+        return mh_fail(err, "out of memory for the sample of vectors");
+    for (int64_t from = 0; from < pass->id_count; from = pass->questions[pass->question_count])
+        pass->questions[++pass->question_count] = end_of_question(pass, from);
+    return 0;
+}
+
 static enum mh_fan_answer ask_vectors(void *context, int64_t item, struct mh_fan_slot *slot)
 {
     static const char *vector_field[1];
     const struct mh_pass *pass = context;
-    int64_t group = vectors_a_question(pass), from = item * group;
-    int64_t to = from + group < pass->id_count ? from + group : pass->id_count;
+    const int64_t from = pass->questions[item], to = pass->questions[item + 1];
     if (!mh_pass_write_keys(pass, slot, pass->ids, from, to))
         return MH_FAN_NO_MEMORY;
     vector_field[0] = mh_content_vector_name(pass->audit->content);
-    mh_pass_set_query(pass, slot, -1);
+    mh_pass_set_query(pass, slot, home_of(pass, pass->ids[from]));
     slot->op.request.output_fields = vector_field;
     slot->op.request.output_count = 1;
     return MH_FAN_ASK;
@@ -105,6 +133,7 @@ int mh_pass_vectors(struct mh_pass *pass, struct mh_error *err)
     for (int64_t at = 0; at < pass->audit->slices.count; at++)
         if (sample_slice(pass, at, err) != 0)
             return -1;
-    int64_t group = vectors_a_question(pass);
-    return mh_fan_run(pass->fan, (pass->id_count + group - 1) / group, ask_vectors, take_vectors, pass, err);
+    if (cut_questions(pass, err) != 0)
+        return -1;
+    return mh_fan_run(pass->fan, pass->question_count, ask_vectors, take_vectors, pass, err);
 }
