@@ -17,6 +17,7 @@ static const struct flag flags[] = {
     {"server", "URI", "run check", "the server, in place of the job's: http://host:port"},
     {"output", "FILE.h5", "run merge", "the result; never overwritten (default: results/RUN-ID.h5)"},
     {"json", "FILE", "run report", "the summary as JSON too; - for standard output"},
+    {"json", NULL, "options", "as JSON Schema, for editors"},
     {"label", "TEXT", "run", "a note that the result carries"},
     {"seed", "N", "run",
      "of all random choices; the same seed makes the same choices (default: a fresh one)"},
@@ -24,7 +25,6 @@ static const struct flag flags[] = {
     {"keep", NULL, "run", "leave the collection on the server"},
     {"quiet", NULL, "run", "no progress and no notes, only the summary"},
     {"np", "N", "check", "plan for so many ranks (default: the ranks that check runs on)"},
-    {"schema", NULL, "options", "as JSON Schema, for editors"},
     {"help", NULL, "", "help on the command"},
     {"version", NULL, "", "the version"},
 };
@@ -114,16 +114,15 @@ static int take_flag(struct mh_arguments *a, const char *name, const char *value
         a->server = value;
     else if (strcmp(name, "output") == 0)
         a->output = value;
-    else if (strcmp(name, "json") == 0)
+    else if (strcmp(name, "json") == 0) {
         a->json = value;
-    else if (strcmp(name, "label") == 0)
+        a->json_flag = !value;
+    } else if (strcmp(name, "label") == 0)
         a->label = value;
     else if (strcmp(name, "keep") == 0)
         a->keep = true;
     else if (strcmp(name, "quiet") == 0)
         a->quiet = true;
-    else if (strcmp(name, "schema") == 0)
-        a->json_flag = true;
     else if (strcmp(name, "seed") == 0) {
         if (take_number(name, value, 0, &number, err) != 0)
             return -1;
@@ -169,13 +168,29 @@ static int take_operand(struct mh_arguments *a, char **words, int count, struct 
     return 0;
 }
 
+/* Is this the row to read the flag by? One name may mean different things to different commands. */
+static bool is_meant(int row, const char *command)
+{
+    for (int i = 0; i < FLAGS; i++)
+        if (i != row && strcmp(flags[i].name, flags[row].name) == 0)
+            return applies(&flags[row], command) || (i > row && !applies(&flags[i], command));
+    return true;
+}
+
+static void list_flags(struct option options[FLAGS + 1], const char *command)
+{
+    int count = 0;
+    for (int i = 0; i < FLAGS; i++)
+        if (is_meant(i, command))
+            options[count++] = (struct option){
+                flags[i].name, flags[i].value ? required_argument : no_argument, NULL, 256 + i};
+}
+
 int mh_arguments_parse(int argc, char **argv, struct mh_arguments *a, struct mh_error *err)
 {
     struct option options[FLAGS + 1] = {0};
     bool given[FLAGS] = {false}, help = false, version = false;
-    for (int i = 0; i < FLAGS; i++)
-        options[i] =
-            (struct option){flags[i].name, flags[i].value ? required_argument : no_argument, NULL, 256 + i};
+    list_flags(options, argc > 1 && find_command(argv[1]) ? argv[1] : "run");
     *a = (struct mh_arguments){
         .command = "run", .progress_ns = -1, .sets = calloc((size_t)argc + 1, sizeof *a->sets)};
     opterr = 0;
