@@ -18,6 +18,7 @@
 
 #include <jansson.h>
 
+#define FLIPS        400
 #define FATES_A_RANK 30000 /* several chunks, borders within chunks */
 
 static int rank, np;
@@ -123,7 +124,15 @@ static void expect_error(const char *path, const char *word)
         fail_msg("expected \"%s\" and the path in one line: %s", word, err.text);
 }
 
-/* HDF5's own leaks are not told from ours by the leak checker, its open identifiers are. */
+/* HDF5 leaks object headers that it finds damaged. What we allocate never stands below it in a stack; what we
+ * forget to close is found by counting identifiers. */
+const char *__lsan_default_suppressions(void);
+
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libhdf5_openmpi.so\n";
+}
+
 struct identifiers {
     int64_t of[5];
 };
@@ -501,7 +510,7 @@ static void test_flipped(void **state)
     const char *path = in_directory("flipped.h5");
     uint64_t random = 88172645463325252;
     int refused = 0;
-    for (int i = 0; i < 400; i++) {
+    for (int i = 0; i < FLIPS; i++) {
         random ^= random << 13, random ^= random >> 7, random ^= random << 17;
         char *at = &bytes[(random >> 8) % length];
         const char was = *at;
