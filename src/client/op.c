@@ -64,6 +64,7 @@ enum mh_op_next mh_op_take(struct mh_op *op, struct mh_retry_policy *policy)
     op->throttled += op->outcome == MH_OUTCOME_THROTTLED;
     op->timed_out = call->status == MH_GRPC_DEADLINE_EXCEEDED;
     op->unreachable = call->never_sent;
+    op->bytes_out += call->never_sent ? 0 : (int64_t)call->request_length;
     if (!may_try_again(op, policy))
         return MH_OP_FINAL;
     op->retry_ns = op->done_ns + backoff(op, policy);
@@ -75,6 +76,7 @@ void mh_op_release(struct mh_op *op)
 {
     mh_call_release(&op->call);
     op->attempts = op->throttled = 0;
+    op->bytes_out = 0;
     op->timed_out = op->unreachable = false;
     op->delay_ns = 0;
     op->next = NULL;

@@ -29,6 +29,7 @@ struct mh_op {
 
     /* How it went. */
     int64_t sent_ns, done_ns; /* first sending, final reply */
+    int64_t bytes_out;        /* of sendings that left */
     int attempts, throttled;  /* sendings; throttled replies among them */
     enum mh_outcome outcome;  /* final: OK, THROTTLED (budget spent), FAILED, UNKNOWN */
     bool timed_out, unreachable;

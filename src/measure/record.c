@@ -42,7 +42,7 @@ void mh_record_of(struct mh_record *record, const struct mh_op *op, int stage, i
     record->due_ns = op->due_ns;
     record->sent_ns = op->sent_ns;
     record->done_ns = op->done_ns;
-    record->bytes_out = (int64_t)op->call.request_length * op->attempts;
+    record->bytes_out = op->bytes_out;
     record->bytes_in = (int64_t)op->call.reply_length;
     record->server_ts = op->reply.timestamp;
 }
