@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -158,6 +159,33 @@ def test_recycled_pid_is_never_killed(milvus: Command, tmp_path: Path) -> None:
     finally:
         bystander.kill()
         bystander.wait()
+
+
+HALF_DEAD = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+def test_zombie_with_living_threads_is_not_dead(milvus: Command, tmp_path: Path) -> None:
+    """So is a server for milliseconds after KILL, with all its ports still taken."""
+    process = subprocess.Popen([sys.executable, "-c", HALF_DEAD])
+    stat, tasks = Path(f"/proc/{process.pid}/stat"), Path(f"/proc/{process.pid}/task")
+    try:
+        deadline = time.monotonic() + 30
+        while (fields := stat.read_text().rpartition(")")[2].split())[0] != "Z":
+            assert time.monotonic() < deadline
+        assert len(list(tasks.iterdir())) == 2
+        record = {"ports": {"proxy": 1, "metrics": 1}, "settings": {},
+                  "process": {"pid": process.pid, "start_ticks": int(fields[19])}}
+        (tmp_path / "one").mkdir()
+        (tmp_path / "one" / "instance.json").write_text(json.dumps(record))
+        assert milvus("kill").returncode == 0
+        assert len(list(tasks.iterdir())) == 1
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_failed_start_shows_the_log_and_leaves_nothing(milvus: Command) -> None:
