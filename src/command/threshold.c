@@ -88,19 +88,23 @@ static bool known_operation(const char *op)
     return op[0] == '\0';
 }
 
+static int unknown_figure(const struct mh_job *job, const struct mh_threshold *t, struct mh_error *err)
+{
+    mh_fail(err,
+            "thresholds.%s: no such figure; expected errors, or OPERATION.FIGURE with operation insert, "
+            "upsert, delete, "
+            "create_index, ... and figure p50, p95, p99, p999, max, rate, rows_rate or errors",
+            t->figure);
+    return t->line > 0 ? mh_fail_in(err, "%s:%d:%d", job->path, t->line, t->column)
+                       : mh_fail_in(err, "--set");
+}
+
 int mh_thresholds_check(const struct mh_job *job, struct mh_error *err)
 {
     char op[64];
-    for (size_t i = 0; i < job->threshold_count; i++) {
-        const struct mh_threshold *t = &job->thresholds[i];
-        if (!find(t->figure, op) || !known_operation(op))
-            return mh_fail(
-                err,
-                "%s:%d:%d: thresholds.%s: no such figure; expected errors, or OPERATION.FIGURE with "
-                "operation insert, upsert, "
-                "delete, create_index, ... and figure p50, p95, p99, p999, max, rate, rows_rate or errors",
-                job->path, t->line, t->column, t->figure);
-    }
+    for (size_t i = 0; i < job->threshold_count; i++)
+        if (!find(job->thresholds[i].figure, op) || !known_operation(op))
+            return unknown_figure(job, &job->thresholds[i], err);
     return 0;
 }
 
