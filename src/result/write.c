@@ -394,6 +394,8 @@ static int put_ledger(hid_t file, const struct mh_report_fate *fates, struct par
     const hid_t dataset = create_dataset(file, "truth/ledger", type, (hsize_t)part.total, properties);
     int rc = dataset < 0 ? fail_hdf5(err, "cannot be created") : 0;
     if (rc == 0)
+        rc = put_units(dataset, mh_result_fate_fields, err);
+    if (rc == 0)
         rc = put_pieces(dataset, type, fates, part, err);
     drop(dataset);
     drop(properties);
@@ -411,6 +413,32 @@ static int can_open(const char *path, struct mh_error *err)
     gethostname(host, sizeof host - 1);
     return mh_fail(err, "%s: cannot be opened on %s: %s (the result's directory must be shared by all nodes)",
                    path, host, strerror(errno));
+}
+
+/* The most the ledger can take: what gzip cannot make smaller, and chunks at the borders of pieces that are written twice. */
+static int64_t most_bytes(struct part part, int np)
+{
+    const int64_t rows = part.total * (int64_t)sizeof(struct mh_report_fate);
+    const int64_t chunk = LEDGER_CHUNK * (int64_t)sizeof(struct mh_report_fate);
+    return rows + rows / 64 + part.rounds * np * chunk + LEDGER_MARGIN;
+}
+
+/* On a disk that fills up under it, the MPI library hangs and HDF5 crashes; so the room is taken before. Where the file system cannot do that, it is
+ * asked how much it has. */
+static int reserve(const char *path, int64_t bytes, struct mh_error *err)
+{
+    const int fd = open(path, O_RDWR | O_CLOEXEC);
+    struct stat now;
+    struct statvfs room;
+    int cause = fd < 0 || fstat(fd, &now) ? errno : 0;
+    if (!cause && fallocate(fd, FALLOC_FL_KEEP_SIZE, now.st_size, bytes))
+        cause = errno;
+    if (cause == EOPNOTSUPP && fstatvfs(fd, &room) == 0)
+        cause = (double)room.f_bavail * (double)room.f_frsize < (double)bytes ? ENOSPC : 0;
+    if (fd >= 0)
+        close(fd);
+    char text[32];
+    return cause ? mh_fail(err, "cannot get %s for the ledger: %s", mh_show_bytes(bytes, text, sizeof text), strerror(cause)) : 0;
 }
 
 static int write_ledger(const char *path, const struct mh_report_fate *fates, int64_t fate_count,
