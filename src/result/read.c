@@ -1,6 +1,6 @@
 /* Trusts nothing: the file may be cut, damaged, or somebody else's. */
 #include "dataset/hdf5.h"
-#include "result/fields.h"
+#include "result/store.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,18 +16,6 @@ struct source {
     hid_t file;
     size_t most; /* bytes a table of it may take in memory */
 };
-
-static void drop(hid_t id)
-{
-    if (id >= 0)
-        H5Idec_ref(id);
-}
-
-static int fail_hdf5(struct mh_error *err, const char *what)
-{
-    char cause[MH_HDF5_TEXT];
-    return mh_fail(err, "%s: %s", what, mh_hdf5_cause(cause));
-}
 
 /* ---- Attributes ---- */
 
@@ -66,7 +54,7 @@ static int get_text(hid_t attribute, hid_t type, const struct mh_result_field *f
     if (H5Tis_variable_str(type) > 0 || H5Tget_size(type) > MOST_ATTRIBUTE)
         return mh_fail(err, "is not a text of fixed length");
     if (H5Aread(attribute, type, text) < 0)
-        return fail_hdf5(err, "cannot be read");
+        return mh_store_fail(err, "cannot be read");
     return take_text(field, text, member) ? mh_fail(err, "no memory") : 0;
 }
 
@@ -76,9 +64,10 @@ static int get_number(hid_t attribute, const struct mh_result_field *field, char
     const hid_t type = mh_result_cell_type(field, field->size);
     int8_t flag = 0;
     const bool is_flag = field->cell == MH_CELL_BOOL;
-    const int rc =
-        H5Aread(attribute, type, is_flag ? (void *)&flag : member) < 0 ? fail_hdf5(err, "cannot be read") : 0;
-    drop(type);
+    const int rc = H5Aread(attribute, type, is_flag ? (void *)&flag : member) < 0
+                       ? mh_store_fail(err, "cannot be read")
+                       : 0;
+    mh_store_drop(type);
     if (rc == 0 && is_flag)
         *(bool *)member = flag != 0;
     return rc;
@@ -91,7 +80,7 @@ static int get_attribute(hid_t object, const struct mh_result_field *field, char
         return mh_fail(err, "attribute %s is not there", field->name);
     const hid_t attribute = H5Aopen(object, field->name, H5P_DEFAULT);
     if (attribute < 0)
-        return fail_hdf5(err, field->name);
+        return mh_store_fail(err, field->name);
     const hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
     int rc;
     if (!fits(field, type) || H5Sget_simple_extent_npoints(space) != 1)
@@ -100,9 +89,9 @@ static int get_attribute(hid_t object, const struct mh_result_field *field, char
         rc = get_text(attribute, type, field, member, err);
     else
         rc = get_number(attribute, field, member, err);
-    drop(space);
-    drop(type);
-    drop(attribute);
+    mh_store_drop(space);
+    mh_store_drop(type);
+    mh_store_drop(attribute);
     return rc ? mh_fail_in(err, "attribute %s", field->name) : 0;
 }
 
@@ -133,7 +122,7 @@ static int layout_of(hid_t type, const struct mh_result_field *fields, struct mh
         layout->offset[i] = layout->row_size;
         layout->size[i] = H5Tget_size(cell);
         layout->row_size += layout->size[i];
-        drop(cell);
+        mh_store_drop(cell);
         if (!good)
             return mh_fail(err, "field %s is of an unexpected type", fields[i].name);
     }
@@ -147,7 +136,7 @@ static int count_of(hid_t dataset, size_t row_size, const struct source *source,
     hsize_t rows = 0;
     const bool line =
         H5Sget_simple_extent_ndims(space) == 1 && H5Sget_simple_extent_dims(space, &rows, NULL) == 1;
-    drop(space);
+    mh_store_drop(space);
     if (!line)
         return mh_fail(err, "is not a list of rows");
     if (row_size > source->most || rows > source->most / row_size)
@@ -185,10 +174,10 @@ static int read_encoded(hid_t dataset, const struct mh_result_field *fields,
     if (!rows->items || !encoded)
         rc = mh_fail(err, "no memory for %lld rows", (long long)rows->count);
     else if (rows->count && H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, encoded) < 0)
-        rc = fail_hdf5(err, "cannot be read");
+        rc = mh_store_fail(err, "cannot be read");
     else
         rc = decode_rows(fields, layout, encoded, row_size, rows, err);
-    drop(type);
+    mh_store_drop(type);
     free(encoded);
     return rc;
 }
@@ -198,8 +187,8 @@ static int read_dataset(const struct source *source, hid_t dataset, const struct
 {
     struct mh_result_layout layout;
     const hid_t type = H5Dget_type(dataset);
-    int rc = type < 0 ? fail_hdf5(err, "cannot be read") : layout_of(type, fields, &layout, err);
-    drop(type);
+    int rc = type < 0 ? mh_store_fail(err, "cannot be read") : layout_of(type, fields, &layout, err);
+    mh_store_drop(type);
     int64_t count = 0;
     if (rc == 0)
         rc = count_of(dataset, layout.row_size, source, &count, err);
@@ -214,12 +203,12 @@ static int read_rows(const struct source *source, const char *path, const struct
                      struct mh_error *err)
 {
     const hid_t dataset = H5Dopen2(source->file, path, H5P_DEFAULT);
-    int rc = dataset < 0 ? fail_hdf5(err, "cannot be opened") : 0;
+    int rc = dataset < 0 ? mh_store_fail(err, "cannot be opened") : 0;
     if (rc == 0)
         rc = read_dataset(source, dataset, fields, row_size, rows, err);
     if (rc == 0 && attributes)
         rc = get_attributes(dataset, attributes, item, err);
-    drop(dataset);
+    mh_store_drop(dataset);
     return rc ? mh_fail_in(err, "/%s", path) : 0;
 }
 
@@ -240,7 +229,7 @@ static int read_job_text(const struct source *source, char **text, struct mh_err
 {
     const hid_t dataset = H5Dopen2(source->file, "job/text", H5P_DEFAULT);
     if (dataset < 0)
-        return fail_hdf5(err, "/job/text");
+        return mh_store_fail(err, "/job/text");
     const hid_t type = H5Dget_type(dataset);
     const size_t size = H5Tget_size(type);
     int rc = 0;
@@ -249,9 +238,9 @@ static int read_job_text(const struct source *source, char **text, struct mh_err
     else if (!(*text = calloc(1, size + 1)))
         rc = mh_fail(err, "/job/text: no memory");
     else if (H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, *text) < 0)
-        rc = fail_hdf5(err, "/job/text");
-    drop(type);
-    drop(dataset);
+        rc = mh_store_fail(err, "/job/text");
+    mh_store_drop(type);
+    mh_store_drop(dataset);
     return rc;
 }
 

@@ -393,6 +393,39 @@ static void test_full_disk(void **state)
     open_identifiers(); /* no file is left open */
 }
 
+/* The tables fit, the ledger does not: what is there stays and can be read. */
+static void test_no_room_for_the_ledger(void **state)
+{
+    (void)state;
+    signal(SIGXFSZ, SIG_IGN);
+    if (rank == 0)
+        limit_files(600000);
+    struct mh_error err = {0};
+    const int rc = write_sample(in_directory("half.h5"), sample_violated, &err);
+    if (rank == 0)
+        limit_files(RLIM_INFINITY);
+    assert_int_equal(rc, -1);
+    assert_non_null(strstr(err.text, "for the ledger: File too large"));
+    const char *temporary = in_directory("half.h5.tmp-20261123T210507Z-1a2b3c4d");
+    assert_non_null(strstr(err.text, temporary));
+    if (rank)
+        return;
+    assert_false(exists(in_directory("half.h5")));
+    expect_same(temporary, sample_violated);
+}
+
+/* What was reserved for the ledger is given back. */
+static void test_takes_no_more_room_than_it_needs(void **state)
+{
+    (void)state;
+    write_good(in_directory("small.h5"), sample_good);
+    if (rank)
+        return;
+    struct stat info;
+    assert_int_equal(stat(in_directory("small.h5"), &info), 0);
+    assert_in_range((long long)info.st_blocks * 512, 0, (long long)info.st_size + 65536);
+}
+
 /* ---- What goes wrong when reading ---- */
 
 static void test_not_a_result(void **state)
@@ -750,6 +783,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_bad_directory),
         cmocka_unit_test(test_check_output),
         cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_no_room_for_the_ledger),
+        cmocka_unit_test(test_takes_no_more_room_than_it_needs),
         cmocka_unit_test(test_not_a_result),
         cmocka_unit_test(test_other_version),
         cmocka_unit_test(test_missing_parts),
