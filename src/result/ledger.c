@@ -65,7 +65,7 @@ static int put_piece(hid_t dataset, hid_t type, hid_t transfer, const struct mh_
     const int64_t done = round * LEDGER_PIECE < part.count ? round * LEDGER_PIECE : part.count;
     const int64_t left = part.count - done;
     const hsize_t count = (hsize_t)(left < LEDGER_PIECE ? left : LEDGER_PIECE);
-    const hsize_t first = (hsize_t)(part.first + done);
+    const hsize_t first = (hsize_t)part.first + (hsize_t)done;
     const hsize_t room = count ? count : 1;
     const hid_t memory = H5Screate_simple(1, &room, NULL);
     const hid_t space = H5Dget_space(dataset);

@@ -185,7 +185,7 @@ static int read_encoded(hid_t dataset, const struct mh_result_field *fields,
 static int read_dataset(const struct source *source, hid_t dataset, const struct mh_result_field *fields,
                         size_t row_size, struct rows *rows, struct mh_error *err)
 {
-    struct mh_result_layout layout;
+    struct mh_result_layout layout = {0};
     const hid_t type = H5Dget_type(dataset);
     int rc = type < 0 ? mh_store_fail(err, "cannot be read") : layout_of(type, fields, &layout, err);
     mh_store_drop(type);
@@ -225,6 +225,14 @@ static int read_table(const struct source *source, const struct mh_result_table 
     return rc;
 }
 
+static bool single(hid_t dataset)
+{
+    const hid_t space = H5Dget_space(dataset);
+    const bool yes = H5Sget_simple_extent_npoints(space) == 1;
+    mh_store_drop(space);
+    return yes;
+}
+
 static int read_job_text(const struct source *source, char **text, struct mh_error *err)
 {
     const hid_t dataset = H5Dopen2(source->file, "job/text", H5P_DEFAULT);
@@ -232,9 +240,11 @@ static int read_job_text(const struct source *source, char **text, struct mh_err
         return mh_store_fail(err, "/job/text");
     const hid_t type = H5Dget_type(dataset);
     const size_t size = H5Tget_size(type);
+    const bool good = H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) <= 0 &&
+                      size <= source->most && single(dataset);
     int rc = 0;
-    if (H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) > 0 || size > source->most)
-        rc = mh_fail(err, "/job/text: is not a text");
+    if (!good)
+        rc = mh_fail(err, "/job/text: is not a single text");
     else if (!(*text = calloc(1, size + 1)))
         rc = mh_fail(err, "/job/text: no memory");
     else if (H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, *text) < 0)
@@ -383,7 +393,7 @@ static int open_file(const char *path, struct source *source, struct mh_error *e
 
 int mh_report_read(const char *path, struct mh_report *report, struct mh_error *err)
 {
-    struct source source;
+    struct source source = {0};
     if (open_file(path, &source, err))
         return -1;
     struct mh_result_view view = {0};

@@ -498,6 +498,25 @@ static void test_changed_table(void **state)
     expect_error(path, "/ranks: field rank is of an unexpected type");
 }
 
+/* More texts than one would be read over the end of the room for one. */
+static void test_several_job_texts(void **state)
+{
+    (void)state;
+    const char *path = in_directory("texts.h5");
+    write_good(path, sample_good);
+    if (rank)
+        return;
+    const hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+    H5Ldelete(file, "job/text", H5P_DEFAULT);
+    const hid_t type = mh_result_text_type(4);
+    const hid_t space = H5Screate_simple(1, &(hsize_t){1000}, NULL);
+    H5Dclose(H5Dcreate2(file, "job/text", type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+    H5Fclose(file);
+    H5Sclose(space);
+    H5Tclose(type);
+    expect_error(path, "/job/text: is not a single text");
+}
+
 /* Reads must end, with or without an error, and leave nothing open. */
 static int read_and_forget(const char *path)
 {
@@ -789,6 +808,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_other_version),
         cmocka_unit_test(test_missing_parts),
         cmocka_unit_test(test_changed_table),
+        cmocka_unit_test(test_several_job_texts),
         cmocka_unit_test(test_cut),
         cmocka_unit_test(test_flipped),
         cmocka_unit_test(test_summary),
