@@ -316,6 +316,15 @@ static void import_piece(struct mh_fates *fates, const struct piece *piece, cons
     }
 }
 
+static bool sound(const struct piece *piece)
+{
+    int64_t end;
+    if (piece->first < 0 || piece->count < 0 || __builtin_add_overflow(piece->first, piece->count, &end))
+        return false;
+    return piece->what == PIECE_CHANGES ||
+           (piece->what == PIECE_RUN && piece->fate >= MH_INSERT_NONE && piece->fate <= MH_INSERT_ACKED);
+}
+
 int mh_fates_import(struct mh_fates *fates, const uint8_t *data, size_t length)
 {
     size_t at = 0;
@@ -326,7 +335,7 @@ int mh_fates_import(struct mh_fates *fates, const uint8_t *data, size_t length)
         memcpy(&piece, data + at, sizeof piece);
         at += sizeof piece;
         size_t changes = piece.what == PIECE_CHANGES ? (size_t)piece.count * sizeof(uint16_t) : 0;
-        if (piece.count < 0 || changes > length - at)
+        if (!sound(&piece) || changes > length - at)
             return -1;
         import_piece(fates, &piece, data + at);
         at += changes;

@@ -24,7 +24,7 @@ static struct mh_plan_needs needs(const struct mh_role_options *role)
 static struct mh_role_options first_roles[] = {
     {.count = 3, .ops = OWN, .rows = 7},      {.count = 2, .ops = NOTHING, .rows = 1000},
     {.count = -1, .ops = DEFAULT, .rows = 1}, {.count = 5, .ops = SHARED, .rows = 10},
-    {.count = 0, .ops = SHARED, .rows = 10},
+    {.count = 0, .ops = SHARED, .rows = 10},  {.count = 2, .ops = OWN, .rows = 2},
 };
 static struct mh_role_options second_roles[] = {
     {.count = 1, .ops = NOTHING},
