@@ -96,8 +96,8 @@ static int choose_output(struct mh_session *session, struct mh_error *err)
         return 0;
     if (!given && mkdir("results", 0777) != 0 && errno != EEXIST)
         return mh_fail(err, "results: %s; give another place with --output", strerror(errno));
-    if (access(session->output, F_OK) == 0)
-        return mh_fail(err, "--output %s: exists already and is never overwritten", session->output);
+    if (mh_report_check_output(session->output, err) != 0)
+        return -1;
     if (mkdir(session->journals, 0777) != 0)
         return mh_fail(err, "%s: %s; the ranks' journals go there", session->journals, strerror(errno));
     return 0;
