@@ -14,6 +14,7 @@ import signal
 import struct
 import subprocess
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -59,6 +60,15 @@ class Server:
     def kill(self) -> None:
         done = self._call("kill")
         assert done.returncode == 0, done.stderr
+
+    def queries(self) -> int:
+        """Queries that the server has got since it started, as its metrics say."""
+        address = re.search(r"http://\S+/metrics", self._call("status").stdout)
+        assert address
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address[0], timeout=10) as reply:
+            page = reply.read().decode()
+        counts = re.findall(r'^milvus_proxy_req_count\{function_name="Query",.*status="total"\} (\S+)$', page, re.M)
+        return sum(int(float(number)) for number in counts)
 
     @contextmanager
     def client(self) -> Iterator[MilvusClient]:
@@ -118,10 +128,9 @@ class Running:
     def read_until(self, reached: Callable[[], bool], seconds: float) -> bool:
         deadline = time.monotonic() + seconds
         while self.open and not reached():
-            left = deadline - time.monotonic()
-            ready = select.select(self.open, [], [], max(left, 0))[0]
-            if not ready:
+            if time.monotonic() > deadline:
                 return False
+            ready = select.select(self.open, [], [], 0.1)[0]
             for stream in ready:
                 chunk = os.read(stream.fileno(), 1 << 16)
                 self.text[stream] += chunk

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import subprocess
@@ -40,7 +41,7 @@ def bystander(server: Server) -> str:
 def kept(server: Server, bystander: str, tmp_path_factory: pytest.TempPathFactory) -> Done:
     folder = tmp_path_factory.mktemp("kept")
     done = crud(server, folder / "result.h5", "kept", "--keep", "--label", "kept one", "--json", folder / "summary.json", np_=4)
-    assert done.code == GOOD, done
+    assert done.code == GOOD, str(done)
     return done
 
 
@@ -134,7 +135,8 @@ def test_layout(result: Result) -> None:
                  "truth/ledger", "server/events"):
         assert path in result.tables, path
         assert len(result.units[path]) > 0
-    assert result.job_text == (ROOT / "jobs" / "crud.yaml").read_text()
+    job = (ROOT / "jobs" / "crud.yaml").read_text()
+    assert result.job_text == re.sub(r"\$\{(\w+):-(.*?)\}", lambda match: os.environ.get(match[1]) or match[2], job)
     options = {row["option"]: row for row in result.tables["job/options"]}
     assert options["collection.name"]["value"] == "kept" and "--set" in options["collection.name"]["origin"]
 
@@ -165,7 +167,7 @@ def test_no_journals_are_left(result: Result) -> None:
 @pytest.mark.parametrize("np_", [1, 32])
 def test_same_seed_same_accounts_on_any_number_of_ranks(server: Server, output: Path, result: Result, bystander: str, np_: int) -> None:
     done = crud(server, output, f"on_{np_}", np_=np_, sets=("verify.recheck=[flush]",))
-    assert done.code == GOOD, done
+    assert done.code == GOOD, str(done)
     other = done.result
     assert {name: other.figures[name] for name in ACCOUNTS} == {name: result.figures[name] for name in ACCOUNTS}
     assert other.attributes["verdict"] == result.attributes["verdict"]
@@ -182,7 +184,7 @@ def test_same_seed_same_accounts_on_any_number_of_ranks(server: Server, output: 
 def test_another_seed_changes_other_rows(server: Server, output: Path, result: Result) -> None:
     settings = ("stages.crud.writer.count=4", "verify.recheck=[]")
     done = crud(server, output, "seeded", "--seed", SEED + 1, sets=settings)
-    assert done.code == GOOD, done
+    assert done.code == GOOD, str(done)
     ours = {key for key, row in done.result.ledger.items() if row.deleted}
     theirs = {key for key, row in result.ledger.items() if row.deleted and key in done.result.ledger}
     assert ours != theirs
@@ -194,7 +196,7 @@ def test_without_an_index_role_the_audit_makes_one(server: Server, output: Path)
     bare.write_text("".join(line for line in job.splitlines(keepends=True) if "role: indexer" not in line))
     done = hpc("run", bare, "--server", server.uri, "--output", output, "--set", f"stages.crud.writer.rows={ROWS}", "--set",
                "stages.crud.writer.count=3", "--set", "verify.recheck=[]", result=output)
-    assert done.code == GOOD, done
+    assert done.code == GOOD, str(done)
     assert "has no index" in done.err
     assert done.result.figures["count_star"] == done.result.figures["expected_live"] > 0
 
@@ -204,5 +206,5 @@ def test_a_deleter_that_deletes_nothing_is_no_good_run(server: Server, output: P
     settings = ("stages.crud.writer.count=1", "stages.crud.writer.rows=1", "stages.crud.upserter.share=0",
                 "stages.crud.deleter.share=0.0001", "verify.recheck=[]")
     done = crud(server, output, "idle", sets=settings)
-    assert done.code == UNUSABLE, done
+    assert done.code == UNUSABLE, str(done)
     assert "no delete hit a live row" in done.result.attributes["verdict"]
