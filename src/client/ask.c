@@ -53,14 +53,14 @@ int mh_ask(struct mh_asker *asker, const struct mh_request *request, const struc
     mh_op_release(op);
     op->request = *request;
     enum mh_op_next next;
+    if (reply)
+        *reply = &op->reply;
     do {
         if (mh_op_send(op, asker->connection, &asker->policy, err) != 0)
             return -1;
         wait_for_call(asker);
         next = mh_op_take(op, &asker->policy);
     } while (next == MH_OP_AGAIN && mh_ask_pause(asker, op->retry_ns - mh_now_ns()));
-    if (reply)
-        *reply = &op->reply;
     if (op->outcome == MH_OUTCOME_OK)
         return 0;
     char text[400];

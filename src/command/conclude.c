@@ -305,10 +305,16 @@ static void judge_successes(struct verdict *verdict, const struct mh_session *se
 
 static void judge_equation(struct verdict *verdict, const struct mh_audit_figures *f)
 {
-    if (f->count_star < f->expected_live || f->count_star > f->expected_live + f->expected_maybe)
-        say(verdict, MH_EXIT_VIOLATION, "count(*) is %lld where %lld to %lld rows must be live",
-            (long long)f->count_star, (long long)f->expected_live,
-            (long long)(f->expected_live + f->expected_maybe));
+    const struct {
+        const char *name;
+        int64_t rows;
+    } sums[] = {
+        {"count(*)", f->count_star}, {"the partitions' sum", f->partition_sum}, {"the scan", f->scanned}};
+    for (size_t i = 0; i < sizeof sums / sizeof sums[0]; i++)
+        if (sums[i].rows < f->expected_live || sums[i].rows > f->expected_live + f->expected_maybe)
+            say(verdict, MH_EXIT_VIOLATION, "%s says %lld where %lld to %lld rows must be live", sums[i].name,
+                (long long)sums[i].rows, (long long)f->expected_live,
+                (long long)(f->expected_live + f->expected_maybe));
 }
 
 static void judge_audit(struct verdict *verdict, const struct mh_session *session)
@@ -338,7 +344,8 @@ static void judge(struct mh_session *session, const struct mh_ledger_totals *tot
     else if (session->run.gave_up)
         say(&verdict, MH_EXIT_UNUSABLE, "INCOMPLETE: the server could not be reached any more");
     if (session->run.stopped)
-        say(&verdict, 0, "stopped early by a signal");
+        say(&verdict, totals->acknowledged_inserts > 0 ? 0 : MH_EXIT_UNUSABLE, "stopped early by a signal%s",
+            totals->acknowledged_inserts > 0 ? "" : ", before anything was acknowledged");
     judge_successes(&verdict, session);
     judge_hits(&verdict, session, MH_CLAIMS_TO_DELETE, "delete", totals->acknowledged_deletes,
                session->audit.figures.deletes_hit_live);

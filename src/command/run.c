@@ -332,6 +332,18 @@ static void end_journal(struct mh_session *session)
     mh_journal_flush(&session->run.journal);
 }
 
+static void note_journals(struct mh_session *session)
+{
+    struct mh_error err;
+    int64_t failed = session->run.journal.failed;
+    mh_comm_sum_i64(session->comm, &failed, 1);
+    if (failed == 0)
+        return;
+    mh_fail(&err, "the journals of %lld ranks could not be written to their end: who wrote what is not sure",
+            (long long)failed);
+    note_broken(session, &err);
+}
+
 static int write_json(struct mh_session *session, struct mh_error *err)
 {
     if (session->rank != 0 || !session->arguments->json)
@@ -343,6 +355,7 @@ static int write_json(struct mh_session *session, struct mh_error *err)
 static int conclude(struct mh_session *session, struct mh_error *err)
 {
     end_journal(session);
+    note_journals(session);
     if (mh_session_conclude(session, err) != 0 || write_result(session, err) != 0) {
         mh_journal_close(&session->run.journal, false);
         return mh_fail_in(

@@ -130,18 +130,12 @@ static bool is_refusal(int code)
     return false;
 }
 
+/* Given before the handler runs. PERMISSION_DENIED and RESOURCE_EXHAUSTED are not among them: HTTP/2 stream
+ * resets and replies too large to send arrive as these too, after the effect. */
 static bool is_transport_refusal(int grpc_status)
 {
-    enum {
-        INVALID_ARGUMENT = 3,
-        PERMISSION_DENIED = 7,
-        RESOURCE_EXHAUSTED = 8,
-        UNIMPLEMENTED = 12,
-        UNAUTHENTICATED = 16
-    };
-    return grpc_status == INVALID_ARGUMENT || grpc_status == PERMISSION_DENIED ||
-           grpc_status == RESOURCE_EXHAUSTED || grpc_status == UNIMPLEMENTED ||
-           grpc_status == UNAUTHENTICATED;
+    enum { INVALID_ARGUMENT = 3, UNIMPLEMENTED = 12, UNAUTHENTICATED = 16 };
+    return grpc_status == INVALID_ARGUMENT || grpc_status == UNIMPLEMENTED || grpc_status == UNAUTHENTICATED;
 }
 
 static enum mh_outcome judge(bool write, const struct mh_reply *reply)

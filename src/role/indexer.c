@@ -29,11 +29,12 @@ static const struct mh_option options[] = {
 
 enum step { WAIT_FOR_ROWS, CREATE, WAIT_FOR_DELETE, DROP, CREATE_AGAIN, WAIT_UNTIL_BUILT, FINISHED };
 
-enum { POLL_NS = 100000000 }; /* between two looks at the build */
+enum { POLL_NS = 100000000 /* between two looks at the build */, MOST_POLLS = 9000 /* 15 minutes */ };
 
 struct indexer {
     enum step step;
     bool busy; /* one operation at a time */
+    int polls;
 };
 
 static enum mh_next send(struct indexer *indexer, struct mh_op *op, enum mh_op_kind kind)
@@ -80,10 +81,18 @@ static enum mh_next next(struct mh_role *role, struct mh_op *op)
     }
 }
 
-static enum step after(const struct mh_role *role, enum step step, const struct mh_op *op)
+/* Built, failed, gone, or too long under way. */
+static bool has_ended(struct indexer *indexer, const struct mh_reply *reply)
+{
+    const bool built = reply->state == MH_INDEX_FINISHED && reply->pending_rows == 0;
+    return built || reply->state == MH_INDEX_FAILED || reply->state == MH_INDEX_NONE ||
+           ++indexer->polls >= MOST_POLLS;
+}
+
+static enum step after(const struct mh_role *role, struct indexer *indexer, const struct mh_op *op)
 {
     const struct indexer_options *own = role->options->own;
-    switch (step) {
+    switch (indexer->step) {
     case CREATE:
         return own->recreate ? WAIT_FOR_DELETE : WAIT_UNTIL_BUILT;
     case DROP:
@@ -91,10 +100,7 @@ static enum step after(const struct mh_role *role, enum step step, const struct 
     case CREATE_AGAIN:
         return WAIT_UNTIL_BUILT;
     default: /* WAIT_UNTIL_BUILT */
-        return op->reply.state == MH_INDEX_FAILED ||
-                       (op->reply.state == MH_INDEX_FINISHED && op->reply.pending_rows == 0)
-                   ? FINISHED
-                   : WAIT_UNTIL_BUILT;
+        return has_ended(indexer, &op->reply) ? FINISHED : WAIT_UNTIL_BUILT;
     }
 }
 
@@ -102,7 +108,7 @@ static void done(struct mh_role *role, const struct mh_op *op)
 {
     struct indexer *indexer = role->state;
     indexer->busy = false;
-    indexer->step = op->outcome == MH_OUTCOME_OK ? after(role, indexer->step, op) : FINISHED;
+    indexer->step = op->outcome == MH_OUTCOME_OK ? after(role, indexer, op) : FINISHED;
 }
 
 const struct mh_role_ops mh_role_indexer = {

@@ -13,8 +13,9 @@ enum {
     START_AHEAD_MS = 20, /* all ranks have heard of the start by then */
     BUSY_WAIT_MS =
         2, /* longest in the completion queue while a round is under way: MPI wants to be looked at */
-    CALM_WAIT_MS = 10, /* and while none is: claims may have come */
-    DRAIN_S = 5,       /* what is in flight when a stop is asked for gets so long */
+    CALM_WAIT_MS = 10,  /* and while none is: claims may have come */
+    MOST_AT_ONCE = 256, /* calls, before the heartbeat and the feed get their turn */
+    DRAIN_S = 5,        /* what is in flight when a stop is asked for gets so long */
 };
 
 /* ---- opening ---- */
@@ -165,7 +166,7 @@ static bool take_totals(struct mh_stage *stage)
 static void take_calls(struct mh_stage *stage, int64_t until_ns)
 {
     struct mh_call *call;
-    while ((call = mh_rpc_wait(stage->run->rpc, until_ns))) {
+    for (int taken = 0; taken < MOST_AT_ONCE && (call = mh_rpc_wait(stage->run->rpc, until_ns)); taken++) {
         struct mh_op *op = mh_op_of(call);
         struct mh_hand *hand = op->owner;
         if (mh_op_take(op, &hand->policy) == MH_OP_AGAIN)
@@ -186,7 +187,8 @@ static int64_t next_event(const struct mh_stage *stage, int64_t now_ns)
     for (size_t i = 0; i < stage->hand_count; i++) {
         const struct mh_hand *hand = &stage->hands[i];
         if (hand->role.options->rate > 0 && hand->idle && !hand->exhausted && hand->next_due_ns < next)
-            next = hand->next_due_ns;
+            next =
+                hand->next_due_ns > now_ns ? hand->next_due_ns : now_ns + MH_MS; /* due, but its role waits */
     }
     for (const struct mh_op *op = stage->waiting; op; op = op->next)
         if (op->retry_ns < next)

@@ -83,11 +83,12 @@ static int take_keys(void *context, int64_t item, const struct mh_reply *reply, 
 {
     const struct counting *counting = context;
     const struct range *range = &counting->ranges[item];
-    const struct mh_column *keys =
-        mh_reply_column(reply, mh_content_key_name(counting->pass->audit->content));
-    (void)err;
-    for (int64_t row = 0; keys && row < keys->rows; row++) {
-        int64_t i = ((const int64_t *)keys->values)[row] - range->first;
+    const int64_t *keys;
+    int64_t rows;
+    if (mh_pass_keys(counting->pass, reply, &keys, &rows, err) != 0)
+        return -1;
+    for (int64_t row = 0; row < rows; row++) {
+        int64_t i = keys[row] - range->first;
         if (i >= 0 && i < range->count)
             counting->bitmap[i / 64] |= 1ULL << (i % 64);
     }

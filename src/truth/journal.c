@@ -107,7 +107,7 @@ static void put_text(struct mh_journal *journal, const char *text)
 void mh_journal_append(struct mh_journal *journal, const struct mh_record *record, const int64_t *keys,
                        const uint16_t *versions, const char *text)
 {
-    if (journal->fd < 0)
+    if (journal->fd < 0 || journal->failed) /* behind a gap a record would say something else */
         return;
     union slot slot = {.record = *record};
     put(journal, &slot);

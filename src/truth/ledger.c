@@ -241,6 +241,8 @@ struct piece {
 
 int mh_bytes_append(struct mh_bytes *bytes, const void *data, size_t length)
 {
+    if (length == 0) /* memcpy wants a pointer even so */
+        return 0;
     if (bytes->length + length > bytes->room) {
         size_t room = 2 * (bytes->length + length);
         uint8_t *grown = realloc(bytes->data, room);

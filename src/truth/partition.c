@@ -125,11 +125,13 @@ static int take_gap(void *context, int64_t item, const struct mh_reply *reply, s
 {
     const struct gaps *gaps = context;
     struct counting *counting = gaps->counting;
-    const struct mh_column *keys =
-        mh_reply_column(reply, mh_content_key_name(counting->pass->audit->content));
+    const int64_t *keys;
+    int64_t rows;
     (void)item;
-    for (int64_t row = 0; keys && row < keys->rows; row++)
-        if (add_stray(&counting->strays, ((const int64_t *)keys->values)[row], counting->listing) != 0)
+    if (mh_pass_keys(counting->pass, reply, &keys, &rows, err) != 0)
+        return -1;
+    for (int64_t row = 0; row < rows; row++)
+        if (add_stray(&counting->strays, keys[row], counting->listing) != 0)
             return mh_fail(err, "out of memory for rows outside their partition");
     return 0;
 }
@@ -177,7 +179,7 @@ static int list_those_that_differ(struct counting *counting, const int64_t *expe
             return -1;
         const int64_t listed = counting->strays.count - before;
         if (counting->counts[p] != expected[p] + listed && listed < QUERY_WINDOW &&
-            counting->pass->audit->in_doubt == 0)
+            llabs(counting->counts[p] - expected[p] - listed) > counting->pass->audit->in_doubt)
             condemn_count(counting->pass, p, expected[p] + listed, counting->counts[p]);
     }
     return 0;

@@ -21,6 +21,7 @@ int mh_pass_open(struct mh_pass *pass, struct mh_error *err)
         mh_fates_init(&pass->fates, MH_SLICE_ROWS) != 0)
         return mh_fail(err, "out of memory for an audit pass");
     pass->loaded = -1;
+    pass->audit->figures.allowed = 0; /* of the last pass */
     pass->output_fields[pass->output_count++] = mh_content_key_name(content);
     for (size_t i = 0; i < content->field_count; i++)
         if ((int)i != content->vector_field && (int)i != content->key_field)
@@ -61,10 +62,12 @@ static void count_row(struct mh_pass *pass, enum mh_insert_fate insert, uint16_t
 {
     const int32_t expected = mh_expected_version(insert, fate);
     const bool present = seen != MH_VERSION_NONE;
-    const bool maybe = insert == MH_INSERT_UNKNOWN || fate & MH_FATE_DELETE_UNKNOWN;
+    const bool half_upsert =
+        pass->audit->job->verify.allow & MH_ALLOW_UPSERT_NOT_ATOMIC && fate & MH_FATE_UPSERT_UNKNOWN;
+    const bool maybe = insert == MH_INSERT_UNKNOWN || fate & MH_FATE_DELETE_UNKNOWN || half_upsert;
     pass->scanned += present;
     pass->deletes_hit_live += insert == MH_INSERT_ACKED && fate & MH_FATE_DELETED;
-    pass->upserts_hit_live += insert == MH_INSERT_ACKED && fate & MH_FATE_VERSION;
+    pass->upserts_hit_live += insert == MH_INSERT_ACKED ? fate & MH_FATE_VERSION : 0;
     if (expected == MH_VERSION_NONE)
         return;
     pass->expected_live += !maybe;

@@ -138,6 +138,20 @@ static int64_t end_of_home(const struct mh_pass *pass, int64_t from)
     return to;
 }
 
+/* It looks right now. An absent row that appears was late. Any other wrong answer to a read at Strong was
+ * wrong, whatever the next one says, unless a write in doubt may have landed in between. */
+static void settle_right(struct mh_pass *pass, const struct mh_suspect *row)
+{
+    const bool in_doubt =
+        row->insert == MH_INSERT_UNKNOWN || row->fate & (MH_FATE_DELETE_UNKNOWN | MH_FATE_UPSERT_UNKNOWN);
+    if (row->kind == MH_LOST) {
+        pass->distinct[mh_slices_find(&pass->audit->slices, row->id)]++;
+        pass->scanned++;
+        mh_pass_condemn(pass, MH_LATE, row, row->partition);
+    } else if (!in_doubt)
+        mh_pass_condemn(pass, row->kind, row, row->partition);
+}
+
 /* One more look at every suspect: those that are right now leave the list, as late ones. */
 static int look_at_suspects(struct mh_pass *pass, struct table *table, struct mh_error *err)
 {
@@ -151,7 +165,7 @@ static int look_at_suspects(struct mh_pass *pass, struct table *table, struct mh
             row.seen_version = table->seen[i - from];
             int kind = mh_judge_row(row.insert, row.fate, row.seen_version);
             if (kind < 0) {
-                mh_pass_condemn(pass, MH_LATE, &pass->suspects[i], row.partition);
+                settle_right(pass, &pass->suspects[i]);
                 continue;
             }
             row.kind = kind;

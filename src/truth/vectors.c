@@ -108,19 +108,50 @@ static int judge_vector(struct mh_pass *pass, const struct mh_column *vectors, i
     return 0;
 }
 
+static bool is_listed(const int64_t *keys, int64_t rows, int64_t id)
+{
+    for (int64_t row = 0; row < rows; row++)
+        if (keys[row] == id)
+            return true;
+    return false;
+}
+
+/* The scan saw the row, so its vector must be there; a row that is already condemned as absent is not
+ * condemned again. */
+static int judge_missing(struct mh_pass *pass, int64_t id, struct mh_error *err)
+{
+    int64_t at = mh_slices_find(&pass->audit->slices, id);
+    if (mh_pass_load_fates(pass, at, err) != 0)
+        return -1;
+    int64_t i = id - pass->fates.first;
+    struct mh_suspect row = {.id = id,
+                             .partition = pass->audit->slices.items[at].partition,
+                             .expected_version =
+                                 mh_expected_version(pass->fates.insert[i], pass->fates.fate[i]),
+                             .seen_version = MH_VERSION_NONE};
+    bool certain =
+        pass->fates.insert[i] == MH_INSERT_ACKED && !(pass->fates.fate[i] & MH_FATE_DELETE_UNKNOWN);
+    if (certain && !mh_audit_condemned(pass->audit, MH_LOST, id) &&
+        !mh_audit_condemned(pass->audit, MH_MISPLACED, id))
+        mh_pass_condemn(pass, MH_CORRUPTED, &row, row.partition);
+    return 0;
+}
+
 static int take_vectors(void *context, int64_t item, const struct mh_reply *reply, struct mh_error *err)
 {
     struct mh_pass *pass = context;
     const struct mh_column *vectors = mh_reply_column(reply, mh_content_vector_name(pass->audit->content));
     const int64_t *keys;
     int64_t rows;
-    (void)item;
     if (mh_pass_keys(pass, reply, &keys, &rows, err) != 0)
         return -1;
     if (rows > 0 && !vectors)
         return mh_fail(err, "a query's reply lacks the vector column");
     for (int64_t row = 0; row < rows; row++)
         if (judge_vector(pass, vectors, row, keys[row], err) != 0)
+            return -1;
+    for (int64_t i = pass->questions[item]; i < pass->questions[item + 1]; i++)
+        if (!is_listed(keys, rows, pass->ids[i]) && judge_missing(pass, pass->ids[i], err) != 0)
             return -1;
     return 0;
 }
