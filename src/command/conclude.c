@@ -168,9 +168,9 @@ static int put_figures(struct mh_report *report, const struct mh_ledger_totals *
     return 0;
 }
 
-static const char *partition_name(const struct mh_plan *plan, int32_t partition)
+static const char *partition_name(const struct mh_audit *audit, int32_t partition)
 {
-    return partition >= 0 && partition < plan->partition_count ? plan->partitions[partition] : "";
+    return partition >= 0 && partition < audit->partition_count ? audit->partitions[partition] : "";
 }
 
 static int put_violations(struct mh_report *report, const struct mh_audit *audit)
@@ -181,10 +181,9 @@ static int put_violations(struct mh_report *report, const struct mh_audit *audit
     for (int64_t i = 0; i < audit->violation_count; i++) {
         struct mh_report_violation *out = &report->violations[report->violation_count++];
         out->row = audit->violations[i];
-        snprintf(out->partition, sizeof out->partition, "%s",
-                 partition_name(audit->plan, out->row.partition));
+        snprintf(out->partition, sizeof out->partition, "%s", partition_name(audit, out->row.partition));
         snprintf(out->seen_partition, sizeof out->seen_partition, "%s",
-                 partition_name(audit->plan, out->row.seen_partition));
+                 partition_name(audit, out->row.seen_partition));
     }
     report->violations_dropped = audit->violations_dropped;
     return 0;

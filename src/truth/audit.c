@@ -163,12 +163,20 @@ struct presence { /* made by rank 0, the same on all ranks */
     char *names; /* their text */
 };
 
-static void free_presence(struct presence *presence)
+/* The names outlive the pass: violations refer to them. */
+static void end_presence(struct mh_audit *audit, struct presence *presence)
 {
     free(presence->partition_gone);
-    free(presence->partitions);
-    free(presence->names);
-    *presence = (struct presence){0};
+    if (presence->count < audit->partition_count || !presence->partitions) {
+        free(presence->partitions);
+        free(presence->names);
+        return;
+    }
+    free(audit->partitions);
+    free(audit->partition_text);
+    audit->partitions = presence->partitions;
+    audit->partition_text = presence->names;
+    audit->partition_count = presence->count;
 }
 
 static bool is_listed(const struct mh_reply *reply, const char *name)
@@ -376,7 +384,7 @@ static int step_and_pass(struct mh_audit *audit, struct mh_asker *asker, struct 
     rc = mh_comm_agree(audit->comm, rc, err);
     if (rc == 0)
         rc = pass_over(audit, asker, fan, &presence, err);
-    free_presence(&presence);
+    end_presence(audit, &presence);
     if (rc != 0)
         return mh_fail_in(err, "audit, %s", name);
     int64_t found = mh_audit_violations(&audit->figures) - before;
@@ -463,6 +471,8 @@ int mh_audit_run(struct mh_audit *audit, struct mh_error *err)
 void mh_audit_free(struct mh_audit *audit)
 {
     mh_slices_free(&audit->slices);
+    free(audit->partitions);
+    free(audit->partition_text);
     free(audit->violations);
     free(audit->index);
 }

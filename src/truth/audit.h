@@ -54,6 +54,10 @@ struct mh_audit {
     int64_t violation_count, violation_room, violations_dropped;
     int64_t *index; /* hash table over (kind, id) of violation numbers + 1 */
     size_t index_room;
+    char **partitions; /* what violations' partition numbers mean: the plan's, then those that only the server
+                          knew */
+    int partition_count;
+    char *partition_text;
     struct mh_slices slices; /* with all fates: what /truth/ledger is written from */
 };
 

@@ -33,8 +33,10 @@ static enum mh_fan_answer ask_range(struct mh_pass *pass, const struct range *ra
         return MH_FAN_NO_MEMORY;
     mh_pass_set_query(pass, slot, slice->partition);
     slot->op.request.output_count = 1; /* the key alone */
-    if (count)
+    if (count) {
         slot->op.request.output_fields = count_field;
+        slot->op.request.limit = 0; /* count(*) takes none */
+    }
     return MH_FAN_ASK;
 }
 
@@ -124,30 +126,28 @@ static int look_at_slice(struct counting *counting, int64_t at, bool *differs, s
     return 0;
 }
 
-static void condemn_range(struct mh_pass *pass, const struct range *range)
+static int condemn_range(struct mh_pass *pass, const struct range *range, struct mh_error *err)
 {
-    int64_t now = mh_now_ns() - pass->audit->start_ns;
-    int32_t partition = pass->audit->slices.items[range->slice].partition;
-    struct mh_violation violation = {.kind = range->present == 1 && range->copies > 1 ? MH_DUPLICATED
-                                                                                      : MH_MISCOUNTED,
-                                     .expected_version = (int32_t)range->present,
-                                     .seen_version = (int32_t)range->copies,
-                                     .partition = partition,
-                                     .seen_partition = partition,
-                                     .worker = -1,
-                                     .rank = -1,
-                                     .kind_of_write = -1,
-                                     .id = range->first,
-                                     .first_seen_ns = now,
-                                     .last_seen_ns = now,
-                                     .first_pass = pass->number,
-                                     .last_pass = pass->number};
-    mh_audit_condemn(pass->audit, &violation);
+    const int32_t partition = pass->audit->slices.items[range->slice].partition;
+    struct mh_suspect row = {.id = range->first,
+                             .partition = partition,
+                             .expected_version = (int32_t)range->present,
+                             .seen_version = (int32_t)range->copies};
+    if (range->present != 1 || range->copies < 2) {
+        mh_pass_condemn(pass, MH_MISCOUNTED, &row, partition);
+        return 0;
+    }
+    if (mh_pass_load_fates(pass, range->slice, err) != 0)
+        return -1;
+    int64_t i = range->first - pass->fates.first;
+    row.expected_version = mh_expected_version(pass->fates.insert[i], pass->fates.fate[i]);
+    mh_pass_condemn(pass, MH_DUPLICATED, &row, partition);
+    return 0;
 }
 
 /* Halves of the ranges that differ; single ids are condemned. Returns how many ranges there are now, -1: no
  * memory. */
-static int64_t halve(struct counting *counting)
+static int64_t halve(struct counting *counting, struct mh_error *err)
 {
     int64_t differing = 0, count = 0;
     for (int64_t i = 0; i < counting->count; i++)
@@ -155,11 +155,14 @@ static int64_t halve(struct counting *counting)
             counting->ranges[differing++] = counting->ranges[i];
     struct range *halves = malloc((2 * (size_t)differing + 1) * sizeof *halves);
     if (!halves)
-        return -1;
+        return mh_fail(err, "out of memory");
     for (int64_t i = 0; i < differing; i++) {
         struct range range = counting->ranges[i];
         if (range.count == 1) {
-            condemn_range(counting->pass, &range);
+            if (condemn_range(counting->pass, &range, err) != 0) {
+                free(halves);
+                return -1;
+            }
             counting->run_down++;
             continue;
         }
@@ -182,13 +185,14 @@ static int64_t halve(struct counting *counting)
 static int run_down(struct counting *counting, struct mh_error *err)
 {
     const struct range whole = counting->ranges[0];
-    while ((counting->count = halve(counting)) > 0)
+    while ((counting->count = halve(counting, err)) > 0)
         if (mh_fan_run(counting->pass->fan, counting->count, ask_copies, take_copies, counting, err) != 0)
             return -1;
     if (counting->count < 0)
-        return mh_fail(err, "out of memory");
+        return -1;
     if (counting->run_down == 0)
-        condemn_range(counting->pass, &whole); /* the halves add up, the whole does not: count(*) is wrong */
+        return condemn_range(counting->pass, &whole,
+                             err); /* the halves add up, the whole does not: count(*) is wrong */
     return 0;
 }
 

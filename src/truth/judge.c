@@ -97,6 +97,14 @@ bool mh_audit_condemned(const struct mh_audit *audit, int kind, int64_t id)
     return audit->index && audit->index[place(audit, kind, id)] != 0;
 }
 
+bool mh_audit_accused(const struct mh_audit *audit, int64_t id)
+{
+    for (int kind = 0; kind < MH_WRONGS; kind++)
+        if (kind != MH_LATE && mh_audit_condemned(audit, kind, id))
+            return true;
+    return false;
+}
+
 int64_t mh_audit_violations(const struct mh_audit_figures *figures)
 {
     int64_t sum = 0;

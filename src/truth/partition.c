@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { QUERY_WINDOW = 16384 /* rows that one query may return */ };
-
 static const char *const count_field[] = {"count(*)"};
 
 struct stray {
@@ -103,7 +101,7 @@ static enum mh_fan_answer ask_gap(void *context, int64_t item, struct mh_fan_slo
         return MH_FAN_NO_MEMORY;
     mh_pass_set_query(gaps->counting->pass, slot, gaps->counting->listing);
     slot->op.request.output_count = 1; /* the key alone */
-    slot->op.request.limit = QUERY_WINDOW;
+    slot->op.request.limit = MH_QUERY_WINDOW;
     return MH_FAN_ASK;
 }
 
@@ -178,7 +176,7 @@ static int list_those_that_differ(struct counting *counting, const int64_t *expe
         if (list_partition(counting, p, err) != 0)
             return -1;
         const int64_t listed = counting->strays.count - before;
-        if (counting->counts[p] != expected[p] + listed && listed < QUERY_WINDOW &&
+        if (counting->counts[p] != expected[p] + listed && listed < MH_QUERY_WINDOW &&
             llabs(counting->counts[p] - expected[p] - listed) > counting->pass->audit->in_doubt)
             condemn_count(counting->pass, p, expected[p] + listed, counting->counts[p]);
     }

@@ -84,6 +84,7 @@ bool mh_pass_absent(const struct mh_pass *pass, int32_t partition)
     return pass->collection_gone || pass->partition_gone[partition];
 }
 
+/* Without a limit 2.3.5 leaves out as many rows of a reply as it holds second copies of others. */
 void mh_pass_set_query(const struct mh_pass *pass, struct mh_fan_slot *slot, int32_t partition)
 {
     slot->op.request = (struct mh_request){.kind = MH_OP_QUERY,
@@ -92,6 +93,7 @@ void mh_pass_set_query(const struct mh_pass *pass, struct mh_fan_slot *slot, int
                                            .expression = slot->text,
                                            .output_fields = pass->output_fields,
                                            .output_count = pass->output_count,
+                                           .limit = MH_QUERY_WINDOW,
                                            .consistency = MH_STRONG};
 }
 

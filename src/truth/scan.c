@@ -122,7 +122,13 @@ static enum mh_fan_answer ask_rows(void *context, int64_t at, struct mh_fan_slot
 
 static void condemn_in_reply(struct mh_pass *pass, int kind, int64_t id, int32_t partition)
 {
-    struct mh_suspect row = {.id = id, .partition = partition, .expected_version = 1, .seen_version = 2};
+    int64_t i = id - pass->fates.first;
+    struct mh_suspect row = {
+        .id = id, .partition = partition, .expected_version = MH_VERSION_NONE, .seen_version = 2};
+    if (kind == MH_DUPLICATED)
+        row.expected_version = mh_expected_version(pass->fates.insert[i], pass->fates.fate[i]);
+    else
+        row.seen_version = MH_VERSION_UNKNOWN;
     mh_pass_condemn(pass, kind, &row, partition);
 }
 

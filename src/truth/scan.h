@@ -5,6 +5,8 @@
 #include "client/fan.h"
 #include "truth/audit.h"
 
+enum { MH_QUERY_WINDOW = 16384 /* rows that one query may return */ };
+
 /* A row that looks wrong and gets until the end of verify.grace to look right. */
 struct mh_suspect {
     int64_t id;
@@ -82,5 +84,6 @@ void mh_audit_condemn(struct mh_audit *audit,
                       const struct mh_violation *violation); /* once for each (kind, id) */
 
 bool mh_audit_condemned(const struct mh_audit *audit, int kind, int64_t id);
+bool mh_audit_accused(const struct mh_audit *audit, int64_t id); /* of anything but being late */
 
 #endif

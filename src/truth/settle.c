@@ -282,8 +282,7 @@ static void judge_stray(struct mh_pass *pass, int64_t id, int32_t seen_at_home, 
         kind = row.fate & MH_FATE_DELETED ? MH_RESURRECTED : MH_UNEXPECTED;
     else if (seen_at_home != MH_VERSION_NONE) {
         kind = MH_DUPLICATED;
-        row.expected_version = 1;
-        row.seen_version = 2;
+        row.seen_version = 2; /* copies */
     }
     mh_pass_condemn(pass, kind, &row, seen_in);
 }

@@ -95,7 +95,7 @@ static int judge_vector(struct mh_pass *pass, const struct mh_column *vectors, i
     int64_t i = id - pass->fates.first;
     int32_t expected = mh_expected_version(pass->fates.insert[i], pass->fates.fate[i]),
             seen = MH_VERSION_UNKNOWN;
-    for (int32_t version = expected; version >= 0 && seen == MH_VERSION_UNKNOWN; version--)
+    for (int32_t version = expected + 1; version >= 0 && seen == MH_VERSION_UNKNOWN; version--)
         if (mh_content_matches(content, (size_t)content->vector_field, vectors, row, id, version))
             seen = version;
     struct mh_suspect found = {.id = id,
@@ -103,7 +103,7 @@ static int judge_vector(struct mh_pass *pass, const struct mh_column *vectors, i
                                .expected_version = expected,
                                .seen_version = seen};
     pass->audit->figures.vectors_compared++;
-    if (seen != expected)
+    if (seen != expected && !mh_audit_accused(pass->audit, id)) /* its other content has told already */
         mh_pass_condemn(pass, seen == MH_VERSION_UNKNOWN ? MH_CORRUPTED : MH_STALE, &found, found.partition);
     return 0;
 }
@@ -131,8 +131,7 @@ static int judge_missing(struct mh_pass *pass, int64_t id, struct mh_error *err)
                              .seen_version = MH_VERSION_NONE};
     bool certain =
         pass->fates.insert[i] == MH_INSERT_ACKED && !(pass->fates.fate[i] & MH_FATE_DELETE_UNKNOWN);
-    if (certain && !mh_audit_condemned(pass->audit, MH_LOST, id) &&
-        !mh_audit_condemned(pass->audit, MH_MISPLACED, id))
+    if (certain && !mh_audit_accused(pass->audit, id))
         mh_pass_condemn(pass, MH_CORRUPTED, &row, row.partition);
     return 0;
 }

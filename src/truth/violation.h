@@ -32,7 +32,7 @@ enum {
 
 struct mh_violation {
     int32_t kind;             /* enum mh_wrong */
-    int32_t expected_version; /* or MH_VERSION_NONE; for MISCOUNTED and DUPLICATED: rows that a scan found */
+    int32_t expected_version; /* or MH_VERSION_NONE; for MISCOUNTED: rows that a scan found */
     int32_t seen_version;     /* or MH_VERSION_*; for MISCOUNTED and DUPLICATED: what count(*) says */
     int32_t partition;        /* where it belongs, position in the plan; -1: not known */
     int32_t seen_partition;   /* where it was seen; -1: nowhere or not known */
