@@ -14,7 +14,7 @@ static int rank, ranks;
 
 enum { SLICE = MH_SLICE_ROWS };
 
-static const int64_t sizes[] = {1, SLICE - 1, SLICE, SLICE + 1, 0, 5 * SLICE + 17, 2 * SLICE, 3};
+static const int64_t sizes[] = {SLICE - 1, 1, SLICE, SLICE + 1, 0, 5 * SLICE + 17, 2 * SLICE, 3};
 
 static struct mh_plan_needs needs(const struct mh_role_options *role)
 {
@@ -26,7 +26,8 @@ static struct mh_plan *new_plan(void)
     struct mh_role_options roles[COUNT(sizes)];
     char name[] = "crud";
     for (size_t i = 0; i < COUNT(sizes); i++)
-        roles[i] = (struct mh_role_options){.count = i == 0 ? 200 : 1 + (int64_t)i % 3, .rows = sizes[i]};
+        roles[i] =
+            (struct mh_role_options){.count = sizes[i] == 1 ? 200 : 1 + (int64_t)i % 3, .rows = sizes[i]};
     struct mh_stage_options stage = {.name = name, .roles = roles, .role_count = COUNT(roles)};
     struct mh_job job = {.path = name, .stages = &stage, .stage_count = 1};
     struct mh_plan *plan = NULL;
