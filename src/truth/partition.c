@@ -39,6 +39,7 @@ static enum mh_fan_answer ask_partition(void *context, int64_t p, struct mh_fan_
     slot->op.request.expression = "";
     slot->op.request.output_fields = count_field;
     slot->op.request.output_count = 1;
+    slot->op.request.limit = 0; /* count(*) takes none */
     return MH_FAN_ASK;
 }
 
@@ -101,7 +102,6 @@ static enum mh_fan_answer ask_gap(void *context, int64_t item, struct mh_fan_slo
         return MH_FAN_NO_MEMORY;
     mh_pass_set_query(gaps->counting->pass, slot, gaps->counting->listing);
     slot->op.request.output_count = 1; /* the key alone */
-    slot->op.request.limit = MH_QUERY_WINDOW;
     return MH_FAN_ASK;
 }
 

@@ -103,8 +103,9 @@ static int judge_vector(struct mh_pass *pass, const struct mh_column *vectors, i
                                .expected_version = expected,
                                .seen_version = seen};
     pass->audit->figures.vectors_compared++;
-    if (seen != expected && !mh_audit_accused(pass->audit, id)) /* its other content has told already */
-        mh_pass_condemn(pass, seen == MH_VERSION_UNKNOWN ? MH_CORRUPTED : MH_STALE, &found, found.partition);
+    int kind = mh_judge_row(pass->fates.insert[i], pass->fates.fate[i], seen);
+    if (kind >= 0 && !mh_audit_accused(pass->audit, id)) /* its other content has told already */
+        mh_pass_condemn(pass, kind, &found, found.partition);
     return 0;
 }
 
