@@ -85,13 +85,14 @@ static int take_keys(void *context, int64_t item, const struct mh_reply *reply, 
 {
     const struct counting *counting = context;
     const struct range *range = &counting->ranges[item];
+    const int64_t base = counting->pass->audit->slices.items[range->slice].first;
     const int64_t *keys;
     int64_t rows;
     if (mh_pass_keys(counting->pass, reply, &keys, &rows, err) != 0)
         return -1;
     for (int64_t row = 0; row < rows; row++) {
-        int64_t i = keys[row] - range->first;
-        if (i >= 0 && i < range->count)
+        int64_t i = keys[row] - base;
+        if (keys[row] >= range->first && keys[row] < range->first + range->count)
             counting->bitmap[i / 64] |= 1ULL << (i % 64);
     }
     return 0;
@@ -190,10 +191,8 @@ static int run_down(struct counting *counting, struct mh_error *err)
             return -1;
     if (counting->count < 0)
         return -1;
-    if (counting->run_down == 0)
-        return condemn_range(counting->pass, &whole,
-                             err); /* the halves add up, the whole does not: count(*) is wrong */
-    return 0;
+    /* the halves add up, the whole does not: count(*) is wrong */
+    return counting->run_down == 0 ? condemn_range(counting->pass, &whole, err) : 0;
 }
 
 /* A write in doubt may still have landed between scan and count: the slice gets until the end of verify.grace
