@@ -206,6 +206,12 @@ static bool sound(const struct mh_record *record)
            record->role >= 0;
 }
 
+static int fail_damaged(const struct reader *reader)
+{
+    return mh_fail(reader->err, "%s: the record before byte %ld is damaged", reader->path,
+                   ftell(reader->file));
+}
+
 static int take_intent(struct reader *reader, const struct mh_record *record)
 {
     struct pending *pending = new_pending(record);
@@ -213,7 +219,7 @@ static int take_intent(struct reader *reader, const struct mh_record *record)
         return mh_fail(reader->err, "out of memory");
     if (pending->scattered && !read_keys(reader, pending)) {
         free(pending);
-        return 0;
+        return reader->has_ahead ? fail_damaged(reader) : 0;
     }
     pending->next = reader->pending;
     reader->pending = pending;
@@ -257,8 +263,7 @@ static int read_records(struct reader *reader, bool *whole)
         struct mh_record record = reader->ahead.record;
         reader->has_ahead = false;
         if (!sound(&record))
-            return mh_fail(reader->err, "%s: the record before byte %ld is damaged", reader->path,
-                           ftell(reader->file));
+            return fail_damaged(reader);
         int rc = record.type == MH_RECORD_INTENT ? take_intent(reader, &record)
                                                  : take_other(reader, &record, whole);
         if (rc != 0)

@@ -1,0 +1,467 @@
+/* The journal: what is written comes back; cut off anywhere it is a prefix; damaged anywhere it is an error
+ * or records; and from it, who wrote a row. */
+#include "truth/journal.h"
+
+#include "check.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const struct mh_journal_start started = {.rank = 7,
+                                                .np = 9,
+                                                .node = 2,
+                                                .pid = 4711,
+                                                .start_ns = 1000,
+                                                .clock_offset_ns = -5,
+                                                .host = "node-seven"};
+static char folder[64], file[128];
+static struct mh_journal journal;
+
+static int make_folder(void **state)
+{
+    (void)state;
+    strcpy(folder, "/tmp/mh-journal-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    snprintf(file, sizeof file, "%s/rank-00007.journal", folder);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    unlink(file);
+    return rmdir(folder);
+}
+
+static void open_journal(void)
+{
+    struct mh_error err = {""};
+    if (mh_journal_open(&journal, folder, &started, &err) != 0)
+        fail_msg("%s", err.text);
+}
+
+/* ---- what is written ---- */
+
+enum { MOST_KEYS = 40 };
+
+struct event {
+    uint8_t type, kind, outcome;
+    int32_t worker;
+    int64_t sequence;
+    uint32_t rows;
+    bool scattered;
+    const char *text;
+};
+
+static const struct event events[] = {
+    {MH_RECORD_STAGE, 0, 0, -1, 0, 0, false, ""},
+    {MH_RECORD_INTENT, MH_OP_INSERT, 0, 1, 0, 1000, false, ""},
+    {MH_RECORD_INTENT, MH_OP_DELETE, 0, 2, 0, 27, true, ""},
+    {MH_RECORD_INTENT, MH_OP_UPSERT, 0, 3, 0, 13, true, ""},
+    {MH_RECORD_DONE, MH_OP_DELETE, MH_OUTCOME_UNKNOWN, 2, 0, 27, true, "Deadline Exceeded"},
+    {MH_RECORD_DONE, MH_OP_QUERY, MH_OUTCOME_FAILED, -1, 5, 3, false, "no such collection"},
+    {MH_RECORD_INTENT, MH_OP_UPSERT, 0, 2, 1, 1, true, ""},
+    {MH_RECORD_DONE, MH_OP_INSERT, MH_OUTCOME_OK, 1, 0, 1000, false, ""},
+    {MH_RECORD_PLANNED, MH_OP_INSERT, 0, 1, -1, 4000000000u, false, ""},
+    {MH_RECORD_INTENT, MH_OP_INSERT, 0, 1, 1, 500, false, ""},
+    {MH_RECORD_DONE, MH_OP_UPSERT, MH_OUTCOME_OK, 3, 0, 13, true, ""},
+    {MH_RECORD_INTENT, MH_OP_DELETE, 0, 3, 1, 14, true, ""},
+    {MH_RECORD_END, 0, 0, -1, 0, 0, false, ""},
+};
+
+static int64_t key_of(const struct event *event, uint32_t i)
+{
+    return (1LL << 47) - 1 - (event->worker * 1000 + event->sequence * 100) * 7 - (int64_t)i * 3;
+}
+
+static uint16_t version_of(const struct event *event, uint32_t i)
+{
+    return (uint16_t)(65535 - event->worker - (int)i);
+}
+
+static struct mh_record record_of(const struct event *event)
+{
+    struct mh_record record;
+    memset(&record, 0, sizeof record);
+    record = (struct mh_record){.type = event->type,
+                                .kind = event->kind,
+                                .outcome = event->outcome,
+                                .stage = 1,
+                                .role = 2,
+                                .worker = event->worker,
+                                .sequence = event->sequence,
+                                .rows = event->rows,
+                                .attempts = 3,
+                                .first_id = event->scattered ? key_of(event, 0) : 123456789,
+                                .due_ns = 77,
+                                .server_ts = ~0ULL};
+    if (event->scattered && event->type == MH_RECORD_INTENT)
+        record.flags = MH_RECORD_SCATTERED;
+    return record;
+}
+
+static void append(const struct event *event)
+{
+    int64_t keys[MOST_KEYS];
+    uint16_t versions[MOST_KEYS];
+    const bool with_keys = event->scattered && event->type == MH_RECORD_INTENT;
+    for (uint32_t i = 0; with_keys && i < event->rows; i++) {
+        keys[i] = key_of(event, i);
+        versions[i] = version_of(event, i);
+    }
+    struct mh_record record = record_of(event);
+    mh_journal_append(&journal, &record, with_keys ? keys : NULL, versions, event->text);
+}
+
+static void write_events(void)
+{
+    open_journal();
+    for (size_t i = 0; i < COUNT(events); i++)
+        append(&events[i]);
+    mh_journal_close(&journal, false);
+}
+
+/* ---- what is read ---- */
+
+struct reading {
+    int times[COUNT(events)]; /* each was seen */
+    bool without_text[COUNT(events)];
+    int others, order_of_last; /* events but intents come in order */
+    bool intents_begun;
+};
+
+static size_t event_of(const struct mh_record *record)
+{
+    for (size_t i = 0; i < COUNT(events); i++)
+        if (events[i].type == record->type && events[i].kind == record->kind &&
+            events[i].worker == record->worker && events[i].sequence == record->sequence)
+            return i;
+    fail_msg("a record that nobody wrote");
+    return 0;
+}
+
+static int check(void *context, const struct mh_record *record, const int64_t *keys, const uint16_t *versions,
+                 const char *text, struct mh_error *err)
+{
+    struct reading *reading = context;
+    const size_t at = event_of(record);
+    const struct event *event = &events[at];
+    const struct mh_record expected = record_of(event);
+    (void)err;
+    assert_memory_equal(record, &expected, sizeof expected);
+    assert_int_equal(keys != NULL, event->scattered);
+    for (uint32_t i = 0; keys && i < event->rows; i++) {
+        assert_int_equal(keys[i], key_of(event, i));
+        assert_int_equal(versions[i], version_of(event, i));
+    }
+    reading->times[at]++;
+    reading->without_text[at] = strcmp(text, event->text) != 0;
+    if (reading->without_text[at])
+        assert_string_equal(text, "");
+    reading->intents_begun |= event->type == MH_RECORD_INTENT;
+    if (event->type != MH_RECORD_INTENT) {
+        assert_false(reading->intents_begun);
+        assert_true((int)at > reading->order_of_last);
+        reading->order_of_last = (int)at;
+    }
+    return 0;
+}
+
+static int read_events(struct reading *reading, bool *whole, struct mh_error *err)
+{
+    struct mh_journal_start start;
+    *reading = (struct reading){.order_of_last = -1};
+    int rc = mh_journal_read(file, &start, check, reading, whole, err);
+    if (rc != 0)
+        return rc;
+    struct mh_journal_start expected = started;
+    expected.format = 1;
+    assert_memory_equal(&start, &expected, sizeof expected);
+    return 0;
+}
+
+/* Records that an event fills, and which of them it is that must be there for the reader to show it. */
+static size_t records_for(const struct event *event)
+{
+    size_t keys = event->scattered && event->type == MH_RECORD_INTENT ? (event->rows + 12) / 13 : 0;
+    return 1 + keys + (event->text[0] != '\0');
+}
+
+static size_t needed(const struct event *event)
+{
+    return event->type == MH_RECORD_INTENT ? records_for(event) : 1;
+}
+
+static bool ended_within(size_t intent, size_t records)
+{
+    size_t at = 1;
+    for (size_t i = 0; i < COUNT(events); at += records_for(&events[i++]))
+        if (events[i].type == MH_RECORD_DONE && events[i].worker == events[intent].worker &&
+            events[i].sequence == events[intent].sequence)
+            return at + 1 <= records;
+    return false;
+}
+
+/* Of a journal of `records` whole records: exactly these events are read. */
+static void check_reading(const struct reading *reading, size_t records)
+{
+    size_t at = 1;
+    for (size_t i = 0; i < COUNT(events); at += records_for(&events[i++])) {
+        bool there = at + needed(&events[i]) <= records;
+        bool shown = there && !(events[i].type == MH_RECORD_INTENT && ended_within(i, records));
+        assert_int_equal(reading->times[i], shown);
+        assert_int_equal(reading->without_text[i], shown && events[i].text[0] && at + 2 > records);
+    }
+}
+
+static size_t records_in_all(void)
+{
+    size_t records = 1;
+    for (size_t i = 0; i < COUNT(events); i++)
+        records += records_for(&events[i]);
+    return records;
+}
+
+static void what_is_written_comes_back(void **state)
+{
+    (void)state;
+    struct reading reading;
+    struct mh_error err;
+    struct stat info;
+    bool whole = false;
+    write_events();
+    assert_int_equal(stat(file, &info), 0);
+    assert_int_equal(info.st_size, records_in_all() * sizeof(struct mh_record));
+    assert_int_equal(read_events(&reading, &whole, &err), 0);
+    assert_true(whole);
+    check_reading(&reading, records_in_all());
+}
+
+static void cut_off_anywhere_it_is_a_prefix(void **state)
+{
+    (void)state;
+    write_events();
+    for (long length = (long)(records_in_all() * sizeof(struct mh_record)) - 1; length >= 0; length--) {
+        struct reading reading;
+        struct mh_error err = {""};
+        bool whole = true;
+        assert_int_equal(truncate(file, length), 0);
+        int rc = read_events(&reading, &whole, &err);
+        assert_false(whole);
+        if (length < (long)sizeof(struct mh_record)) { /* not even its start */
+            assert_int_equal(rc, -1);
+            assert_non_null(strstr(err.text, file));
+            continue;
+        }
+        assert_int_equal(rc, 0);
+        check_reading(&reading, (size_t)length / sizeof(struct mh_record));
+    }
+}
+
+/* ---- damage ---- */
+
+static volatile uint64_t read_something;
+
+static int touch(void *context, const struct mh_record *record, const int64_t *keys, const uint16_t *versions,
+                 const char *text, struct mh_error *err)
+{
+    int *seen = context;
+    (void)err;
+    for (uint32_t i = 0; keys && i < record->rows; i++)
+        read_something += (uint64_t)keys[i] + versions[i];
+    read_something += strlen(text) + (uint64_t)mh_op_infos[record->kind].name[0];
+    assert_in_range(record->outcome, 0, MH_OUTCOMES - 1);
+    (*seen)++;
+    return 0;
+}
+
+static uint8_t *load(size_t *length)
+{
+    FILE *stream = fopen(file, "rb");
+    uint8_t *bytes = malloc(1 << 20);
+    assert_non_null(stream);
+    *length = fread(bytes, 1, 1 << 20, stream);
+    fclose(stream);
+    return bytes;
+}
+
+static void store(const uint8_t *bytes, size_t length)
+{
+    FILE *stream = fopen(file, "wb");
+    assert_non_null(stream);
+    assert_int_equal(fwrite(bytes, 1, length, stream), length);
+    fclose(stream);
+}
+
+static void damaged_anywhere_it_is_an_error_or_records(void **state)
+{
+    (void)state;
+    struct mh_random random = {.seed = 2};
+    size_t length;
+    int errors = 0, seen = 0;
+    write_events();
+    uint8_t *bytes = load(&length);
+    for (int i = 0; i < 4000; i++) {
+        uint8_t *copy = malloc(length);
+        struct mh_journal_start start;
+        struct mh_error err = {""};
+        bool whole;
+        memcpy(copy, bytes, length);
+        for (uint64_t flips = 1 + mh_random_below(&random, 4); flips > 0; flips--)
+            copy[mh_random_below(&random, length)] ^= (uint8_t)(1 << mh_random_below(&random, 8));
+        if (i % 8 == 0) /* the types, which decide how the rest is read */
+            copy[sizeof(struct mh_record) * mh_random_below(&random, length / sizeof(struct mh_record))] =
+                (uint8_t)mh_random_below(&random, 9);
+        store(copy, length);
+        if (mh_journal_read(file, &start, touch, &seen, &whole, &err) != 0) {
+            errors++;
+            assert_true(err.text[0] != '\0');
+        }
+        free(copy);
+    }
+    free(bytes);
+    assert_true(errors > 100);
+    assert_true(seen > 4000);
+}
+
+/* Keys that are gone from the middle must not turn into consecutive ones. */
+static void missing_keys_are_damage_unless_the_file_ends(void **state)
+{
+    (void)state;
+    size_t length, at = 1;
+    struct reading reading;
+    bool whole;
+    write_events();
+    uint8_t *bytes = load(&length);
+    for (size_t i = 0; i < COUNT(events); at += records_for(&events[i++])) {
+        if (!events[i].scattered || events[i].type != MH_RECORD_INTENT)
+            continue;
+        struct mh_error err = {""};
+        const size_t from = at * sizeof(struct mh_record), to = from + sizeof(struct mh_record);
+        uint8_t *copy = malloc(length); /* without the first record of keys */
+        memcpy(copy, bytes, to);
+        memcpy(copy + to, bytes + to + sizeof(struct mh_record), length - to - sizeof(struct mh_record));
+        store(copy, length - sizeof(struct mh_record));
+        free(copy);
+        assert_int_equal(read_events(&reading, &whole, &err), -1);
+        assert_non_null(strstr(err.text, file));
+    }
+    free(bytes);
+}
+
+static int refuse(void *context, const struct mh_record *record, const int64_t *keys,
+                  const uint16_t *versions, const char *text, struct mh_error *err)
+{
+    int *left = context;
+    (void)record, (void)keys, (void)versions, (void)text;
+    return (*left)-- > 0 ? 0 : mh_fail(err, "enough");
+}
+
+static void a_visitor_can_stop_the_reading(void **state)
+{
+    (void)state;
+    write_events();
+    for (int after = 0; after < 6; after++) {
+        struct mh_journal_start start;
+        struct mh_error err = {""};
+        int left = after;
+        bool whole;
+        assert_int_equal(mh_journal_read(file, &start, refuse, &left, &whole, &err), -1);
+        assert_string_equal(err.text, "enough");
+        assert_int_equal(left, -1);
+    }
+}
+
+/* ---- when it reaches the file ---- */
+
+static off_t size_now(void)
+{
+    struct stat info;
+    assert_int_equal(stat(file, &info), 0);
+    return info.st_size / (off_t)sizeof(struct mh_record);
+}
+
+static void an_intent_is_on_file_before_it_is_sent(void **state)
+{
+    (void)state;
+    enum { MANY = 10000 };
+    static int64_t keys[MANY];
+    static uint16_t versions[MANY];
+    struct mh_record record = {
+        .type = MH_RECORD_INTENT, .kind = MH_OP_DELETE, .rows = MANY, .flags = MH_RECORD_SCATTERED};
+    open_journal();
+    assert_int_equal(size_now(), 1);
+    append(&events[0]);
+    assert_int_equal(size_now(), 1); /* nothing hurries it */
+    append(&events[2]);
+    assert_int_equal(size_now(), 1 + 1 + 1 + 3);
+    mh_journal_append(&journal, &record, keys, versions, NULL); /* larger than the buffer */
+    assert_int_equal(size_now(), 6 + 1 + (MANY + 12) / 13);
+    append(&events[4]);
+    mh_journal_flush(&journal);
+    assert_int_equal(size_now(), 6 + 1 + (MANY + 12) / 13 + 2);
+    mh_journal_close(&journal, false);
+}
+
+static void a_journal_is_never_written_over(void **state)
+{
+    (void)state;
+    struct mh_journal second;
+    struct mh_error err = {""};
+    write_events();
+    assert_int_equal(mh_journal_open(&second, folder, &started, &err), -1);
+    assert_non_null(strstr(err.text, file));
+    unlink(file);
+    open_journal();
+    mh_journal_close(&journal, true);
+    assert_int_equal(access(file, F_OK), -1);
+    append(&events[0]); /* closed: goes nowhere */
+}
+
+/* The file may not grow further: the run goes on, and what is there still reads. */
+static void a_full_disk_leaves_a_prefix(void **state)
+{
+    (void)state;
+    struct rlimit limit, before;
+    struct reading reading;
+    struct mh_error err;
+    bool whole;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    limit = before;
+    limit.rlim_cur = 7 * sizeof(struct mh_record) + 5;
+    open_journal();
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    for (size_t i = 0; i < COUNT(events); i++)
+        append(&events[i]);
+    bool failed = journal.failed;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    append(&events[0]); /* there is room again, but behind a gap */
+    mh_journal_close(&journal, false);
+    assert_true(failed);
+    assert_int_equal(read_events(&reading, &whole, &err), 0);
+    assert_false(whole);
+    check_reading(&reading, 7);
+}
+
+#define ON_DISK(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ON_DISK(what_is_written_comes_back),
+        ON_DISK(cut_off_anywhere_it_is_a_prefix),
+        ON_DISK(damaged_anywhere_it_is_an_error_or_records),
+        ON_DISK(missing_keys_are_damage_unless_the_file_ends),
+        ON_DISK(a_visitor_can_stop_the_reading),
+        ON_DISK(an_intent_is_on_file_before_it_is_sent),
+        ON_DISK(a_journal_is_never_written_over),
+        ON_DISK(a_full_disk_leaves_a_prefix),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
