@@ -3,6 +3,7 @@
 #include "truth/journal.h"
 
 #include "check.h"
+#include "journal/events.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -46,64 +47,6 @@ static void open_journal(void)
 }
 
 /* ---- what is written ---- */
-
-enum { MOST_KEYS = 40 };
-
-struct event {
-    uint8_t type, kind, outcome;
-    int32_t worker;
-    int64_t sequence;
-    uint32_t rows;
-    bool scattered;
-    const char *text;
-};
-
-static const struct event events[] = {
-    {MH_RECORD_STAGE, 0, 0, -1, 0, 0, false, ""},
-    {MH_RECORD_INTENT, MH_OP_INSERT, 0, 1, 0, 1000, false, ""},
-    {MH_RECORD_INTENT, MH_OP_DELETE, 0, 2, 0, 27, true, ""},
-    {MH_RECORD_INTENT, MH_OP_UPSERT, 0, 3, 0, 13, true, ""},
-    {MH_RECORD_DONE, MH_OP_DELETE, MH_OUTCOME_UNKNOWN, 2, 0, 27, true, "Deadline Exceeded"},
-    {MH_RECORD_DONE, MH_OP_QUERY, MH_OUTCOME_FAILED, -1, 5, 3, false, "no such collection"},
-    {MH_RECORD_INTENT, MH_OP_UPSERT, 0, 2, 1, 1, true, ""},
-    {MH_RECORD_DONE, MH_OP_INSERT, MH_OUTCOME_OK, 1, 0, 1000, false, ""},
-    {MH_RECORD_PLANNED, MH_OP_INSERT, 0, 1, -1, 4000000000u, false, ""},
-    {MH_RECORD_INTENT, MH_OP_INSERT, 0, 1, 1, 500, false, ""},
-    {MH_RECORD_DONE, MH_OP_UPSERT, MH_OUTCOME_OK, 3, 0, 13, true, ""},
-    {MH_RECORD_INTENT, MH_OP_DELETE, 0, 3, 1, 14, true, ""},
-    {MH_RECORD_END, 0, 0, -1, 0, 0, false, ""},
-};
-
-static int64_t key_of(const struct event *event, uint32_t i)
-{
-    return (1LL << 47) - 1 - (event->worker * 1000 + event->sequence * 100) * 7 - (int64_t)i * 3;
-}
-
-static uint16_t version_of(const struct event *event, uint32_t i)
-{
-    return (uint16_t)(65535 - event->worker - (int)i);
-}
-
-static struct mh_record record_of(const struct event *event)
-{
-    struct mh_record record;
-    memset(&record, 0, sizeof record);
-    record = (struct mh_record){.type = event->type,
-                                .kind = event->kind,
-                                .outcome = event->outcome,
-                                .stage = 1,
-                                .role = 2,
-                                .worker = event->worker,
-                                .sequence = event->sequence,
-                                .rows = event->rows,
-                                .attempts = 3,
-                                .first_id = event->scattered ? key_of(event, 0) : 123456789,
-                                .due_ns = 77,
-                                .server_ts = ~0ULL};
-    if (event->scattered && event->type == MH_RECORD_INTENT)
-        record.flags = MH_RECORD_SCATTERED;
-    return record;
-}
 
 static void append(const struct event *event)
 {
@@ -354,6 +297,30 @@ static void missing_keys_are_damage_unless_the_file_ends(void **state)
     free(bytes);
 }
 
+static void only_this_format_is_read(void **state)
+{
+    (void)state;
+    size_t length;
+    int seen = 0;
+    bool whole;
+    struct mh_journal_start start;
+    struct mh_error err = {""};
+    write_events();
+    uint8_t *bytes = load(&length);
+    memset(bytes + offsetof(struct mh_journal_start, host), 'h', sizeof start.host);
+    store(bytes, length);
+    assert_int_equal(mh_journal_read(file, &start, touch, &seen, &whole, &err), 0);
+    assert_int_equal(strnlen(start.host, sizeof start.host), sizeof start.host - 1);
+    bytes[offsetof(struct mh_journal_start, format)]++;
+    store(bytes, length);
+    assert_int_equal(mh_journal_read(file, &start, touch, &seen, &whole, &err), -1);
+    assert_non_null(strstr(err.text, file));
+    free(bytes);
+    unlink(file);
+    assert_int_equal(mh_journal_read(file, &start, touch, &seen, &whole, &err), -1);
+    assert_non_null(strstr(err.text, file));
+}
+
 static int refuse(void *context, const struct mh_record *record, const int64_t *keys,
                   const uint16_t *versions, const char *text, struct mh_error *err)
 {
@@ -386,26 +353,58 @@ static off_t size_now(void)
     return info.st_size / (off_t)sizeof(struct mh_record);
 }
 
+enum { MANY = 10000, TEXT_KEPT = 104 };
+
+static int check_large(void *context, const struct mh_record *record, const int64_t *keys,
+                       const uint16_t *versions, const char *text, struct mh_error *err)
+{
+    int *seen = context;
+    (void)err;
+    if (record->rows != MANY)
+        return 0;
+    assert_int_equal(strlen(text), TEXT_KEPT);
+    for (int i = 0; i < MANY; i++) {
+        assert_int_equal(keys[i], 5 * i);
+        assert_int_equal(versions[i], 9);
+    }
+    (*seen)++;
+    return 0;
+}
+
 static void an_intent_is_on_file_before_it_is_sent(void **state)
 {
     (void)state;
-    enum { MANY = 10000 };
     static int64_t keys[MANY];
-    static uint16_t versions[MANY];
-    struct mh_record record = {
-        .type = MH_RECORD_INTENT, .kind = MH_OP_DELETE, .rows = MANY, .flags = MH_RECORD_SCATTERED};
+    struct mh_record record = {.type = MH_RECORD_INTENT,
+                               .kind = MH_OP_DELETE,
+                               .rows = MANY,
+                               .flags = MH_RECORD_SCATTERED,
+                               .version = 9};
+    char text[TEXT_KEPT + 50];
+    struct mh_journal_start start;
+    struct mh_error err;
+    int seen = 0;
+    bool whole;
     open_journal();
     assert_int_equal(size_now(), 1);
     append(&events[0]);
     assert_int_equal(size_now(), 1); /* nothing hurries it */
     append(&events[2]);
     assert_int_equal(size_now(), 1 + 1 + 1 + 3);
-    mh_journal_append(&journal, &record, keys, versions, NULL); /* larger than the buffer */
+    for (int i = 0; i < MANY; i++)
+        keys[i] = 5 * i;
+    mh_journal_append(&journal, &record, keys, NULL, NULL); /* larger than the buffer */
     assert_int_equal(size_now(), 6 + 1 + (MANY + 12) / 13);
-    append(&events[4]);
+    record.type = MH_RECORD_DONE;
+    memset(text, 'x', sizeof text);
+    text[sizeof text - 1] = '\0';
+    mh_journal_append(&journal, &record, NULL, NULL, text);
     mh_journal_flush(&journal);
     assert_int_equal(size_now(), 6 + 1 + (MANY + 12) / 13 + 2);
+    assert_string_equal(journal.path, file);
     mh_journal_close(&journal, false);
+    assert_int_equal(mh_journal_read(file, &start, check_large, &seen, &whole, &err), 0);
+    assert_int_equal(seen, 1);
 }
 
 static void a_journal_is_never_written_over(void **state)
@@ -458,6 +457,7 @@ int main(void)
         ON_DISK(cut_off_anywhere_it_is_a_prefix),
         ON_DISK(damaged_anywhere_it_is_an_error_or_records),
         ON_DISK(missing_keys_are_damage_unless_the_file_ends),
+        ON_DISK(only_this_format_is_read),
         ON_DISK(a_visitor_can_stop_the_reading),
         ON_DISK(an_intent_is_on_file_before_it_is_sent),
         ON_DISK(a_journal_is_never_written_over),
