@@ -195,7 +195,8 @@ def test_without_an_index_role_the_audit_makes_one(server: Server, output: Path)
     bare = output.with_name("bare.yaml")
     bare.write_text("".join(line for line in job.splitlines(keepends=True) if "role: indexer" not in line))
     done = hpc("run", bare, "--server", server.uri, "--output", output, "--set", f"stages.crud.writer.rows={ROWS}", "--set",
-               "stages.crud.writer.count=3", "--set", "verify.recheck=[]", result=output)
+               "stages.crud.writer.count=3", "--set", "stages.crud.writer.batch=20", "--set", "verify.recheck=[]",
+               "--seed", SEED, result=output)  # enough batches for each role to get its share
     assert done.code == GOOD, str(done)
     assert "has no index" in done.err
     assert done.result.figures["count_star"] == done.result.figures["expected_live"] > 0
