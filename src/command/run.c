@@ -96,7 +96,8 @@ static int choose_output(struct mh_session *session, struct mh_error *err)
         return 0;
     if (!given && mkdir("results", 0777) != 0 && errno != EEXIST)
         return mh_fail(err, "results: %s; give another place with --output", strerror(errno));
-    if (mh_report_check_output(session->output, err) != 0)
+    if (mh_report_check_output(session->output, err) != 0 ||
+        (session->arguments->json && mh_report_check_json(session->arguments->json, err) != 0))
         return -1;
     if (mkdir(session->journals, 0777) != 0)
         return mh_fail(err, "%s: %s; the ranks' journals go there", session->journals, strerror(errno));

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static json_t *clean_text(const char *text, size_t longest)
@@ -175,15 +176,41 @@ static int dump(const json_t *root, FILE *out)
     return json_dumpf(root, out, JSON_INDENT(1)) || fputc('\n', out) == EOF || fflush(out) ? -1 : 0;
 }
 
+static FILE *create_temporary(const char *path, char temporary[PATH_MAX], struct mh_error *err)
+{
+    if (snprintf(temporary, PATH_MAX, "%s.tmp-%ld", path, (long)getpid()) >= PATH_MAX) {
+        mh_fail(err, "the path of the JSON file is too long");
+        return NULL;
+    }
+    FILE *out = fopen(temporary, "w");
+    if (!out)
+        mh_fail(err, "%s: cannot be created: %s", path, strerror(errno));
+    return out;
+}
+
+int mh_report_check_json(const char *path, struct mh_error *err)
+{
+    char temporary[PATH_MAX];
+    struct stat there;
+    if (strcmp(path, "-") == 0)
+        return 0;
+    if (stat(path, &there) == 0 && S_ISDIR(there.st_mode))
+        return mh_fail(err, "%s: is a directory; --json wants a file", path);
+    FILE *out = create_temporary(path, temporary, err);
+    if (!out)
+        return -1;
+    fclose(out);
+    unlink(temporary);
+    return 0;
+}
+
 /* A reader never sees half of it: it takes its name when it is whole. */
 static int dump_to(const json_t *root, const char *path, struct mh_error *err)
 {
     char temporary[PATH_MAX];
-    if ((size_t)snprintf(temporary, sizeof temporary, "%s.tmp-%ld", path, (long)getpid()) >= sizeof temporary)
-        return mh_fail(err, "the path of the JSON file is too long");
-    FILE *out = fopen(temporary, "w");
+    FILE *out = create_temporary(path, temporary, err);
     if (!out)
-        return mh_fail(err, "%s: cannot be created: %s", path, strerror(errno));
+        return -1;
     int rc = dump(root, out);
     rc = fclose(out) || rc ? -1 : rename(temporary, path);
     if (rc == 0)

@@ -134,6 +134,7 @@ int64_t mh_report_figure(const struct mh_report *report, const char *name); /* -
 /* Before a run: says why a result could not be written to `path` at its end (a file of that name, no such directory, not writable, less than 16 MiB
  * free). Rank 0. */
 int mh_report_check_output(const char *path, struct mh_error *err);
+int mh_report_check_json(const char *path, struct mh_error *err); /* the same of mh_report_json's path; an older file is no reason */
 
 /* Writes the HDF5 result. Collective over `comm`; `report` counts on rank 0 alone; each rank passes its own part of the ledger (`fates`, in
  * order of id), written in parallel, rank after rank. Writes PATH.tmp-RUNID, flushes, and links it to `path` atomically; a file that exists already under
