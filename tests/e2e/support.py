@@ -61,6 +61,11 @@ class Server:
         done = self._call("kill")
         assert done.returncode == 0, done.stderr
 
+    def pid(self) -> int:
+        status = re.search(r" pid (\d+) ", self._call("status").stdout)
+        assert status
+        return int(status[1])
+
     def queries(self) -> int:
         """Queries that the server has got since it started, as its metrics say."""
         address = re.search(r"http://\S+/metrics", self._call("status").stdout)
