@@ -39,8 +39,10 @@ static struct mh_request about(const struct mh_audit *audit, enum mh_op_kind kin
                                .index_params = index->params};
 }
 
-static int not_in_time(const char *what, struct mh_error *err)
+static int not_in_time(const struct mh_asker *asker, const char *what, struct mh_error *err)
 {
+    if (asker->stop && asker->stop())
+        return mh_fail(err, "stopped by a signal");
     return mh_fail(err, "%s took longer than %d s", what, SLOWEST_STEP_S);
 }
 
@@ -79,7 +81,7 @@ static int have_index(struct mh_audit *audit, struct mh_asker *asker, struct mh_
         if (reply->state == MH_INDEX_FINISHED && reply->pending_rows == 0)
             return 0;
     } while (go_on(asker, deadline));
-    return not_in_time("building the index", err);
+    return not_in_time(asker, "building the index", err);
 }
 
 static int wait_loaded(struct mh_audit *audit, struct mh_asker *asker, struct mh_error *err)
@@ -94,7 +96,7 @@ static int wait_loaded(struct mh_audit *audit, struct mh_asker *asker, struct mh
         if (reply->state != MH_LOAD_LOADING)
             return mh_fail(err, "loading the collection ended in state %d", reply->state);
     } while (go_on(asker, deadline));
-    return not_in_time("loading the collection", err);
+    return not_in_time(asker, "loading the collection", err);
 }
 
 static int load(struct mh_audit *audit, struct mh_asker *asker, struct mh_error *err)
@@ -130,7 +132,7 @@ static int flush(struct mh_audit *audit, struct mh_asker *asker, struct mh_error
         rc = ask(asker, state, &reply, err);
     while (rc == 0 && !reply->yes && go_on(asker, deadline));
     free(segments);
-    return rc == 0 && !reply->yes ? not_in_time("flushing", err) : rc;
+    return rc == 0 && !reply->yes ? not_in_time(asker, "flushing", err) : rc;
 }
 
 static int reload(struct mh_audit *audit, struct mh_asker *asker, struct mh_error *err)
