@@ -8,12 +8,28 @@
 
 enum { SHORTEST_TELLING_TEXT = 8, FIELD_STREAM = 0x636f6e74 };
 
+static int64_t common_divisor(int64_t a, int64_t b)
+{
+    return b == 0 ? a : common_divisor(b, a % b);
+}
+
+/* Far from 1, so that versions are no neighbours; without a common divisor with `rows`, so that none comes
+ * back before all rows were used. */
+static int64_t stride_for(int64_t rows)
+{
+    int64_t stride = (int64_t)((double)rows * 0.6180339887498949) | 1;
+    while (common_divisor(rows, stride) != 1)
+        stride += 2;
+    return stride;
+}
+
 void mh_content_init(struct mh_content *content, const struct mh_dataset *dataset,
                      const struct mh_collection_options *collection, uint64_t seed)
 {
     *content = (struct mh_content){.dataset = dataset,
                                    .fields = collection->fields.items,
                                    .field_count = collection->fields.count,
+                                   .stride = stride_for(dataset->shape.train_rows),
                                    .seed = seed};
     for (size_t i = 0; i < content->field_count; i++) {
         if (content->fields[i].primary)
@@ -48,12 +64,10 @@ bool mh_content_tells_version(const struct mh_content *content)
 
 /* ---- one value ---- */
 
-/* Any odd step far from 1 will do: versions of a row must be different vectors, neighbours unlike. */
 static int64_t vector_row(const struct mh_content *content, int64_t id, int64_t version)
 {
     int64_t rows = content->dataset->shape.train_rows;
-    int64_t stride = (int64_t)((double)rows * 0.6180339887498949) | 1;
-    return (id % rows + version % rows * stride) % rows;
+    return (id % rows + version % rows * content->stride) % rows;
 }
 
 const float *mh_content_vector(const struct mh_content *content, int64_t id, int64_t version)
@@ -260,9 +274,11 @@ int mh_rowset_fill(struct mh_rowset *set, const struct mh_content *content, cons
 {
     set->text_used = 0;
     set->columns[content->key_field].values = set->ids;
-    for (size_t i = 0; i < content->field_count; i++)
+    for (size_t i = 0; i < content->field_count; i++) {
+        set->columns[i].rows = set->rows;
         if (set->buffers[i])
             fill_scalars(set, content, i, versions);
+    }
     return fill_vectors(set, content, versions);
 }
 

@@ -3,7 +3,8 @@
  *
  * The vector is row (id + version * stride) modulo train_rows of the data set; version 0 of consecutive ids
  * is consecutive rows. Scalars are drawn from a hash of (seed, field, id, version); a varchar reads
- * "prefix42_ID_vVERSION", 42 being 00..99 by the hash, cut to max_length. */
+ * "prefix42_ID_vVERSION", 42 being 00..99 by the hash; one shorter than 40 holds the hash in 16 hex digits,
+ * cut to max_length. */
 #ifndef MH_DATASET_CONTENT_H
 #define MH_DATASET_CONTENT_H
 
@@ -16,6 +17,7 @@ struct mh_content {
     const struct mh_field *fields;
     size_t field_count;
     int key_field, vector_field; /* positions in fields */
+    int64_t stride; /* between the vectors of a row's versions; no two of train_rows versions have the same */
     uint64_t seed;
 };
 
