@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import math
 import os
 import re
 import select
@@ -321,6 +322,8 @@ class Content:
         self.seed, self.vectors = seed, vectors
         rows = len(vectors)
         self.stride = int(rows * 0.6180339887498949) | 1
+        while math.gcd(rows, self.stride) != 1:
+            self.stride += 2
 
     def vector(self, key: int, version: int) -> np.ndarray:
         return self.vectors[(key + version * self.stride) % len(self.vectors)]
