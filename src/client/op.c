@@ -38,8 +38,12 @@ static bool may_try_again(struct mh_op *op, const struct mh_retry_policy *policy
 {
     if (op->outcome == MH_OUTCOME_THROTTLED)
         return op->throttled <= policy->retry->max;
-    bool read_broke = !mh_op_infos[op->request.kind].write && op->call.status == MH_GRPC_UNAVAILABLE;
-    return (op->unreachable || read_broke) && op->done_ns - op->sent_ns < policy->timeout_ns;
+    const bool write = mh_op_infos[op->request.kind].write;
+    const int64_t spent_ns = op->done_ns - op->sent_ns;
+    if (!write && op->timed_out)
+        return spent_ns < policy->patience_ns;
+    bool read_broke = !write && op->call.status == MH_GRPC_UNAVAILABLE;
+    return (op->unreachable || read_broke) && spent_ns < policy->timeout_ns;
 }
 
 /* A success that counts fewer rows than were sent leaves open which of them it means. */

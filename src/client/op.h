@@ -4,7 +4,7 @@
  *   a throttled call had no effect: sent again after a backoff that doubles from retry.backoff's first to its
  * second value, with jitter (uniform in [half, whole]), at most retry.max times; a call that certainly never
  * left is sent again the same way for as long as server.timeout, then fails as unreachable; anything else is
- * final. A write whose effect is uncertain is never sent again. */
+ * final, but for patient readers. A write whose effect is uncertain is never sent again. */
 #ifndef MH_CLIENT_OP_H
 #define MH_CLIENT_OP_H
 
@@ -44,7 +44,8 @@ struct mh_op {
 
 struct mh_retry_policy {
     const struct mh_retry_options *retry;
-    int64_t timeout_ns; /* of each call */
+    int64_t timeout_ns;  /* of each call */
+    int64_t patience_ns; /* what is no write and times out is sent again for so long; 0: never */
     struct mh_random random;
 };
 

@@ -15,7 +15,8 @@ enum {
     QUESTIONS_AT_ONCE = 16, /* over all ranks */
     POLL_MS = 100,
     SLOWEST_STEP_S = 900, /* flush, index build, load */
-    LOAD_TRIES = 3,       /* the first load after a restart of 2.3 fails now and then */
+    PATIENCE_S = 120, /* with one question: a server that lags behind its log lets a read at Strong wait */
+    LOAD_TRIES = 3,   /* the first load after a restart of 2.3 fails now and then */
 };
 
 static const char *const count_field[] = {"count(*)"};
@@ -458,6 +459,7 @@ int mh_audit_run(struct mh_audit *audit, struct mh_error *err)
     rc = mh_comm_agree(audit->comm, rc, err);
     if (rc == 0) {
         asker.stop = fan.stop = audit->stop;
+        asker.policy.patience_ns = fan.policy.patience_ns = PATIENCE_S * MH_S;
         fan.watch = watch;
         fan.watch_context = audit;
         rc = every_pass(audit, &asker, &fan, err);
