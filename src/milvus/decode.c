@@ -1,13 +1,12 @@
 /* Replies into plain structs, unpacked into the reply's arena. Columns point into the unpacked message. */
 #include "milvus/wire.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 static void set_status(struct mh_reply *reply, const COMMON(Status) * status)
 {
-    if (!status) /* a status of all zeros has no bytes on the wire */
-        return;
     reply->legacy_code = (int)status->error_code;
     reply->code = status->code;
     const char *reason = status->reason[0] ? status->reason : status->detail;
@@ -17,10 +16,11 @@ static void set_status(struct mh_reply *reply, const COMMON(Status) * status)
     reply->reason[n] = '\0';
 }
 
+/* A success has a status too, if an empty one: a reply without one is cut, or no reply. */
 #define UNPACK(variable, Name, name)                                                                         \
     ProtobufCAllocator allocator = mh_arena_allocator(reply->arena);                                         \
     MILVUS(Name) *variable = milvus__proto__milvus__##name##__unpack(&allocator, length, bytes);             \
-    if (!variable)                                                                                           \
+    if (!variable || !variable->status)                                                                      \
         return -1;                                                                                           \
     set_status(reply, variable->status)
 
@@ -75,7 +75,7 @@ static bool set_scalar_column(struct mh_column *column, const SCHEMA(ScalarField
         return column->type == MH_FIELD_INT64;
     case MILVUS__PROTO__SCHEMA__SCALAR_FIELD__DATA_FLOAT_DATA:
         set_values(column, scalars->float_data->data.len / sizeof(float), scalars->float_data->data.data);
-        return column->type == MH_FIELD_FLOAT;
+        return column->type == MH_FIELD_FLOAT && scalars->float_data->data.len % sizeof(float) == 0;
     case MILVUS__PROTO__SCHEMA__SCALAR_FIELD__DATA_DOUBLE_DATA:
         set_values(column, scalars->double_data->n_data, scalars->double_data->data);
         return column->type == MH_FIELD_DOUBLE;
@@ -96,10 +96,10 @@ static bool set_vector_column(struct mh_column *column, const SCHEMA(VectorField
         return true;
     if (vectors->data_case != MILVUS__PROTO__SCHEMA__VECTOR_FIELD__DATA_FLOAT_VECTOR || vectors->dim < 1)
         return false;
-    size_t row_bytes = (size_t)vectors->dim * sizeof(float);
     const ProtobufCBinaryData *data = &vectors->float_vector->data;
-    set_values(column, data->len / row_bytes, data->data);
-    return data->len % row_bytes == 0;
+    const size_t floats = data->len / sizeof(float), dim = (size_t)vectors->dim;
+    set_values(column, floats / dim, data->data);
+    return data->len % sizeof(float) == 0 && floats % dim == 0;
 }
 
 static bool set_column(struct mh_column *column, const SCHEMA(FieldData) * field)
@@ -210,13 +210,21 @@ int mh_decode_flush_state(const uint8_t *bytes, size_t length, struct mh_reply *
     return 0;
 }
 
+static int64_t row_count_in(const char *text)
+{
+    char *end;
+    errno = 0;
+    long long count = strtoll(text, &end, 10);
+    return end == text || *end || errno || count < 0 ? -1 : count;
+}
+
 int mh_decode_statistics(const uint8_t *bytes, size_t length, struct mh_reply *reply)
 {
     UNPACK(message, GetCollectionStatisticsResponse, get_collection_statistics_response);
     reply->row_count = -1;
     for (size_t i = 0; i < message->n_stats; i++)
         if (strcmp(message->stats[i]->key, "row_count") == 0)
-            reply->row_count = strtoll(message->stats[i]->value, NULL, 10);
+            reply->row_count = row_count_in(message->stats[i]->value);
     return 0;
 }
 
