@@ -72,15 +72,21 @@ static bool went_by_reference(const struct mh_payload *payload, const struct mh_
     return false;
 }
 
+/* Columns that nobody will read any more. */
+static void release_others(const struct mh_request *request, const struct mh_payload *payload)
+{
+    for (size_t i = 0; i < request->column_count; i++)
+        if (request->columns[i].release && !went_by_reference(payload, &request->columns[i]))
+            request->columns[i].release(request->columns[i].held);
+}
+
 static int pack(const ProtobufCMessage *message, const struct mh_request *request, struct mh_payload *payload,
                 struct mh_error *err)
 {
     struct payload_buffer buffer = {{append}, payload, request, false};
     mh_payload_reset(payload);
     protobuf_c_message_pack_to_buffer(message, &buffer.base);
-    for (size_t i = 0; i < request->column_count; i++)
-        if (request->columns[i].release && !went_by_reference(payload, &request->columns[i]))
-            request->columns[i].release(request->columns[i].held);
+    release_others(request, payload);
     return buffer.failed ? mh_fail(err, "out of memory for a request of %zu bytes", payload->total) : 0;
 }
 
@@ -191,11 +197,16 @@ int mh_encode_rows(const struct mh_request *request, struct mh_payload *payload,
     enum { MAX_COLUMNS = 64 };
     struct field_parts parts[MAX_COLUMNS];
     SCHEMA(FieldData) * fields[MAX_COLUMNS];
-    if (request->column_count > MAX_COLUMNS || request->rows < 1)
+    mh_payload_reset(payload);
+    if (request->column_count > MAX_COLUMNS || request->rows < 1) {
+        release_others(request, payload);
         return mh_fail(err, "a write needs 1 row or more and at most %d fields", MAX_COLUMNS);
+    }
     for (size_t i = 0; i < request->column_count; i++) {
-        if (set_field(&parts[i], &request->columns[i], (size_t)request->rows, err) != 0)
+        if (set_field(&parts[i], &request->columns[i], (size_t)request->rows, err) != 0) {
+            release_others(request, payload);
             return -1;
+        }
         fields[i] = &parts[i].field;
     }
     MILVUS(InsertRequest) message;

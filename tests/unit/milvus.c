@@ -309,7 +309,7 @@ static void odd_columns_are_no_answer(void **state)
          {{.type = MH_FIELD_FLOAT_VECTOR, .data = VECTORS, .rows = 3, .dim = (1LL << 62) + 2}},
          1},
         {"half a float", {{.type = MH_FIELD_FLOAT, .data = TORN_FLOATS, .rows = 3}}, 1},
-        {"half a vector", {{.type = MH_FIELD_FLOAT_VECTOR, .data = TORN_VECTORS, .rows = 3, .dim = 2}}, 1},
+        {"half a vector", {{.type = MH_FIELD_FLOAT_VECTOR, .data = TORN_VECTORS, .rows = 3, .dim = 1}}, 1},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct bytes bytes = query_of(cases[i].columns, cases[i].count);

@@ -79,7 +79,7 @@ static void hold(struct parts *parts, const struct odd_column *column)
         return;
     }
     parts->floats.data =
-        (ProtobufCBinaryData){column->rows * 8 - 4 * (column->data == TORN_VECTORS), (uint8_t *)floats};
+        (ProtobufCBinaryData){column->rows * 8 - 2 * (column->data == TORN_VECTORS), (uint8_t *)floats};
     parts->vectors.dim = column->dim;
     parts->vectors.float_vector = &parts->floats;
     parts->vectors.data_case = MILVUS__PROTO__SCHEMA__VECTOR_FIELD__DATA_FLOAT_VECTOR;

@@ -73,13 +73,11 @@ static struct bytes flush(COMMON(Status) * status)
 {
     MILVUS(FlushResponse) m = MILVUS__PROTO__MILVUS__FLUSH_RESPONSE__INIT;
     MILVUS(FlushResponse__CollSegIDsEntry)
-    a = MILVUS__PROTO__MILVUS__FLUSH_RESPONSE__COLL_SEG_IDS_ENTRY__INIT,
-    *as[] = {&a};
+    a = MILVUS__PROTO__MILVUS__FLUSH_RESPONSE__COLL_SEG_IDS_ENTRY__INIT, *as[] = {&a};
     MILVUS(FlushResponse__FlushCollSegIDsEntry)
     b = MILVUS__PROTO__MILVUS__FLUSH_RESPONSE__FLUSH_COLL_SEG_IDS_ENTRY__INIT, *bs[] = {&b};
     MILVUS(FlushResponse__CollFlushTsEntry)
-    t = MILVUS__PROTO__MILVUS__FLUSH_RESPONSE__COLL_FLUSH_TS_ENTRY__INIT,
-    *ts[] = {&t};
+    t = MILVUS__PROTO__MILVUS__FLUSH_RESPONSE__COLL_FLUSH_TS_ENTRY__INIT, *ts[] = {&t};
     SCHEMA(LongArray) first = MILVUS__PROTO__SCHEMA__LONG_ARRAY__INIT, second = first;
     first.data = sealed;
     first.n_data = 2;
