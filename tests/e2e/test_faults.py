@@ -75,11 +75,10 @@ def make_readable(client: MilvusClient, name: str) -> None:
 
 def assert_ledger_bounds(result: Result, parts: dict[str, set[int]]) -> None:
     """Every row that must be there is, in its partition; and there is none that may not be."""
-    names = {row.partition: result.worker(row.worker)["partition"] for row in result.ledger.values()}
     present = {(part, key) for part, keys in parts.items() for key in keys}
 
     def place(key: int, row: Row) -> tuple[str, int]:
-        return names[row.partition], key
+        return result.partition_names[row.partition], key
 
     certain = {place(key, row) for key, row in result.ledger.items() if row.certain}
     possible = {place(key, row) for key, row in result.ledger.items() if row.possible}
