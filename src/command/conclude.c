@@ -25,7 +25,9 @@ static int put_options(struct mh_report *report, const struct mh_job *job)
     for (size_t i = 0; i < job->value_count; i++) {
         const struct mh_option_value *v = &job->values[i];
         struct mh_report_option *out = &report->options[report->option_count++];
-        *out = (struct mh_report_option){strdup(v->path), strdup(v->value), strdup(v->origin)};
+        const bool secret = strcmp(v->path, "server.token") == 0 && job->server.token && job->server.token[0];
+        *out = (struct mh_report_option){strdup(v->path), strdup(secret ? "hidden" : v->value),
+                                         strdup(v->origin)};
         if (!out->path || !out->value || !out->origin)
             return -1;
     }
@@ -378,7 +380,7 @@ static int put_header(struct mh_session *session)
     r->np = session->np;
     r->nodes = session->nodes;
     r->job_path = strdup(session->job->path);
-    r->job_text = strdup(session->job->text);
+    r->job_text = mh_session_hide_token(session->job, session->job->text);
     return r->job_path && r->job_text ? 0 : -1;
 }
 

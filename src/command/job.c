@@ -72,6 +72,24 @@ int mh_session_parse_job(const struct mh_arguments *arguments, const char *path,
     return rc;
 }
 
+char *mh_session_hide_token(const struct mh_job *job, const char *text)
+{
+    static const char hidden[] = "hidden";
+    const char *token = job->server.token, *from = strstr(text, "token");
+    const size_t length = token ? strlen(token) : 0, room = strlen(text) * sizeof hidden + 1;
+    char *copy = malloc(room), *end = copy;
+    if (!copy || length == 0 || !from)
+        return copy ? memcpy(copy, text, strlen(text) + 1) : NULL;
+    from += strlen("token");
+    end = mempcpy(end, text, (size_t)(from - text));
+    for (const char *at; (at = strstr(from, token)); from = at + length) {
+        end = mempcpy(end, from, (size_t)(at - from));
+        end = mempcpy(end, hidden, sizeof hidden - 1);
+    }
+    memcpy(end, from, strlen(from) + 1);
+    return copy;
+}
+
 static int fit_dimension(const struct mh_job *job, const struct mh_dataset_shape *shape, struct mh_error *err)
 {
     const struct mh_field *fields = job->collection.fields.items;

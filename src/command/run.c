@@ -164,20 +164,28 @@ static int open_server(struct mh_session *session, struct mh_error *err)
     return rc;
 }
 
+static json_t *without_token(const struct mh_session *session, const char *text)
+{
+    char *copy = mh_session_hide_token(session->job, text);
+    json_t *value = copy ? json_string(copy) : NULL;
+    free(copy);
+    return value;
+}
+
 /* What merge needs beside the journals. */
 static int write_run_file(const struct mh_session *session, struct mh_error *err)
 {
     char path[4200];
-    json_t *run =
-        json_pack("{s:i, s:s, s:i, s:I, s:I, s:s, s:s, s:s, s:s, s:s, s:s}", "format", 1, "run_id",
-                  session->run_id, "np", session->np, "seed", (json_int_t)session->seed, "started_wall_ns",
-                  (json_int_t)session->started_wall_ns, "job_path", session->job->path, "job_text",
-                  session->job->text, "server", session->arguments->server ? session->arguments->server : "",
-                  "label", session->arguments->label ? session->arguments->label : "", "server_version",
-                  session->server_version, "dataset", session->dataset);
+    json_t *run = json_pack("{s:i, s:s, s:i, s:I, s:I, s:s, s:o, s:s, s:s, s:s, s:s}", "format", 1, "run_id",
+                            session->run_id, "np", session->np, "seed", (json_int_t)session->seed,
+                            "started_wall_ns", (json_int_t)session->started_wall_ns, "job_path",
+                            session->job->path, "job_text", without_token(session, session->job->text),
+                            "server", session->arguments->server ? session->arguments->server : "", "label",
+                            session->arguments->label ? session->arguments->label : "", "server_version",
+                            session->server_version, "dataset", session->dataset);
     json_t *sets = json_array();
     for (size_t i = 0; i < session->arguments->set_count; i++)
-        json_array_append_new(sets, json_string(session->arguments->sets[i]));
+        json_array_append_new(sets, without_token(session, session->arguments->sets[i]));
     json_object_set_new(run, "sets", sets);
     json_t *nodes = json_array();
     for (int r = 0; r < session->np; r++)
