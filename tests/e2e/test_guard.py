@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import threading
 import time
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import GOOD, MNIST, UNUSABLE, Done, Server, count, hpc
+from support import ENVIRONMENT, GOOD, MNIST, UNUSABLE, Done, Server, count, hpc, running
 
 JOB = """server: {uri: "http://127.0.0.1:1", timeout: 3s}
 dataset: {synthetic: {rows: 1000, dim: 8}}
@@ -252,6 +253,30 @@ def test_collection_goes_and_others_stay(server: Server, taken: str, folder: Pat
         assert done.code == GOOD, str(done)
         assert sorted(client.list_collections()) == before
         assert count(client, taken) == 11
+
+
+@pytest.mark.parametrize("given", ["file", "environment", "command line"])
+def test_token_is_not_saved(server: Server, folder: Path, given: str) -> None:
+    """Neither in the result, nor in the summary, nor in the journals of a run that is killed."""
+    secret, path = "root:Xq7-secret", folder / "job.yaml"
+    place = {"file": f'token: "{secret}"', "environment": 'token: "${SECRET}"', "command line": 'token: ""'}[given]
+    path.write_text(JOB.replace("timeout: 3s", f"timeout: 3s, {place}"))
+    sets = ["--set", f"server.token={secret}"] if given == "command line" else []
+    words = ["run", path, "--server", server.uri, "--output", folder / "out.h5", "--json", folder / "out.json", *sets, "--set",
+             "collection.name=secretive", "--set", "stages.load.writer.rate=2/s", "--progress", 1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ENVIRONMENT, "SECRET", secret)
+        with running(*words) as run:
+            run.wait_for("^load 1 s")
+            saved = {file.name: file.read_bytes() for file in (folder / "out.h5.journals").iterdir()}
+            run.process.send_signal(signal.SIGUSR1)
+            done = run.finish(60)
+    assert done.code == GOOD, str(done)
+    saved |= {"out.h5": (folder / "out.h5").read_bytes(), "out.json": (folder / "out.json").read_bytes()}
+    assert len(saved) == 4
+    for name, data in saved.items():
+        assert b"Xq7" not in data, name
+    assert b"hidden" in saved["out.json"] and "Xq7" not in done.out + done.err
 
 
 def test_stdout_closed_is_no_reason_to_lose_the_result(server: Server, folder: Path) -> None:
