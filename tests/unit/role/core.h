@@ -1,0 +1,31 @@
+/* The core as far as a role can see it: a queue of claims, a log of offers, one worker of a job. */
+#ifndef MH_UNIT_ROLE_CORE_H
+#define MH_UNIT_ROLE_CORE_H
+
+#include "role/role.h"
+
+enum { CORE_CLAIMS = 64 };
+
+struct core {
+    struct mh_claim waiting[CORE_CLAIMS]; /* the oldest first */
+    int waiting_count;
+    struct mh_claim offers[CORE_CLAIMS];
+    int offer_count;
+    struct mh_stage_view view;
+    struct mh_job *job;
+    struct mh_worker worker;
+    struct mh_plan plan;
+    struct mh_role role;
+};
+
+/* A worker of the role that reads `role` in a job file: "{role: writer, batch: 10}". */
+void core_open(struct core *core, const char *role, uint64_t seed);
+void core_close(struct core *core); /* with the role's fini */
+
+void core_deliver(struct core *core, struct mh_claim claim);
+
+/* An operation with room for `rows` rows. */
+struct mh_op *core_op(int64_t rows);
+void core_free_op(struct mh_op *op);
+
+#endif
