@@ -78,6 +78,10 @@ void mh_session_drop_collection(struct mh_session *session)
     struct mh_request request = {.kind = MH_OP_DROP_COLLECTION, .collection = session->job->collection.name};
     if (!session->collection_made || session->arguments->keep)
         return;
+    if (session->result_failed || mh_audit_violations(&session->audit.figures) > 0) {
+        mh_note("collection %s is kept, as evidence", request.collection);
+        return;
+    }
     if (mh_asker_open(&asker, session->rpc, session->job, 0, session->seed, &err) != 0)
         return;
     if (session->broken && asker.policy.timeout_ns > IMPATIENT_NS)

@@ -17,13 +17,13 @@
 
 /* ---- before the load ---- */
 
-static int share_text(struct mh_session *session, char **text)
+static int share_text(struct mh_session *session, char **text, struct mh_error *err)
 {
     uint64_t length = session->rank == 0 ? strlen(*text) : 0;
     mh_comm_bcast(session->comm, &length, sizeof length, 0);
     if (session->rank != 0)
         *text = calloc(length + 1, 1);
-    if (!*text)
+    if (mh_comm_agree(session->comm, *text ? 0 : mh_fail(err, "out of memory"), err) != 0)
         return -1;
     mh_comm_bcast(session->comm, *text, length, 0);
     return 0;
@@ -35,16 +35,11 @@ static int load_job(struct mh_session *session, struct mh_error *err)
     char *path = NULL, *text = NULL;
     int rc = session->rank == 0 ? mh_session_read_job(session->arguments, &path, &text, err) : 0;
     rc = mh_comm_agree(session->comm, rc, err);
-    if (rc == 0) {
-        rc = share_text(session, &path) != 0 || share_text(session, &text) != 0
-                 ? mh_fail(err, "out of memory")
-                 : 0;
-        if (rc == 0)
-            rc = mh_session_parse_job(session->arguments, path, text, &session->job, err);
-        rc = mh_comm_agree(session->comm, rc, err);
-        free(path);
-        free(text);
-    }
+    if (rc == 0 && (rc = share_text(session, &path, err)) == 0 && (rc = share_text(session, &text, err)) == 0)
+        rc = mh_comm_agree(session->comm,
+                           mh_session_parse_job(session->arguments, path, text, &session->job, err), err);
+    free(path);
+    free(text);
     if (rc == 0 && session->rank == 0 && !session->arguments->operand)
         mh_note("no job file given: running the small built-in job against %s",
                 session->job->server.uris.items[0]);
@@ -104,12 +99,12 @@ static int choose_output(struct mh_session *session, struct mh_error *err)
     return 0;
 }
 
-static int find_nodes(struct mh_session *session)
+static int find_nodes(struct mh_session *session, struct mh_error *err)
 {
     MPI_Comm node;
     int leader = session->rank;
     session->node_of_rank = calloc((size_t)session->np + 1, sizeof *session->node_of_rank);
-    if (!session->node_of_rank)
+    if (mh_comm_agree(session->comm, session->node_of_rank ? 0 : mh_fail(err, "out of memory"), err) != 0)
         return -1;
     MPI_Comm_split_type(session->comm, MPI_COMM_TYPE_SHARED, session->rank, MPI_INFO_NULL, &node);
     MPI_Bcast(&leader, 1, MPI_INT, 0, node);
@@ -124,11 +119,12 @@ static int find_nodes(struct mh_session *session)
 
 static int make_plan(struct mh_session *session, struct mh_error *err)
 {
-    int rc = find_nodes(session) != 0 ? mh_fail(err, "out of memory") : 0;
-    if (rc == 0)
-        rc = mh_plan_make(session->job, session->np, session->node_of_rank, mh_role_needs, &session->plan,
-                          err);
-    return mh_comm_agree(session->comm, rc, err);
+    if (find_nodes(session, err) != 0)
+        return -1;
+    return mh_comm_agree(
+        session->comm,
+        mh_plan_make(session->job, session->np, session->node_of_rank, mh_role_needs, &session->plan, err),
+        err);
 }
 
 static int open_dataset(struct mh_session *session, struct mh_error *err)
@@ -367,6 +363,7 @@ static int conclude(struct mh_session *session, struct mh_error *err)
     note_journals(session);
     if (mh_session_conclude(session, err) != 0 || write_result(session, err) != 0) {
         mh_journal_close(&session->run.journal, false);
+        session->result_failed = true;
         return mh_fail_in(
             err, "the result could not be written (the journals are kept: milvus-hpc merge %s -o FILE.h5)",
             session->journals);

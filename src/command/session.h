@@ -31,7 +31,8 @@ struct mh_session {
     struct mh_audit audit;
     struct mh_report report; /* rank 0 */
     bool collection_made, journal_open, audited;
-    bool broken; /* infrastructure: exit code 3 */
+    bool result_failed; /* could not be written */
+    bool broken;        /* infrastructure: exit code 3 */
     char broken_why[1024];
 };
 
@@ -39,8 +40,8 @@ struct mh_session {
 int mh_session_parse_job(const struct mh_arguments *arguments, const char *path, const char *text,
                          struct mh_job **job, struct mh_error *err);
 int mh_session_read_job(const struct mh_arguments *arguments, char **path, char **text, struct mh_error *err);
-/* A copy in which the word "hidden" stands for server.token, wherever it follows "token": what is saved must not open the server to its
- * readers. NULL: no memory. */
+/* A copy in which the word "hidden" stands for server.token, wherever it follows "token": what is saved must
+ * not open the server to its readers. NULL: no memory. */
 char *mh_session_hide_token(const struct mh_job *job, const char *text);
 int mh_session_fit_dataset(struct mh_job *job, const struct mh_dataset_shape *shape, struct mh_error *err);
 int64_t mh_session_largest_batch(const struct mh_job *job);

@@ -96,12 +96,12 @@ enum mh_index_state {
 /* One reply. Pointers live until mh_reply_clear. */
 struct mh_reply {
     enum mh_outcome outcome;
-    int legacy_code;              /* Status.error_code */
-    int code;                     /* Status.code; 0 when ok */
-    char reason[256];             /* the server's words, one line, cut */
-    int64_t affected;             /* INSERT, UPSERT, DELETE: the count the server claims */
-    uint64_t timestamp;           /* INSERT, UPSERT, DELETE: hybrid timestamp, 0 if none */
-    struct mh_column columns[16]; /* QUERY */
+    int legacy_code;                          /* Status.error_code */
+    int code;                                 /* Status.code; 0 when ok */
+    char reason[256];                         /* the server's words, one line, cut */
+    int64_t affected;                         /* INSERT, UPSERT, DELETE: the count the server claims */
+    uint64_t timestamp;                       /* INSERT, UPSERT, DELETE: hybrid timestamp, 0 if none */
+    struct mh_column columns[MH_MOST_FIELDS]; /* QUERY */
     size_t column_count;
     bool yes;                 /* HAS_COLLECTION, FLUSH_STATE (flushed) */
     int state;                /* LOAD_STATE: enum mh_load_state; DESCRIBE_INDEX: enum mh_index_state */

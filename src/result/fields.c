@@ -170,8 +170,8 @@ static const struct mh_result_field figure_fields[] = {
 static const struct mh_result_field violation_fields[] = {
     NAMED("kind", struct mh_report_violation, row.kind, mh_result_wrong_name),
     VIOLATION("id", INT64, row.id, ""),
-    VIOLATION("expected_version", INT32, row.expected_version, ""),
-    VIOLATION("seen_version", INT32, row.seen_version, ""),
+    VIOLATION("expected_version", INT64, row.expected_version, ""),
+    VIOLATION("seen_version", INT64, row.seen_version, ""),
     VIOLATION("partition", TEXT, partition, ""),
     VIOLATION("partition_number", INT32, row.partition, ""),
     VIOLATION("seen_partition", TEXT, seen_partition, ""),

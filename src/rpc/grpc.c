@@ -71,6 +71,7 @@ static int read_file(const char *path, char **text, struct mh_error *err)
     fclose(file);
     if (!*text || length == 0 || length == room) {
         free(*text);
+        *text = NULL;
         return mh_fail(err, "server.tls: %s: expected a PEM file of 1 byte to 1 MiB", path);
     }
     (*text)[length] = '\0';
