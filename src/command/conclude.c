@@ -383,6 +383,10 @@ static int put_header(struct mh_session *session)
     snprintf(r->run_id, sizeof r->run_id, "%s", session->run_id);
     snprintf(r->label, sizeof r->label, "%s", session->arguments->label ? session->arguments->label : "");
     mh_utc_text(session->started_wall_ns, r->started_utc);
+    snprintf(r->parent, sizeof r->parent, "%s", session->parent.run_id);
+    r->collection_id = session->collection_id;
+    r->collection_kept = mh_session_keeps_collection(session);
+    r->dataset_digest = session->dataset_digest;
     r->started_wall_ns = session->started_wall_ns;
     r->duration_s = (double)(mh_now_ns() - session->run.start_ns) / (double)MH_S;
     snprintf(r->server_version, sizeof r->server_version, "%s", session->server_version);

@@ -89,6 +89,8 @@ static int restore_session(struct merge *merge, struct mh_error *err)
     session->np = merge->np;
     session->seed = (uint64_t)json_integer_value(json_object_get(merge->run, "seed"));
     session->started_wall_ns = json_integer_value(json_object_get(merge->run, "started_wall_ns"));
+    session->dataset_digest = (uint64_t)json_integer_value(json_object_get(merge->run, "dataset_digest"));
+    session->collection_id = json_integer_value(json_object_get(merge->run, "collection_id"));
     snprintf(session->run_id, sizeof session->run_id, "%s", text_of(merge, "run_id"));
     snprintf(session->server_version, sizeof session->server_version, "%s", text_of(merge, "server_version"));
     snprintf(session->dataset, sizeof session->dataset, "%s", text_of(merge, "dataset"));

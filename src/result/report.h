@@ -109,6 +109,10 @@ struct mh_report {
     uint64_t seed;
     int np, nodes;
     char *job_path, *job_text; /* owned */
+    char parent[40];           /* verify: run_id of the run whose rows were audited again; else "" */
+    int64_t collection_id;     /* the server's number of it; 0: not known */
+    bool collection_kept;      /* it was left on the server */
+    uint64_t dataset_digest;   /* see mh_dataset_digest */
     char dataset[512];         /* "data/mnist-784-euclidean.hdf5: 60,000 x 784" */
     bool audited;
     bool whole; /* no rank missing, all planned work ended */
@@ -153,6 +157,12 @@ int mh_report_write(const char *path, const struct mh_report *report, const stru
 
 /* Reads all of it but the ledger back. Serial. */
 int mh_report_read(const char *path, struct mh_report *report, struct mh_error *err);
+
+/* Reads part `share` of `shares` of the ledger, in order, and hands it on piece by piece. Serial. Fails with the
+ * visitor. */
+typedef int mh_fate_visitor(void *context, const struct mh_report_fate *fate, struct mh_error *err);
+int mh_report_read_fates(const char *path, int share, int shares, mh_fate_visitor *visit, void *context,
+                         struct mh_error *err);
 
 /* The terminal summary, 100 columns wide. result_path NULL: there is no file. */
 void mh_report_print(FILE *out, const struct mh_report *report, const char *result_path);

@@ -152,6 +152,8 @@ static void print_head(const struct page *page)
              *report->label ? "  " : "", report->label);
     mh_result_clean(title, true, clean, sizeof clean);
     fprintf(page->out, "%s%s%s\n", paint(page, BOLD), clean, paint(page, PLAIN));
+    if (*report->parent)
+        fact(page, "verifies", "what run %s wrote", report->parent);
     fact(page, "job", "%s, seed %" PRIu64, or_unknown(report->job_path ? report->job_path : ""),
          report->seed);
     fact(page, "server", "%s, version %s", or_unknown(report->server_uri),

@@ -113,6 +113,16 @@ static int collect(struct mh_audit *audit, struct search *search, struct mh_erro
     return rc;
 }
 
+/* Without journals: who inserted it, by the plan. */
+static void name_writers(struct search *search)
+{
+    for (int64_t i = 0; i < search->count; i++) {
+        const struct mh_worker *writer = mh_plan_writer_of(search->plan, search->violations[i].id);
+        if (writer)
+            search->violations[i].worker = (int32_t)writer->number;
+    }
+}
+
 int mh_audit_provenance(struct mh_audit *audit, const char *journal_path, struct mh_error *err)
 {
     struct search search = {.plan = audit->plan, .rank = audit->rank, .start_ns = audit->start_ns};
@@ -122,9 +132,11 @@ int mh_audit_provenance(struct mh_audit *audit, const char *journal_path, struct
     if (gather(audit, &search, err) != 0)
         return -1;
     int rc = 0;
-    if (search.count > 0)
+    if (search.count > 0 && journal_path)
         rc = mh_comm_agree(audit->comm, mh_journal_read(journal_path, &start, visit, &search, &whole, err),
                            err);
+    if (!journal_path)
+        name_writers(&search);
     if (rc == 0)
         rc = collect(audit, &search, err);
     free(audit->violations);
