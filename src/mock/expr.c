@@ -274,6 +274,7 @@ static int add_value(struct reader *reader, struct mh_expr *expr)
         expr->values = grown;
         expr->room = room;
     }
+    expr->values[expr->count] = (struct mh_expr_value){0};
     if (read_literal(reader, &expr->values[expr->count]) != 0)
         return -1;
     const enum mh_expr_type given = expr->values[expr->count++].type;

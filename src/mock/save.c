@@ -49,7 +49,8 @@ static void array(struct tape *tape, void *pointer, size_t bytes, size_t room)
         if (!*data)
             abort();
     }
-    piece(tape, *data, bytes);
+    if (*data)
+        piece(tape, *data, bytes);
 }
 
 static void text(struct tape *tape, char **given)
