@@ -293,7 +293,7 @@ static int port_in(const struct sockaddr_storage *address)
 /* The peer's port, where fd is a connection that was made to the server; else -1. */
 static int peer_port(const struct mh_server *server, int fd)
 {
-    struct sockaddr_storage own, peer;
+    struct sockaddr_storage own = {0}, peer = {0};
     socklen_t own_length = sizeof own, peer_length = sizeof peer;
     if (getpeername(fd, (struct sockaddr *)&peer, &peer_length) != 0 ||
         getsockname(fd, (struct sockaddr *)&own, &own_length) != 0 || port_in(&own) != server->port)
