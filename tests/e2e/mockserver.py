@@ -20,9 +20,9 @@ class Mock:
     """One mock on a port of its own; ended by its pid."""
 
     def __init__(self, folder: Path, faults: Iterable[str] = (), options: Iterable[object] = ()):
-        self.log_path = folder / "faults.jsonl"
+        self.folder, self.log_path, self.options = folder, folder / "faults.jsonl", [str(word) for word in options]
         words = [word for fault in faults for word in ("--fault", fault)]
-        self.command = [str(MOCK), "--fault-log", str(self.log_path), *words, *(str(word) for word in options)]
+        self.command = [str(MOCK), "--fault-log", str(self.log_path), *words, *self.options]
         self.process: subprocess.Popen[str] | None = None
         self.uri = ""
 
@@ -37,6 +37,10 @@ class Mock:
     @property
     def port(self) -> int:
         return int(self.uri.rpartition(":")[2])
+
+    def restarted(self) -> Mock:
+        """Another one in its place, with its data file, and without faults."""
+        return Mock(self.folder, (), self.options).start(self.port)
 
     def ended(self, seconds: float) -> int:
         """Its exit code, for one that ends by itself."""

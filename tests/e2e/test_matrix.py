@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from mockserver import Found, Mock, expected
-from support import GOOD, UNUSABLE, VIOLATED, Done, assert_books_balance, assert_ledger_agrees, hpc, write_job
+from support import GOOD, UNUSABLE, VIOLATED, Done, assert_books_balance, assert_ledger_agrees, hpc, running, write_job
 
 SEED, WRITERS, ROWS, BATCH = 31, 4, 600, 50
 WRONG = ("lost", "stale", "duplicated", "resurrected", "unexpected", "misplaced", "corrupted", "miscounted")
@@ -35,10 +35,12 @@ def job_for(roles: list[dict], verify: dict, timeout: str = "20s") -> dict:
     }
 
 
-def run(folder: Path, mock: Mock, job: dict, *words: object) -> Done:
-    result = folder / "result.h5"
-    return hpc("run", write_job(folder / "job.yaml", job), "--server", mock.uri, "--seed", SEED, "--output", result, *words, np=2,
-               result=result, timeout=120)
+def words(folder: Path, mock: Mock, job: dict) -> list[object]:
+    return ["run", write_job(folder / "job.yaml", job), "--server", mock.uri, "--seed", SEED, "--output", folder / "result.h5"]
+
+
+def run(folder: Path, mock: Mock, job: dict) -> Done:
+    return hpc(*words(folder, mock, job), np=2, result=folder / "result.h5", timeout=120)
 
 
 @dataclass
@@ -106,3 +108,138 @@ def test_wrong_rows_are_named(tmp_path: Path, case: Case) -> None:
     wanted = expected(done.result, mock.log())
     assert set(case.kinds) == set(wanted), mock.log()
     assert_found(done, wanted)
+
+
+# --- calls whose end tells nothing, or the truth too late -------------------------------------------------------------
+
+HALF_A_SECOND = "500ms"
+
+
+def in_doubt(fault: str, op: str, **more: object) -> Case:
+    return Case(f"{fault},op={op}", roles=[WRITER] if op == "insert" else [WRITER, DELETER, UPSERTER], **more)
+
+
+# Of a write that was broken off before it was applied nothing is there; after it, all is.
+IN_DOUBT = [in_doubt(fault, op, timeout=timeout)
+            for op in ("insert", "upsert", "delete")
+            for fault, timeout in [("reset=2,when=before", "20s"), ("reset=2,when=after", "20s"), ("grpc_status=2,status=14,when=before", "20s"),
+                                   ("grpc_status=2,status=14,when=after", "20s"), ("grpc_status=2,status=13,when=after", "20s"),
+                                   ("reply_code=2,code=65535,legacy=1,when=before", "20s"),
+                                   ("reply_code=2,code=65535,legacy=1,when=after", "20s"), ("hang=2", HALF_A_SECOND), ("garbage=2", "20s"),
+                                   ("truncate=2", "20s")]]
+
+
+@pytest.mark.parametrize("case", IN_DOUBT, ids=lambda case: case.fault)
+def test_writes_in_doubt_are_no_violations(tmp_path: Path, case: Case) -> None:
+    with Mock(tmp_path, [case.fault]) as mock:
+        done = run(tmp_path, mock, job_for(case.roles, case.verify, case.timeout))
+    assert done.code == GOOD, str(done)
+    assert_found(done, {})
+    figures = done.result.figures
+    unknown = sum(figures[f"unknown_{write}s"] for write in ("insert", "upsert", "delete"))
+    assert unknown > 0 and len(mock.log()) == 2, str(done)
+    assert figures["unknown_present"] + figures["unknown_absent"] == unknown
+    if "when=before" in case.fault:
+        assert figures["unknown_present"] == 0
+    if "when=after" in case.fault:
+        assert figures["unknown_absent"] == 0
+
+
+HARMLESS = [
+    Case("late=1%,seconds=1", verify={"grace": "10s"}),
+    Case("reply_code=5,code=8,legacy=49,op=insert"),
+    Case("reply_code=5,code=8,legacy=49,op=upsert"),
+    Case("reply_code=5,code=8,legacy=49,op=delete"),
+    Case("reply_code=20,code=8,legacy=49,op=query"),
+    Case("reply_code=2,code=8,legacy=49,op=flush"),
+    Case("reply_code=2,code=8,legacy=49,op=load"),
+    Case("grpc_status=5,status=14,op=query"),
+    Case("reset=5,op=query"),
+    Case("hang=2,op=query", timeout=HALF_A_SECOND),
+    Case("delay=1%,ms=200"),
+    Case("delay=10%,ms=20,op=insert"),
+    Case("goaway=3,op=insert"),
+    Case("statistics_off"),
+]
+
+
+@pytest.mark.parametrize("case", HARMLESS, ids=lambda case: case.fault)
+def test_harmless_faults_are_no_violations(tmp_path: Path, case: Case) -> None:
+    with Mock(tmp_path, [case.fault]) as mock:
+        done = run(tmp_path, mock, job_for(case.roles, case.verify, case.timeout))
+    assert done.code == GOOD, str(done)
+    assert_found(done, {})
+    assert mock.log(), "the fault never took effect"
+
+
+def test_no_fault_no_violation(tmp_path: Path) -> None:
+    with Mock(tmp_path) as mock:
+        done = run(tmp_path, mock, job_for(Case("").roles, {}))
+        assert mock.stop() == 0
+    assert done.code == GOOD, str(done)
+    assert_found(done, {})
+    assert done.result.figures["acknowledged_deletes"] > 0 and done.result.figures["acknowledged_upserts"] > 0
+
+
+# --- a server that dies ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("op", "when"), [("insert", "before"), ("insert", "after"), ("upsert", "after"), ("delete", "after")])
+def test_server_dies_in_mid_write_and_comes_back(tmp_path: Path, op: str, when: str) -> None:
+    job = job_for([WRITER, DELETER, UPSERTER], {"grace": "5s"}) | {"retry": {"max": 20, "backoff": "100ms..1s"}}
+    mock = Mock(tmp_path, [f"die=1,op={op},after=10,when={when},data=keep"], ["--data", tmp_path / "mock.data"]).start()
+    with running(*words(tmp_path, mock, job), np=2, result=tmp_path / "result.h5") as hpc_run:
+        assert mock.ended(60) == 137
+        heir = mock.restarted()
+        try:
+            done = hpc_run.finish(120)
+        finally:
+            heir.stop()
+    assert done.code == GOOD, str(done)
+    assert_found(done, {})
+    assert sum(done.result.figures[f"unknown_{write}s"] for write in ("insert", "upsert", "delete")) > 0, str(done)
+
+
+def test_server_dies_for_good(tmp_path: Path) -> None:
+    with Mock(tmp_path, ["die=1,op=insert,after=10,data=lose"]) as mock:
+        done = run(tmp_path, mock, job_for([WRITER, DELETER, UPSERTER], {}, "3s"))
+        assert mock.ended(10) == 137
+    assert done.code == UNUSABLE, str(done)
+    result = done.result
+    assert result.attributes["exit_code"] == UNUSABLE and not result.attributes["audited"]
+    assert result.figures["unknown_inserts"] > 0
+    assert_books_balance(result)
+
+
+def test_server_dies_and_comes_back_empty(tmp_path: Path) -> None:
+    """After the load, before the audit reads: all that was acknowledged is lost, and it is said of every row."""
+    mock = Mock(tmp_path, ["die=1,op=flush,data=lose"]).start()
+    with running(*words(tmp_path, mock, job_for([WRITER, DELETER], {})), np=2, result=tmp_path / "result.h5") as hpc_run:
+        assert mock.ended(60) == 137
+        heir = mock.restarted()
+        try:
+            done = hpc_run.finish(120)
+        finally:
+            heir.stop()
+    assert done.code == VIOLATED, str(done)
+    assert_found(done, {"lost": set(done.result.live())})
+
+
+# --- what is about no single row --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("when", ["flush", "reload"])
+def test_partition_vanishes(tmp_path: Path, when: str) -> None:
+    with Mock(tmp_path, [f"drop_partition=1,partition=load_0_00001,at={when}"]) as mock:
+        done = run(tmp_path, mock, job_for(Case("").roles, {}))
+    assert done.code == VIOLATED, str(done)
+    result = done.result
+    assert_found(done, {"lost": {key for key, row in result.live().items() if result.partition_names[row.partition] == "load_0_00001"}})
+    assert len(mock.log()) == 1
+
+
+def test_wrong_count(tmp_path: Path) -> None:
+    with Mock(tmp_path, ["count_off=1000000,by=3"]) as mock:
+        done = run(tmp_path, mock, job_for(Case("").roles, {}))
+    assert done.code == VIOLATED, str(done)
+    assert set(done.result.found) == {"miscounted"}, str(done)
