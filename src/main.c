@@ -16,6 +16,8 @@ static int choose(const struct mh_arguments *arguments, int rank)
 {
     if (is(arguments, "run"))
         return mh_command_run(arguments, MPI_COMM_WORLD);
+    if (is(arguments, "verify"))
+        return mh_command_verify(arguments, MPI_COMM_WORLD);
     if (rank != 0)
         return MH_EXIT_GOOD;
     if (is(arguments, "help"))

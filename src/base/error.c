@@ -4,13 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
-int mh_fail(struct mh_error *err, const char *format, ...)
+void mh_error_set(struct mh_error *err, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
     vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
-    return -1;
 }
 
 static size_t smaller(size_t a, size_t b)

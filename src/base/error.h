@@ -19,9 +19,15 @@ enum mh_exit {
     MH_EXIT_UNUSABLE = 3, /* usage, job file, data set or infrastructure */
 };
 
-/* Formats the message into err (truncated to fit) and returns -1, so that `return mh_fail(err, ...)` works.
- */
-int mh_fail(struct mh_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Formats the message into err (truncated to fit) and is -1, so that `return mh_fail(err, ...)` works; a
+ * macro, so that whoever reads one source file alone, as analyzers do, knows that too. */
+#define mh_fail(...) (mh_error_set(__VA_ARGS__), mh_failure())
+void mh_error_set(struct mh_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static inline int mh_failure(void)
+{
+    return -1;
+}
 
 /* Puts "prefix: " in front of the message that is there and returns -1. */
 int mh_fail_in(struct mh_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));

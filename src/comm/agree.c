@@ -35,7 +35,7 @@ void mh_comm_bcast(MPI_Comm comm, void *data, size_t bytes, int root)
     }
 }
 
-int mh_comm_agree(MPI_Comm comm, int rc, struct mh_error *err)
+int mh_comm_vote(MPI_Comm comm, int rc, struct mh_error *err)
 {
     int lowest = INT_MAX;
     if (rc)

@@ -20,7 +20,11 @@ void mh_comm_bcast(MPI_Comm comm, void *data, size_t bytes, int root);
 
 /* All ranks learn whether any failed: returns 0 everywhere when every rank passes rc == 0; else -1
  * everywhere, with the message of the lowest failing rank in err. Collective. */
-int mh_comm_agree(MPI_Comm comm, int rc, struct mh_error *err);
+int mh_comm_vote(MPI_Comm comm, int rc, struct mh_error *err);
+static inline int mh_comm_agree(MPI_Comm comm, int rc, struct mh_error *err)
+{
+    return mh_comm_vote(comm, rc, err) != 0 || rc != 0 ? -1 : 0; /* so that a file read alone shows it */
+}
 
 /* Every rank's bytes, in order of rank, on every rank: *all (owned by the caller, never NULL on success) and
  * how many. Collective; all ranks return the same. */

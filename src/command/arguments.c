@@ -12,18 +12,18 @@ struct flag {
 };
 
 static const struct flag flags[] = {
-    {"set", "KEY=VALUE", "run check",
+    {"set", "KEY=VALUE", "run check verify",
      "override an option of the job: stages.crud.writer.rows=500 (may be repeated)"},
-    {"server", "URI", "run check", "the server, in place of the job's: http://host:port"},
-    {"output", "FILE.h5", "run merge", "the result; never overwritten (default: results/RUN-ID.h5)"},
-    {"json", "FILE", "run report", "the summary as JSON too; - for standard output"},
+    {"server", "URI", "run check verify", "the server, in place of the job's: http://host:port"},
+    {"output", "FILE.h5", "run verify merge", "the result; never overwritten (default: results/RUN-ID.h5)"},
+    {"json", "FILE", "run verify report", "the summary as JSON too; - for standard output"},
     {"json", NULL, "options", "as JSON Schema, for editors"},
-    {"label", "TEXT", "run", "a note that the result carries"},
+    {"label", "TEXT", "run verify", "a note that the result carries"},
     {"seed", "N", "run",
      "of all random choices; the same seed makes the same choices (default: a fresh one)"},
     {"progress", "SECONDS", "run", "between progress lines; 0 for none (default: 1 on a terminal, else 10)"},
     {"keep", NULL, "run", "leave the collection on the server"},
-    {"quiet", NULL, "run", "no progress and no notes, only the summary"},
+    {"quiet", NULL, "run verify", "no progress and no notes, only the summary"},
     {"np", "N", "check", "plan for so many ranks (default: the ranks that check runs on)"},
     {"help", NULL, "", "help on the command"},
     {"version", NULL, "", "the version"},
@@ -38,6 +38,8 @@ static const struct command {
      "built-in one)"},
     {"check", "JOB.yaml",
      "validate the job and its data set and print the plan; needs no server and no mpirun"},
+    {"verify", "FILE.h5",
+     "audit the rows of a saved run (one with --keep) again: later, after a restart, on any number of ranks"},
     {"report", "FILE.h5", "print the summary of a result again"},
     {"merge", "DIR", "make the result of a run that was killed, from its ranks' journals"},
     {"options", NULL, "list every option of the job file"},
@@ -159,9 +161,9 @@ static int take_operand(struct mh_arguments *a, char **words, int count, struct 
         words++;
         count--;
     } else if (count > 0 && !strchr(words[0], '.') && !strchr(words[0], '/'))
-        return mh_fail(err,
-                       "unknown command '%s'; expected run, check, report, merge or options, or a JOB.yaml",
-                       words[0]);
+        return mh_fail(
+            err, "unknown command '%s'; expected run, check, verify, report, merge or options, or a JOB.yaml",
+            words[0]);
     if (count > 1)
         return mh_fail(err, "one file expected, got '%s' and '%s'", words[0], words[1]);
     a->operand = count > 0 ? words[0] : NULL;

@@ -56,6 +56,52 @@ static int create(struct mh_session *session, struct mh_asker *asker, struct mh_
     return 0;
 }
 
+/* So that a later look can tell whether it is still this one. */
+static int note_identity(struct mh_session *session, struct mh_asker *asker, struct mh_error *err)
+{
+    const struct mh_reply *reply;
+    struct mh_request request = {.kind = MH_OP_DESCRIBE_COLLECTION,
+                                 .collection = session->job->collection.name};
+    if (mh_ask(asker, &request, &reply, err) != 0)
+        return -1;
+    session->collection_id = reply->collection_id;
+    return 0;
+}
+
+/* Verify: the collection that the saved run left. */
+static int check_identity(struct mh_session *session, struct mh_asker *asker, struct mh_error *err)
+{
+    const char *name = session->job->collection.name, *uri = session->job->server.uris.items[0];
+    const struct mh_reply *reply;
+    struct mh_request request = {.kind = MH_OP_HAS_COLLECTION, .collection = name};
+    if (mh_ask(asker, &request, &reply, err) != 0)
+        return -1;
+    if (!reply->yes)
+        return 0; /* the audit will say what is lost: all of it */
+    if (note_identity(session, asker, err) != 0)
+        return -1;
+    const int64_t was = session->parent.collection_id;
+    if (was && session->collection_id && was != session->collection_id)
+        return mh_fail(err,
+                       "collection %s on %s is not the one that run %s filled (its id was %lld, now it is "
+                       "%lld): nothing can be said of that one",
+                       name, uri, session->parent.run_id, (long long)was, (long long)session->collection_id);
+    return 0;
+}
+
+int mh_session_find_collection(struct mh_session *session, struct mh_error *err)
+{
+    struct mh_asker asker;
+    if (mh_asker_open(&asker, session->rpc, session->job, 0, session->seed, err) != 0)
+        return -1;
+    asker.stop = mh_signal_seen;
+    int rc = have_version(session, &asker, err);
+    if (rc == 0)
+        rc = check_identity(session, &asker, err);
+    mh_asker_close(&asker);
+    return rc;
+}
+
 int mh_session_make_collection(struct mh_session *session, struct mh_error *err)
 {
     struct mh_asker asker;
@@ -67,8 +113,16 @@ int mh_session_make_collection(struct mh_session *session, struct mh_error *err)
         rc = guard(session, &asker, err);
     if (rc == 0)
         rc = create(session, &asker, err);
+    if (rc == 0)
+        rc = note_identity(session, &asker, err);
     mh_asker_close(&asker);
     return rc;
+}
+
+bool mh_session_keeps_collection(const struct mh_session *session)
+{
+    return !session->collection_made || session->arguments->keep || session->result_failed ||
+           mh_audit_violations(&session->audit.figures) > 0;
 }
 
 void mh_session_drop_collection(struct mh_session *session)
@@ -76,8 +130,13 @@ void mh_session_drop_collection(struct mh_session *session)
     struct mh_asker asker;
     struct mh_error err;
     struct mh_request request = {.kind = MH_OP_DROP_COLLECTION, .collection = session->job->collection.name};
-    if (!session->collection_made || session->arguments->keep)
+    if (!session->collection_made)
         return;
+    if (mh_session_keeps_collection(session)) {
+        if (!session->arguments->keep)
+            mh_note("collection %s is kept, as evidence", request.collection);
+        return;
+    }
     if (mh_asker_open(&asker, session->rpc, session->job, 0, session->seed, &err) != 0)
         return;
     if (session->broken && asker.policy.timeout_ns > IMPATIENT_NS)

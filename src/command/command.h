@@ -27,6 +27,7 @@ void mh_print_help(const char *command); /* NULL: the overview */
 
 /* MPI is initialised; all ranks call these and return the same. */
 int mh_command_run(const struct mh_arguments *arguments, MPI_Comm comm);
+int mh_command_verify(const struct mh_arguments *arguments, MPI_Comm comm);
 
 /* Rank 0 alone. */
 int mh_command_check(const struct mh_arguments *arguments);

@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "comm/comm.h"
-#include "comm/reduce.h"
+#include "measure/reduce.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -245,6 +245,19 @@ static const struct mh_report_operation *unbalanced(const struct mh_report *repo
     return NULL;
 }
 
+/* Every row that a worker issued has its place in the ledger: acknowledged, refused or unknown. */
+static const char *rows_astray(const struct mh_session *session, const struct mh_ledger_totals *totals)
+{
+    const int64_t booked[] = {
+        [MH_OP_INSERT] = totals->acknowledged_inserts + totals->refused_inserts + totals->unknown_inserts,
+        [MH_OP_UPSERT] = totals->acknowledged_upserts + totals->refused_upserts + totals->unknown_upserts,
+        [MH_OP_DELETE] = totals->acknowledged_deletes + totals->refused_deletes + totals->unknown_deletes};
+    for (int kind = MH_OP_INSERT; kind <= MH_OP_DELETE; kind++)
+        if (booked[kind] != session->run.rows_issued[kind])
+            return mh_op_infos[kind].name;
+    return NULL;
+}
+
 static bool has_role(const struct mh_job *job, enum mh_claim_use use)
 {
     for (size_t s = 0; s < job->stage_count; s++)
@@ -338,6 +351,7 @@ static void judge(struct mh_session *session, const struct mh_ledger_totals *tot
     struct mh_report *report = &session->report;
     struct verdict verdict = {report->verdict, sizeof report->verdict, MH_EXIT_GOOD};
     const struct mh_report_operation *odd = unbalanced(report);
+    const char *astray = rows_astray(session, totals);
     report->verdict[0] = '\0';
     judge_audit(&verdict, session);
     if (session->broken)
@@ -352,9 +366,9 @@ static void judge(struct mh_session *session, const struct mh_ledger_totals *tot
                session->audit.figures.deletes_hit_live);
     judge_hits(&verdict, session, MH_CLAIMS_TO_UPSERT, "upsert", totals->acknowledged_upserts,
                session->audit.figures.upserts_hit_live);
-    if (odd)
-        say(&verdict, MH_EXIT_UNUSABLE, "this program lost count of %s operations: do not trust this run",
-            odd->op);
+    if (odd || astray)
+        say(&verdict, MH_EXIT_UNUSABLE, "this program lost count of %s %s: do not trust this run",
+            odd ? odd->op : astray, odd ? "operations" : "rows");
     if (thresholds_missed > 0)
         say(&verdict, MH_EXIT_THRESHOLD, "%d threshold%s missed", thresholds_missed,
             thresholds_missed == 1 ? "" : "s");
@@ -369,6 +383,10 @@ static int put_header(struct mh_session *session)
     snprintf(r->run_id, sizeof r->run_id, "%s", session->run_id);
     snprintf(r->label, sizeof r->label, "%s", session->arguments->label ? session->arguments->label : "");
     mh_utc_text(session->started_wall_ns, r->started_utc);
+    snprintf(r->parent, sizeof r->parent, "%s", session->parent.run_id);
+    r->collection_id = session->collection_id;
+    r->collection_kept = mh_session_keeps_collection(session);
+    r->dataset_digest = session->dataset_digest;
     r->started_wall_ns = session->started_wall_ns;
     r->duration_s = (double)(mh_now_ns() - session->run.start_ns) / (double)MH_S;
     snprintf(r->server_version, sizeof r->server_version, "%s", session->server_version);
@@ -409,6 +427,7 @@ int mh_session_conclude(struct mh_session *session, struct mh_error *err)
 {
     struct mh_ledger_totals totals = session->run.ledger.totals;
     mh_comm_sum_i64(session->comm, (int64_t *)&totals, sizeof totals / sizeof(int64_t));
+    mh_comm_sum_i64(session->comm, session->run.rows_issued, 3);
     if (gather_ranks(session, err) != 0 || mh_reduce_tallies(&session->run.tallies, session->comm, err) != 0)
         return -1;
     int rc = session->rank == 0 && mh_session_fill_report(session, &totals) != 0

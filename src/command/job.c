@@ -45,8 +45,10 @@ int mh_session_read_job(const struct mh_arguments *arguments, char **path, char 
     if (!*path)
         return mh_fail(err, "out of memory");
     int rc = arguments->operand ? mh_job_read(arguments->operand, text, err) : expand_built_in(text, err);
-    if (rc != 0)
+    if (rc != 0) {
         free(*path);
+        *path = NULL;
+    }
     return rc;
 }
 

@@ -89,6 +89,8 @@ static int restore_session(struct merge *merge, struct mh_error *err)
     session->np = merge->np;
     session->seed = (uint64_t)json_integer_value(json_object_get(merge->run, "seed"));
     session->started_wall_ns = json_integer_value(json_object_get(merge->run, "started_wall_ns"));
+    session->dataset_digest = (uint64_t)json_integer_value(json_object_get(merge->run, "dataset_digest"));
+    session->collection_id = json_integer_value(json_object_get(merge->run, "collection_id"));
     snprintf(session->run_id, sizeof session->run_id, "%s", text_of(merge, "run_id"));
     snprintf(session->server_version, sizeof session->server_version, "%s", text_of(merge, "server_version"));
     snprintf(session->dataset, sizeof session->dataset, "%s", text_of(merge, "dataset"));
@@ -146,6 +148,14 @@ static int book_in_flight(struct merge *merge, struct mh_record *record, const i
     return mh_ledger_book(&merge->session.run.ledger, record, keys, versions);
 }
 
+/* Of writes, what a worker had issued. */
+static void count_rows(struct merge *merge, const struct mh_record *record)
+{
+    const bool done = record->type == MH_RECORD_DONE || record->type == MH_RECORD_INTENT;
+    if (done && mh_op_infos[record->kind].write)
+        merge->session.run.rows_issued[record->kind] += record->rows;
+}
+
 static int book(struct merge *merge, struct mh_record *record, const int64_t *keys, const uint16_t *versions,
                 const char *text)
 {
@@ -155,9 +165,10 @@ static int book(struct merge *merge, struct mh_record *record, const int64_t *ke
     case MH_RECORD_INTENT:
         return book_in_flight(merge, record, keys, versions);
     case MH_RECORD_DONE:
+        mh_tallies_plan(&run->tallies, record->stage, record->role, record->kind, 1);
         mh_tallies_book(&run->tallies, record, text);
         return mh_ledger_book(&run->ledger, record, keys, versions);
-    case MH_RECORD_PLANNED:
+    case MH_RECORD_UNSENT:
         tally = mh_tally_at(&run->tallies, record->stage, record->role, record->kind);
         if (!tally)
             return -1;
@@ -185,6 +196,7 @@ static int visit(void *context, const struct mh_record *given, const int64_t *ke
     record.sent_ns -= merge->start_ns;
     record.done_ns -= merge->start_ns;
     note_time(merge, &record);
+    count_rows(merge, &record);
     return book(merge, &record, keys, versions, text) == 0 ? 0 : mh_fail(err, "out of memory");
 }
 

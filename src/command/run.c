@@ -17,13 +17,13 @@
 
 /* ---- before the load ---- */
 
-static int share_text(struct mh_session *session, char **text)
+static int share_text(struct mh_session *session, char **text, struct mh_error *err)
 {
     uint64_t length = session->rank == 0 ? strlen(*text) : 0;
     mh_comm_bcast(session->comm, &length, sizeof length, 0);
     if (session->rank != 0)
         *text = calloc(length + 1, 1);
-    if (!*text)
+    if (mh_comm_agree(session->comm, *text ? 0 : mh_fail(err, "out of memory"), err) != 0)
         return -1;
     mh_comm_bcast(session->comm, *text, length, 0);
     return 0;
@@ -35,16 +35,11 @@ static int load_job(struct mh_session *session, struct mh_error *err)
     char *path = NULL, *text = NULL;
     int rc = session->rank == 0 ? mh_session_read_job(session->arguments, &path, &text, err) : 0;
     rc = mh_comm_agree(session->comm, rc, err);
-    if (rc == 0) {
-        rc = share_text(session, &path) != 0 || share_text(session, &text) != 0
-                 ? mh_fail(err, "out of memory")
-                 : 0;
-        if (rc == 0)
-            rc = mh_session_parse_job(session->arguments, path, text, &session->job, err);
-        rc = mh_comm_agree(session->comm, rc, err);
-        free(path);
-        free(text);
-    }
+    if (rc == 0 && (rc = share_text(session, &path, err)) == 0 && (rc = share_text(session, &text, err)) == 0)
+        rc = mh_comm_agree(session->comm,
+                           mh_session_parse_job(session->arguments, path, text, &session->job, err), err);
+    free(path);
+    free(text);
     if (rc == 0 && session->rank == 0 && !session->arguments->operand)
         mh_note("no job file given: running the small built-in job against %s",
                 session->job->server.uris.items[0]);
@@ -63,91 +58,14 @@ static void draw_seed(struct mh_session *session)
     mh_comm_bcast(session->comm, &session->seed, sizeof session->seed, 0);
 }
 
-static void name_run(struct mh_session *session)
-{
-    uint32_t tail = 0;
-    char utc[24], stamp[20];
-    session->started_wall_ns = mh_wall_ns();
-    mh_comm_bcast(session->comm, &session->started_wall_ns, sizeof session->started_wall_ns, 0);
-    mh_utc_text(session->started_wall_ns, utc);
-    size_t n = 0;
-    for (const char *c = utc; *c; c++)
-        if (*c != '-' && *c != ':')
-            stamp[n++] = *c;
-    stamp[n] = '\0';
-    if (session->rank == 0 && getrandom(&tail, sizeof tail, 0) != sizeof tail)
-        tail = (uint32_t)getpid();
-    mh_comm_bcast(session->comm, &tail, sizeof tail, 0);
-    snprintf(session->run_id, sizeof session->run_id, "%.17s-%08x", stamp, tail);
-}
-
-/* The result's name is free, and its folder can be written: said before any load, not after. */
-static int choose_output(struct mh_session *session, struct mh_error *err)
-{
-    const char *given = session->arguments->output;
-    if (given && strlen(given) > 3500)
-        return mh_fail(err, "--output: the path is longer than 3500 bytes");
-    if (given)
-        snprintf(session->output, sizeof session->output, "%s", given);
-    else
-        snprintf(session->output, sizeof session->output, "results/%s.h5", session->run_id);
-    snprintf(session->journals, sizeof session->journals, "%.3600s.journals", session->output);
-    if (session->rank != 0)
-        return 0;
-    if (!given && mkdir("results", 0777) != 0 && errno != EEXIST)
-        return mh_fail(err, "results: %s; give another place with --output", strerror(errno));
-    if (mh_report_check_output(session->output, err) != 0 ||
-        (session->arguments->json && mh_report_check_json(session->arguments->json, err) != 0))
-        return -1;
-    if (mkdir(session->journals, 0777) != 0)
-        return mh_fail(err, "%s: %s; the ranks' journals go there", session->journals, strerror(errno));
-    return 0;
-}
-
-static int find_nodes(struct mh_session *session)
-{
-    MPI_Comm node;
-    int leader = session->rank;
-    session->node_of_rank = calloc((size_t)session->np + 1, sizeof *session->node_of_rank);
-    if (!session->node_of_rank)
-        return -1;
-    MPI_Comm_split_type(session->comm, MPI_COMM_TYPE_SHARED, session->rank, MPI_INFO_NULL, &node);
-    MPI_Bcast(&leader, 1, MPI_INT, 0, node);
-    MPI_Comm_free(&node);
-    MPI_Allgather(&leader, 1, MPI_INT, session->node_of_rank, 1, MPI_INT, session->comm);
-    for (int r = 0; r < session->np; r++) /* leaders' ranks become numbers from 0 */
-        session->node_of_rank[r] = session->node_of_rank[r] == r
-                                       ? session->nodes++
-                                       : session->node_of_rank[session->node_of_rank[r]];
-    return 0;
-}
-
 static int make_plan(struct mh_session *session, struct mh_error *err)
 {
-    int rc = find_nodes(session) != 0 ? mh_fail(err, "out of memory") : 0;
-    if (rc == 0)
-        rc = mh_plan_make(session->job, session->np, session->node_of_rank, mh_role_needs, &session->plan,
-                          err);
-    return mh_comm_agree(session->comm, rc, err);
-}
-
-static int open_dataset(struct mh_session *session, struct mh_error *err)
-{
-    int64_t begin = mh_now_ns();
-    int rc = mh_dataset_open(&session->job->dataset, mh_session_largest_batch(session->job), session->seed,
-                             session->comm, &session->data, err);
-    if (rc != 0)
+    if (mh_session_find_nodes(session, err) != 0)
         return -1;
-    mh_session_describe_dataset(session->job, &session->data->shape, session->dataset,
-                                sizeof session->dataset);
-    mh_content_init(&session->content, session->data, &session->job->collection, session->seed);
-    if (session->rank == 0)
-        mh_note("data set %s, read in %.1f s", session->dataset,
-                (double)(mh_now_ns() - begin) / (double)MH_S);
-    if (session->rank == 0 && session->job->verify.enabled && !mh_content_tells_version(&session->content))
-        mh_warn("no scalar field is wide enough to tell a row's versions apart: stale rows show only where "
-                "vectors are compared (verify.vectors)");
-    return mh_session_fit_dataset(session->job, &session->data->shape, err);
+    return mh_comm_agree(
+        session->comm,
+        mh_plan_make(session->job, session->np, session->node_of_rank, mh_role_needs, &session->plan, err),
+        err);
 }
 
 static int open_server(struct mh_session *session, struct mh_error *err)
@@ -176,13 +94,15 @@ static json_t *without_token(const struct mh_session *session, const char *text)
 static int write_run_file(const struct mh_session *session, struct mh_error *err)
 {
     char path[4200];
-    json_t *run = json_pack("{s:i, s:s, s:i, s:I, s:I, s:s, s:o, s:s, s:s, s:s, s:s}", "format", 1, "run_id",
-                            session->run_id, "np", session->np, "seed", (json_int_t)session->seed,
-                            "started_wall_ns", (json_int_t)session->started_wall_ns, "job_path",
-                            session->job->path, "job_text", without_token(session, session->job->text),
-                            "server", session->arguments->server ? session->arguments->server : "", "label",
-                            session->arguments->label ? session->arguments->label : "", "server_version",
-                            session->server_version, "dataset", session->dataset);
+    json_t *run =
+        json_pack("{s:i, s:s, s:i, s:I, s:I, s:s, s:o, s:s, s:s, s:s, s:s, s:I, s:I}", "format", 1, "run_id",
+                  session->run_id, "np", session->np, "seed", (json_int_t)session->seed, "started_wall_ns",
+                  (json_int_t)session->started_wall_ns, "job_path", session->job->path, "job_text",
+                  without_token(session, session->job->text), "server",
+                  session->arguments->server ? session->arguments->server : "", "label",
+                  session->arguments->label ? session->arguments->label : "", "server_version",
+                  session->server_version, "dataset", session->dataset, "dataset_digest",
+                  (json_int_t)session->dataset_digest, "collection_id", (json_int_t)session->collection_id);
     json_t *sets = json_array();
     for (size_t i = 0; i < session->arguments->set_count; i++)
         json_array_append_new(sets, without_token(session, session->arguments->sets[i]));
@@ -212,50 +132,7 @@ static int open_journals(struct mh_session *session, struct mh_error *err)
     return mh_comm_agree(session->comm, rc, err);
 }
 
-static int64_t progress_of(const struct mh_session *session)
-{
-    if (session->arguments->quiet)
-        return 0;
-    if (session->arguments->progress_ns >= 0)
-        return session->arguments->progress_ns;
-    return (mh_is_terminal(STDERR_FILENO) ? 1 : 10) * MH_S;
-}
-
-static int open_run(struct mh_session *session, struct mh_error *err)
-{
-    struct mh_run *run = &session->run;
-    run->job = session->job;
-    run->plan = session->plan;
-    run->comm = session->comm;
-    run->rank = session->rank;
-    run->np = session->np;
-    run->seed = session->seed;
-    run->content = &session->content;
-    run->rpc = session->rpc;
-    run->progress_ns = progress_of(session);
-    run->offset_ns = mh_comm_clock_offset(session->comm);
-    run->start_ns = mh_now_ns() - run->offset_ns;
-    mh_comm_bcast(session->comm, &run->start_ns, sizeof run->start_ns, 0);
-    run->start_ns += run->offset_ns;
-    run->stage_seconds = calloc(session->job->stage_count + 1, sizeof *run->stage_seconds);
-    bool made = run->stage_seconds && mh_tallies_init(&run->tallies, session->job, run->start_ns) == 0 &&
-                mh_ledger_init(&run->ledger, session->plan->worker_count) == 0;
-    if (mh_comm_agree(session->comm, made ? 0 : mh_fail(err, "out of memory"), err) != 0)
-        return -1;
-    return open_journals(session, err);
-}
-
-/* ---- load and audit: from here on, whatever goes wrong, what was measured is kept ---- */
-
-static void note_broken(struct mh_session *session, const struct mh_error *err)
-{
-    if (session->broken)
-        return;
-    session->broken = true;
-    snprintf(session->broken_why, sizeof session->broken_why, "%s", err->text);
-    if (session->rank == 0)
-        mh_complain("%s", err->text);
-}
+/* ---- load: from here on, whatever goes wrong, what was measured is kept ---- */
 
 static void run_stages(struct mh_session *session)
 {
@@ -264,119 +141,7 @@ static void run_stages(struct mh_session *session)
          s < session->job->stage_count && !session->run.stopped && !session->run.gave_up && !session->broken;
          s++)
         if (mh_stage_run(&session->run, (int)s, &err) != 0)
-            note_broken(session, &err);
-}
-
-static int signals_before_audit;
-
-static bool stop_audit(void)
-{
-    return mh_signals_seen() > signals_before_audit;
-}
-
-static void audit(struct mh_session *session)
-{
-    struct mh_error err;
-    struct mh_audit *audit = &session->audit;
-    *audit = (struct mh_audit){.job = session->job,
-                               .plan = session->plan,
-                               .content = &session->content,
-                               .ledger = &session->run.ledger,
-                               .rpc = session->rpc,
-                               .comm = session->comm,
-                               .rank = session->rank,
-                               .seed = session->seed,
-                               .start_ns = session->run.start_ns,
-                               .tallies = &session->run.tallies,
-                               .stop = stop_audit};
-    signals_before_audit = mh_signals_seen();
-    if (!session->job->verify.enabled) {
-        if (mh_slices_make(&audit->slices, session->plan, &session->run.ledger, session->comm, &err) != 0)
-            note_broken(session, &err);
-        return;
-    }
-    if (mh_audit_run(audit, &err) == 0)
-        session->audited = true;
-    else
-        note_broken(session, &err);
-    mh_journal_flush(&session->run.journal);
-    if (mh_audit_provenance(audit, session->run.journal.path, &err) != 0)
-        note_broken(session, &err);
-}
-
-static void share_outcome(struct mh_session *session)
-{
-    mh_comm_bcast(session->comm, &session->report.exit_code, sizeof session->report.exit_code, 0);
-}
-
-static int write_result(struct mh_session *session, struct mh_error *err)
-{
-    struct mh_report_fate *fates = NULL;
-    int64_t count = mh_session_fates(session, &fates, err);
-    int rc = mh_comm_agree(session->comm, count < 0 ? -1 : 0, err);
-    if (rc == 0)
-        rc = mh_report_write(session->output, &session->report, fates, count, session->comm, err);
-    free(fates);
-    return rc;
-}
-
-static void remove_journals(struct mh_session *session)
-{
-    char path[4200];
-    MPI_Request request;
-    mh_journal_close(&session->run.journal, true);
-    MPI_Ibarrier(session->comm, &request);
-    mh_comm_wait(&request);
-    if (session->rank != 0)
-        return;
-    snprintf(path, sizeof path, "%s/run.json", session->journals);
-    unlink(path);
-    rmdir(session->journals);
-}
-
-static void end_journal(struct mh_session *session)
-{
-    struct mh_record record = {.type = MH_RECORD_END, .worker = -1};
-    mh_journal_append(&session->run.journal, &record, NULL, NULL, NULL);
-    mh_journal_flush(&session->run.journal);
-}
-
-static void note_journals(struct mh_session *session)
-{
-    struct mh_error err;
-    int64_t failed = session->run.journal.failed;
-    mh_comm_sum_i64(session->comm, &failed, 1);
-    if (failed == 0)
-        return;
-    mh_fail(&err, "the journals of %lld ranks could not be written to their end: who wrote what is not sure",
-            (long long)failed);
-    note_broken(session, &err);
-}
-
-static int write_json(struct mh_session *session, struct mh_error *err)
-{
-    if (session->rank != 0 || !session->arguments->json)
-        return 0;
-    return mh_report_json(session->arguments->json, &session->report, session->output, err);
-}
-
-/* Result and summary; the journals go only once the result stands. */
-static int conclude(struct mh_session *session, struct mh_error *err)
-{
-    end_journal(session);
-    note_journals(session);
-    if (mh_session_conclude(session, err) != 0 || write_result(session, err) != 0) {
-        mh_journal_close(&session->run.journal, false);
-        return mh_fail_in(
-            err, "the result could not be written (the journals are kept: milvus-hpc merge %s -o FILE.h5)",
-            session->journals);
-    }
-    remove_journals(session);
-    if (session->rank == 0 && !(session->arguments->json && strcmp(session->arguments->json, "-") == 0))
-        mh_report_print(stdout, &session->report, session->output);
-    int rc = mh_comm_agree(session->comm, write_json(session, err), err);
-    share_outcome(session);
-    return rc;
+            mh_session_break(session, &err);
 }
 
 /* ---- all of it ---- */
@@ -386,56 +151,15 @@ static int prepare(struct mh_session *session, struct mh_error *err)
     if (load_job(session, err) != 0 || make_plan(session, err) != 0)
         return -1;
     draw_seed(session);
-    name_run(session);
-    if (open_dataset(session, err) != 0)
-        return -1;
-    if (mh_comm_agree(session->comm, choose_output(session, err), err) != 0)
-        return -1;
-    return open_server(session, err) != 0 ? -1 : open_run(session, err);
-}
-
-static void close_session(struct mh_session *session)
-{
-    char path[4200];
-    mh_journal_close(&session->run.journal, false);
-    mh_report_free(&session->report);
-    mh_audit_free(&session->audit);
-    mh_tallies_free(&session->run.tallies);
-    mh_ledger_free(&session->run.ledger);
-    free(session->run.stage_seconds);
-    mh_rpc_close(session->rpc);
-    mh_dataset_close(session->data);
-    mh_plan_free(session->plan);
-    mh_job_free(session->job);
-    free(session->node_of_rank);
-    snprintf(path, sizeof path, "%.4000s", session->journals);
-    if (session->rank == 0 && path[0])
-        rmdir(path); /* empty when the run never began */
+    mh_session_name_run(session);
+    return mh_session_open_dataset(session, err) != 0 || mh_session_choose_output(session, true, err) != 0 ||
+                   open_server(session, err) != 0 || mh_session_open_run(session, err) != 0 ||
+                   open_journals(session, err) != 0
+               ? -1
+               : 0;
 }
 
 int mh_command_run(const struct mh_arguments *arguments, MPI_Comm comm)
 {
-    struct mh_error err = {""};
-    struct mh_session *session = calloc(1, sizeof *session);
-    int exit_code = MH_EXIT_UNUSABLE;
-    if (!session)
-        abort();
-    session->arguments = arguments;
-    session->comm = comm;
-    session->run.journal.fd = -1;
-    MPI_Comm_rank(comm, &session->rank);
-    MPI_Comm_size(comm, &session->np);
-    if (prepare(session, &err) == 0) {
-        run_stages(session);
-        audit(session);
-        if (conclude(session, &err) == 0)
-            exit_code = session->report.exit_code;
-    }
-    if (err.text[0] && session->rank == 0)
-        mh_complain("%s", err.text);
-    if (session->rank == 0 && session->rpc)
-        mh_session_drop_collection(session);
-    close_session(session);
-    free(session);
-    return exit_code;
+    return mh_session_go(arguments, comm, prepare, run_stages);
 }

@@ -18,7 +18,7 @@ struct mh_session {
     uint64_t seed;
     char run_id[40];
     char output[4096];   /* the result */
-    char journals[4096]; /* the folder beside it */
+    char journals[4096]; /* the folder beside it; empty: none are kept */
     char dataset[512];   /* in words */
     char server_version[64];
     int64_t started_wall_ns;
@@ -30,17 +30,36 @@ struct mh_session {
     struct mh_run run;
     struct mh_audit audit;
     struct mh_report report; /* rank 0 */
+    struct mh_report parent; /* verify: the run whose rows are audited again; else empty */
+    uint64_t dataset_digest;
+    int64_t collection_id; /* the server's; 0: it gives none */
     bool collection_made, journal_open, audited;
-    bool broken; /* infrastructure: exit code 3 */
+    bool result_failed; /* could not be written */
+    bool broken;        /* infrastructure: exit code 3 */
     char broken_why[1024];
 };
+
+typedef int mh_session_prepare(struct mh_session *session, struct mh_error *err); /* collective */
+
+/* session.c: what run and verify share. mh_session_go is all of one: prepare, load (NULL: none), audit,
+ * verdict, result, summary; returns the exit code. */
+int mh_session_go(const struct mh_arguments *arguments, MPI_Comm comm, mh_session_prepare *prepare,
+                  void (*load)(struct mh_session *session));
+void mh_session_name_run(struct mh_session *session);
+/* The result's name is free, and its folder can be written: said before any load, not after. */
+int mh_session_choose_output(struct mh_session *session, bool journals, struct mh_error *err);
+int mh_session_find_nodes(struct mh_session *session, struct mh_error *err);
+int mh_session_open_dataset(struct mh_session *session, struct mh_error *err);
+int mh_session_open_run(struct mh_session *session, struct mh_error *err); /* clock, tallies, ledger */
+void mh_session_break(struct mh_session *session,
+                      const struct mh_error *err); /* infrastructure failed: go on to the result */
 
 /* job.c: what all commands do with a job file. Overrides --server and --set; `text` is the expanded file. */
 int mh_session_parse_job(const struct mh_arguments *arguments, const char *path, const char *text,
                          struct mh_job **job, struct mh_error *err);
 int mh_session_read_job(const struct mh_arguments *arguments, char **path, char **text, struct mh_error *err);
-/* A copy in which the word "hidden" stands for server.token, wherever it follows "token": what is saved must not open the server to its
- * readers. NULL: no memory. */
+/* A copy in which the word "hidden" stands for server.token, wherever it follows "token": what is saved must
+ * not open the server to its readers. NULL: no memory. */
 char *mh_session_hide_token(const struct mh_job *job, const char *text);
 int mh_session_fit_dataset(struct mh_job *job, const struct mh_dataset_shape *shape, struct mh_error *err);
 int64_t mh_session_largest_batch(const struct mh_job *job);
@@ -49,7 +68,9 @@ void mh_session_describe_dataset(const struct mh_job *job, const struct mh_datas
 
 /* collection.c */
 int mh_session_make_collection(struct mh_session *session, struct mh_error *err); /* rank 0 */
+int mh_session_find_collection(struct mh_session *session, struct mh_error *err); /* rank 0; verify */
 void mh_session_drop_collection(struct mh_session *session);                      /* rank 0 */
+bool mh_session_keeps_collection(const struct mh_session *session);
 
 /* conclude.c: figures, verdict, exit code, report */
 int mh_session_conclude(struct mh_session *session,

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #define SHARED_MEMORY "/dev/shm" /* where MPI libraries keep shared windows on Linux */
 
@@ -306,6 +307,17 @@ int mh_dataset_open(const struct mh_dataset_options *options, int64_t overlap, u
     }
     *out = d;
     return 0;
+}
+
+uint64_t mh_dataset_digest(const struct mh_dataset *dataset)
+{
+    enum { MOST = 65536 };
+    const int64_t rows = dataset->shape.train_rows, step = (rows + MOST - 1) / MOST;
+    const size_t row_bytes = (size_t)dataset->shape.dim * sizeof(float);
+    uint64_t digest = XXH3_64bits(&dataset->shape.dim, sizeof dataset->shape.dim) ^ (uint64_t)rows;
+    for (int64_t row = 0; row < rows; row += step)
+        digest = XXH3_64bits_withSeed(dataset->train + row * dataset->shape.dim, row_bytes, digest);
+    return digest;
 }
 
 void mh_dataset_close(struct mh_dataset *dataset)

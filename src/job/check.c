@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 
+enum { LONGEST_STAGE_NAME = 200 };
 #define NAME_RULE "expected letters, digits and underscores, no digit first, at most 255 bytes"
 
 /* ---- server ---- */
@@ -136,6 +137,9 @@ static int check_counts(struct mh_reading *r, const struct mh_list *fields)
             if (strcmp(field[i].name, field[j].name) == 0)
                 return fail_field(r, i, "name", "is the name of an earlier field; it must be unique");
     }
+    if (fields->count > MH_MOST_FIELDS)
+        return mh_fail_at(r, "collection.fields", "are %zu; Milvus allows at most %d", fields->count,
+                          MH_MOST_FIELDS);
     if (primaries == 0)
         return mh_fail_at(r, "collection.fields", "no field has 'primary: true'; exactly one int64 must");
     if (vectors == 0)
@@ -197,6 +201,9 @@ static int check_stages(struct mh_reading *r, const struct mh_job *job)
         item_key(r, "stages", i, "name", name_key, sizeof name_key);
         if (!mh_is_name(stage->name))
             return mh_fail_at(r, name_key, "is not a name; " NAME_RULE);
+        if (strlen(stage->name) > LONGEST_STAGE_NAME)
+            return mh_fail_at(r, name_key, "is longer than %d bytes; partitions are named after it",
+                              LONGEST_STAGE_NAME);
         for (size_t j = 0; j < i; j++)
             if (strcmp(stage->name, job->stages[j].name) == 0)
                 return mh_fail_at(r, name_key, "is the name of an earlier stage; it must be unique");

@@ -46,6 +46,8 @@ enum mh_field_type { /* order of mh_field_type_names */
 };
 extern const char *const mh_field_type_names[]; /* "bool", ..., "float_vector"; NULL-ended */
 
+enum { MH_MOST_FIELDS = 64 }; /* Milvus allows no more in a collection */
+
 struct mh_field {
     char *name;
     int type; /* enum mh_field_type */

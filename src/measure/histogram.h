@@ -1,5 +1,6 @@
-/* Latency histograms, log-linear as HdrHistogram's (http://hdrhistogram.org): values in nanoseconds, 3 significant digits from 1 us to
- * 1 h. Two histograms have the same buckets, so ranks merge by adding counts, without error. */
+/* Latency histograms, log-linear as HdrHistogram's (http://hdrhistogram.org): values in nanoseconds, 3
+ * significant digits from 1 us to 1 h. Two histograms have the same buckets, so ranks merge by adding counts,
+ * without error. */
 #ifndef MH_MEASURE_HISTOGRAM_H
 #define MH_MEASURE_HISTOGRAM_H
 
@@ -24,8 +25,8 @@ void mh_histogram_free(struct mh_histogram *h);
 void mh_histogram_record(struct mh_histogram *h, int64_t value_ns); /* below 0 counts as 0 */
 void mh_histogram_add(struct mh_histogram *into, const struct mh_histogram *from);
 
-/* Smallest recorded value v (to bucket precision: the bucket's highest equivalent value, at most max_ns) such that at least
- * `quantile` (0..1) of the values are <= v; 0 when empty. */
+/* Smallest recorded value v (to bucket precision: the bucket's highest equivalent value, at most max_ns) such
+ * that at least `quantile` (0..1) of the values are <= v; 0 when empty. */
 int64_t mh_histogram_quantile(const struct mh_histogram *h, double quantile);
 
 #endif

@@ -13,8 +13,8 @@ enum mh_record_type {
     MH_RECORD_KEYS,       /* keys and versions of the write before it */
     MH_RECORD_TEXT,       /* the server's words for the DONE before it */
     MH_RECORD_STAGE,      /* a stage begins */
-    MH_RECORD_PLANNED,    /* `rows` operations of (stage, role, kind) were planned and never sent */
-    MH_RECORD_END,        /* the rank's orderly end */
+    MH_RECORD_UNSENT, /* `rows` operations of (stage, role, kind) never left; with a sequence: that INTENT */
+    MH_RECORD_END,    /* the rank's orderly end */
 };
 
 enum {

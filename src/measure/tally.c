@@ -121,13 +121,19 @@ static void book_ok(struct mh_tally *tally, const struct mh_record *record, stru
         slot->max_ns = latency;
 }
 
+void mh_tallies_plan(struct mh_tallies *tallies, int stage, int role, int kind, int64_t operations)
+{
+    struct mh_tally *tally = mh_tally_at(tallies, stage, role, kind);
+    if (tally)
+        tally->planned += operations;
+}
+
 void mh_tallies_book(struct mh_tallies *tallies, const struct mh_record *record, const char *message)
 {
     struct mh_tally *tally = mh_tally_at(tallies, record->stage, record->role, record->kind);
     if (!tally)
         return;
     struct mh_timeline_slot *slot = mh_timeline_at(&tally->timeline, record->done_ns);
-    tally->planned++;
     tally->timed_out += (record->flags & MH_RECORD_TIMED_OUT) != 0;
     tally->throttled += record->throttled;
     tally->bytes_out += record->bytes_out;

@@ -50,7 +50,10 @@ void mh_tallies_free(struct mh_tallies *tallies);
 /* The cell, made when it is not there; NULL when there is no memory. */
 struct mh_tally *mh_tally_at(struct mh_tallies *tallies, int stage, int role, int kind);
 
-/* Books a DONE record; `message` is the server's text for one that is not ok, or "". */
+/* Books that `operations` were asked for: before they leave, so that one that never ends is missed. */
+void mh_tallies_plan(struct mh_tallies *tallies, int stage, int role, int kind, int64_t operations);
+
+/* Books a DONE record, planned before; `message` is the server's text for one that is not ok, or "". */
 void mh_tallies_book(struct mh_tallies *tallies, const struct mh_record *record, const char *message);
 
 void mh_tallies_add_error(struct mh_tallies *tallies,

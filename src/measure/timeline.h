@@ -1,5 +1,5 @@
-/* Counters and a coarse latency histogram for each second of a stage and each operation. Memory is bounded: once MH_TIMELINE_SLOTS
- * intervals are full, neighbours are merged and the interval doubles. */
+/* Counters and a coarse latency histogram for each second of a stage and each operation. Memory is bounded:
+ * once MH_TIMELINE_SLOTS intervals are full, neighbours are merged and the interval doubles. */
 #ifndef MH_MEASURE_TIMELINE_H
 #define MH_MEASURE_TIMELINE_H
 
@@ -29,7 +29,8 @@ void mh_timeline_free(struct mh_timeline *t);
 struct mh_timeline_slot *mh_timeline_at(struct mh_timeline *t, int64_t now_ns);
 
 int mh_timeline_bucket(int64_t latency_ns); /* which bucket of `latency` a value falls into */
-int64_t mh_timeline_quantile(const struct mh_timeline_slot *slot, double quantile); /* upper edge of the bucket, ns */
+int64_t mh_timeline_quantile(const struct mh_timeline_slot *slot,
+                             double quantile); /* upper edge of the bucket, ns */
 
 /* Merges neighbours until the interval is `interval_ns` (interval_ns times a power of two). */
 void mh_timeline_coarsen(struct mh_timeline *t, int64_t interval_ns);

@@ -154,6 +154,13 @@ int mh_decode_bool(const uint8_t *bytes, size_t length, struct mh_reply *reply)
     return 0;
 }
 
+int mh_decode_collection(const uint8_t *bytes, size_t length, struct mh_reply *reply)
+{
+    UNPACK(message, DescribeCollectionResponse, describe_collection_response);
+    reply->collection_id = message->collectionid;
+    return 0;
+}
+
 int mh_decode_partitions(const uint8_t *bytes, size_t length, struct mh_reply *reply)
 {
     UNPACK(message, ShowPartitionsResponse, show_partitions_response);

@@ -194,13 +194,12 @@ static int set_field(struct field_parts *parts, const struct mh_column *column, 
 /* InsertRequest and UpsertRequest have the same fields under the same numbers. */
 int mh_encode_rows(const struct mh_request *request, struct mh_payload *payload, struct mh_error *err)
 {
-    enum { MAX_COLUMNS = 64 };
-    struct field_parts parts[MAX_COLUMNS];
-    SCHEMA(FieldData) * fields[MAX_COLUMNS];
+    struct field_parts parts[MH_MOST_FIELDS];
+    SCHEMA(FieldData) * fields[MH_MOST_FIELDS];
     mh_payload_reset(payload);
-    if (request->column_count > MAX_COLUMNS || request->rows < 1) {
+    if (request->column_count > MH_MOST_FIELDS || request->rows < 1) {
         release_others(request, payload);
-        return mh_fail(err, "a write needs 1 row or more and at most %d fields", MAX_COLUMNS);
+        return mh_fail(err, "a write needs 1 row or more and at most %d fields", MH_MOST_FIELDS);
     }
     for (size_t i = 0; i < request->column_count; i++) {
         if (set_field(&parts[i], &request->columns[i], (size_t)request->rows, err) != 0) {

@@ -22,6 +22,7 @@ enum mh_op_kind { /* order of the table in op.c */
                   MH_OP_CREATE_COLLECTION,
                   MH_OP_DROP_COLLECTION,
                   MH_OP_HAS_COLLECTION,
+                  MH_OP_DESCRIBE_COLLECTION,
                   MH_OP_CREATE_PARTITION,
                   MH_OP_SHOW_PARTITIONS,
                   MH_OP_LOAD,
@@ -96,15 +97,16 @@ enum mh_index_state {
 /* One reply. Pointers live until mh_reply_clear. */
 struct mh_reply {
     enum mh_outcome outcome;
-    int legacy_code;              /* Status.error_code */
-    int code;                     /* Status.code; 0 when ok */
-    char reason[256];             /* the server's words, one line, cut */
-    int64_t affected;             /* INSERT, UPSERT, DELETE: the count the server claims */
-    uint64_t timestamp;           /* INSERT, UPSERT, DELETE: hybrid timestamp, 0 if none */
-    struct mh_column columns[16]; /* QUERY */
+    int legacy_code;                          /* Status.error_code */
+    int code;                                 /* Status.code; 0 when ok */
+    char reason[256];                         /* the server's words, one line, cut */
+    int64_t affected;                         /* INSERT, UPSERT, DELETE: the count the server claims */
+    uint64_t timestamp;                       /* INSERT, UPSERT, DELETE: hybrid timestamp, 0 if none */
+    struct mh_column columns[MH_MOST_FIELDS]; /* QUERY */
     size_t column_count;
     bool yes;                 /* HAS_COLLECTION, FLUSH_STATE (flushed) */
     int state;                /* LOAD_STATE: enum mh_load_state; DESCRIBE_INDEX: enum mh_index_state */
+    int64_t collection_id;    /* DESCRIBE_COLLECTION; 0: the server gives none */
     int64_t pending_rows;     /* DESCRIBE_INDEX */
     int64_t indexed_rows;     /* DESCRIBE_INDEX */
     const char *text;         /* VERSION; DESCRIBE_INDEX: fail reason */

@@ -26,6 +26,8 @@ const struct mh_op_info mh_op_infos[MH_OP_KINDS] = {
                                mh_decode_status},
     [MH_OP_HAS_COLLECTION] = {"has_collection", METHOD("HasCollection"), false, mh_encode_collection_name,
                               mh_decode_bool},
+    [MH_OP_DESCRIBE_COLLECTION] = {"describe_collection", METHOD("DescribeCollection"), false,
+                                   mh_encode_collection_name, mh_decode_collection},
     [MH_OP_CREATE_PARTITION] = {"create_partition", METHOD("CreatePartition"), false,
                                 mh_encode_create_partition, mh_decode_status},
     [MH_OP_SHOW_PARTITIONS] = {"show_partitions", METHOD("ShowPartitions"), false, mh_encode_collection_name,

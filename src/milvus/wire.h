@@ -51,6 +51,7 @@ MH_DECODER(mh_decode_mutation);
 MH_DECODER(mh_decode_query);
 MH_DECODER(mh_decode_describe_index);
 MH_DECODER(mh_decode_bool);
+MH_DECODER(mh_decode_collection);
 MH_DECODER(mh_decode_partitions);
 MH_DECODER(mh_decode_load_state);
 MH_DECODER(mh_decode_flush);

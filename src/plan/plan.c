@@ -61,7 +61,7 @@ static int partition_of(struct mh_plan *plan, const struct mh_stage_options *sta
     if (strcmp(wish, "own") != 0)
         return add_partition(plan, wish);
     char name[300];
-    snprintf(name, sizeof name, "%.200s_%d_%05lld", stage->name, worker->role, (long long)worker->index);
+    snprintf(name, sizeof name, "%s_%d_%05lld", stage->name, worker->role, (long long)worker->index);
     return add_partition(plan, name);
 }
 

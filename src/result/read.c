@@ -391,6 +391,84 @@ static int open_file(const char *path, struct source *source, struct mh_error *e
     return mh_fail(err, "%s: is not a readable HDF5 file: %s", path, mh_hdf5_cause(cause));
 }
 
+/* ---- The ledger ---- */
+
+#define FATES_AT_ONCE 65536
+
+static int read_piece(hid_t dataset, hid_t type, hsize_t first, hsize_t count, char *encoded,
+                      struct mh_error *err)
+{
+    const hid_t space = H5Dget_space(dataset), memory = H5Screate_simple(1, &count, NULL);
+    int rc = H5Sselect_hyperslab(space, H5S_SELECT_SET, &first, NULL, &count, NULL) < 0 ||
+                     H5Dread(dataset, type, memory, space, H5P_DEFAULT, encoded) < 0
+                 ? mh_store_fail(err, "cannot be read")
+                 : 0;
+    mh_store_drop(memory);
+    mh_store_drop(space);
+    return rc;
+}
+
+struct range {
+    int64_t first, end;
+};
+
+static int visit_fates(hid_t dataset, const struct mh_result_layout *layout, struct range range,
+                       mh_fate_visitor *visit, void *context, struct mh_error *err)
+{
+    struct mh_report_fate fate;
+    char *encoded = calloc(FATES_AT_ONCE, layout->row_size);
+    const hid_t type = mh_result_row_type(mh_result_fate_fields, layout);
+    int rc = encoded ? 0 : mh_fail(err, "no memory");
+    for (int64_t at = range.first; rc == 0 && at < range.end; at += FATES_AT_ONCE) {
+        const int64_t left = range.end - at, count = left < FATES_AT_ONCE ? left : FATES_AT_ONCE;
+        rc = read_piece(dataset, type, (hsize_t)at, (hsize_t)count, encoded, err);
+        for (int64_t i = 0; rc == 0 && i < count; i++) {
+            struct rows one = {.items = (char *)&fate, .count = 1};
+            rc = decode_rows(mh_result_fate_fields, layout, encoded + (size_t)i * layout->row_size,
+                             sizeof fate, &one, err);
+            if (rc == 0)
+                rc = visit(context, &fate, err);
+        }
+    }
+    mh_store_drop(type);
+    free(encoded);
+    return rc;
+}
+
+static int read_share(const struct source *source, int share, int shares, mh_fate_visitor *visit,
+                      void *context, struct mh_error *err)
+{
+    struct mh_result_layout layout = {0};
+    int64_t count = 0;
+    const hid_t dataset = H5Dopen2(source->file, "truth/ledger", H5P_DEFAULT);
+    const hid_t type = dataset < 0 ? -1 : H5Dget_type(dataset);
+    int rc = type < 0 ? mh_store_fail(err, "cannot be opened")
+                      : layout_of(type, mh_result_fate_fields, &layout, err);
+    if (rc == 0)
+        rc = count_of(dataset, layout.row_size, source, &count, err);
+    const struct range range = {count / shares * share + (share < count % shares ? share : count % shares),
+                                count / shares * (share + 1) +
+                                    (share + 1 < count % shares ? share + 1 : count % shares)};
+    if (rc == 0)
+        rc = visit_fates(dataset, &layout, range, visit, context, err);
+    mh_store_drop(type);
+    mh_store_drop(dataset);
+    return rc ? mh_fail_in(err, "/truth/ledger") : 0;
+}
+
+int mh_report_read_fates(const char *path, int share, int shares, mh_fate_visitor *visit, void *context,
+                         struct mh_error *err)
+{
+    struct source source = {0};
+    if (open_file(path, &source, err))
+        return -1;
+    const int rc = read_share(&source, share, shares, visit, context, err);
+    H5Fclose(source.file);
+    return rc ? mh_fail_in(err, "%s", path) : 0;
+}
+
+/* ---- All ---- */
+
 int mh_report_read(const char *path, struct mh_report *report, struct mh_error *err)
 {
     struct source source = {0};

@@ -1,4 +1,5 @@
-/* Everything a run has to say, as rank 0 holds it: what the terminal, the JSON and the HDF5 file are made from, and what is read back from such a file. */
+/* Everything a run has to say, as rank 0 holds it: what the terminal, the JSON and the HDF5 file are made
+ * from, and what is read back from such a file. */
 #ifndef MH_RESULT_REPORT_H
 #define MH_RESULT_REPORT_H
 
@@ -21,11 +22,12 @@ struct mh_report_rank {
     int64_t pid;
     double cpu_s;
     int64_t peak_rss_bytes;
-    int64_t private_bytes; /* most at the end of a stage: without libraries and the shared vectors */
+    int64_t private_bytes;   /* most at the end of a stage: without libraries and the shared vectors */
     int64_t clock_offset_ns; /* this rank's clock minus rank 0's */
     int64_t bytes_out, bytes_in;
-    int64_t schedule_lag_ns; /* longest time between due and send of an operation that no slot or retry held up */
-    int32_t missing;         /* 1: it died; what it did is known up to its journal's end */
+    int64_t
+        schedule_lag_ns; /* longest time between due and send of an operation that no slot or retry held up */
+    int32_t missing;     /* 1: it died; what it did is known up to its journal's end */
 };
 
 struct mh_report_worker {
@@ -38,9 +40,10 @@ struct mh_report_worker {
 /* One (stage, role, operation). */
 struct mh_report_operation {
     char stage[256], role[32], op[32];
-    char latency_name[64];   /* its group's name in /latency/STAGE: op, or role.op where two roles of the stage share the op */
-    double seconds;          /* how long the stage lasted */
-    struct mh_tally *tally;  /* owned; merged over all ranks */
+    char latency_name[64];  /* its group's name in /latency/STAGE: op, or role.op where two roles of the stage
+                               share the op */
+    double seconds;         /* how long the stage lasted */
+    struct mh_tally *tally; /* owned; merged over all ranks */
 };
 
 struct mh_report_error {
@@ -106,6 +109,10 @@ struct mh_report {
     uint64_t seed;
     int np, nodes;
     char *job_path, *job_text; /* owned */
+    char parent[40];           /* verify: run_id of the run whose rows were audited again; else "" */
+    int64_t collection_id;     /* the server's number of it; 0: not known */
+    bool collection_kept;      /* it was left on the server */
+    uint64_t dataset_digest;   /* see mh_dataset_digest */
     char dataset[512];         /* "data/mnist-784-euclidean.hdf5: 60,000 x 784" */
     bool audited;
     bool whole; /* no rank missing, all planned work ended */
@@ -115,13 +122,15 @@ struct mh_report {
     struct mh_report_worker *workers;
     struct mh_report_operation *operations;
     struct mh_report_error *errors;
-    struct mh_report_figure *figures; /* /truth/summary */
+    struct mh_report_figure *figures;       /* /truth/summary */
     struct mh_report_violation *violations; /* by id; late ones too */
     struct mh_report_event *events;
     struct mh_report_threshold *thresholds;
-    int64_t option_count, rank_count, worker_count, operation_count, error_count, figure_count, violation_count, event_count, threshold_count;
+    int64_t option_count, rank_count, worker_count, operation_count, error_count, figure_count,
+        violation_count, event_count, threshold_count;
 
-    struct mh_report_moment *moments; /* read from a file, where tallies' timelines are no more; a run has them in its tallies */
+    struct mh_report_moment
+        *moments; /* read from a file, where tallies' timelines are no more; a run has them in its tallies */
     int64_t moment_count;
 
     int64_t violations_dropped; /* found beyond those that are kept */
@@ -131,24 +140,36 @@ void mh_report_free(struct mh_report *report); /* what it owns, not the struct *
 
 int64_t mh_report_figure(const struct mh_report *report, const char *name); /* -1: not there */
 
-/* Before a run: says why a result could not be written to `path` at its end (a file of that name, no such directory, not writable, less than 16 MiB
- * free). Rank 0. */
+/* Before a run: says why a result could not be written to `path` at its end (a file of that name, no such
+ * directory, not writable, less than 16 MiB free). Rank 0. */
 int mh_report_check_output(const char *path, struct mh_error *err);
-int mh_report_check_json(const char *path, struct mh_error *err); /* the same of mh_report_json's path; an older file is no reason */
+int mh_report_check_json(
+    const char *path,
+    struct mh_error *err); /* the same of mh_report_json's path; an older file is no reason */
 
-/* Writes the HDF5 result. Collective over `comm`; `report` counts on rank 0 alone; each rank passes its own part of the ledger (`fates`, in
- * order of id), written in parallel, rank after rank. Writes PATH.tmp-RUNID, flushes, and links it to `path` atomically; a file that exists already under
- * `path` is never overwritten: an error (nothing is lost: the message names the file that was written instead). All ranks return the same. */
-int mh_report_write(const char *path, const struct mh_report *report, const struct mh_report_fate *fates, int64_t fate_count,
-                    MPI_Comm comm, struct mh_error *err);
+/* Writes the HDF5 result. Collective over `comm`; `report` counts on rank 0 alone; each rank passes its own
+ * part of the ledger (`fates`, in order of id), written in parallel, rank after rank. Writes PATH.tmp-RUNID,
+ * flushes, and links it to `path` atomically; a file that exists already under `path` is never overwritten:
+ * an error (nothing is lost: the message names the file that was written instead). All ranks return the same.
+ */
+int mh_report_write(const char *path, const struct mh_report *report, const struct mh_report_fate *fates,
+                    int64_t fate_count, MPI_Comm comm, struct mh_error *err);
 
 /* Reads all of it but the ledger back. Serial. */
 int mh_report_read(const char *path, struct mh_report *report, struct mh_error *err);
 
+/* Reads part `share` of `shares` of the ledger, in order, and hands it on piece by piece. Serial. Fails with the
+ * visitor. */
+typedef int mh_fate_visitor(void *context, const struct mh_report_fate *fate, struct mh_error *err);
+int mh_report_read_fates(const char *path, int share, int shares, mh_fate_visitor *visit, void *context,
+                         struct mh_error *err);
+
 /* The terminal summary, 100 columns wide. result_path NULL: there is no file. */
 void mh_report_print(FILE *out, const struct mh_report *report, const char *result_path);
 
-/* The same content as the HDF5 file (but the ledger) as JSON. "-": stdout. A file of that name is replaced, when the new one is whole. */
-int mh_report_json(const char *path, const struct mh_report *report, const char *result_path, struct mh_error *err);
+/* The same content as the HDF5 file (but the ledger) as JSON. "-": stdout. A file of that name is replaced,
+ * when the new one is whole. */
+int mh_report_json(const char *path, const struct mh_report *report, const char *result_path,
+                   struct mh_error *err);
 
 #endif

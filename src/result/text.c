@@ -152,6 +152,8 @@ static void print_head(const struct page *page)
              *report->label ? "  " : "", report->label);
     mh_result_clean(title, true, clean, sizeof clean);
     fprintf(page->out, "%s%s%s\n", paint(page, BOLD), clean, paint(page, PLAIN));
+    if (*report->parent)
+        fact(page, "verifies", "what run %s wrote", report->parent);
     fact(page, "job", "%s, seed %" PRIu64, or_unknown(report->job_path ? report->job_path : ""),
          report->seed);
     fact(page, "server", "%s, version %s", or_unknown(report->server_uri),
@@ -504,24 +506,24 @@ static void print_no_kinds(const struct page *page)
     mh_print_wrapped(page->out, text, 2, 2);
 }
 
-static void put_version(struct mh_grid *grid, int32_t version)
+static void put_version(struct mh_grid *grid, int64_t version)
 {
     if (version == MH_VERSION_NONE)
         mh_grid_put(grid, "absent");
     else if (version == MH_VERSION_UNKNOWN)
         mh_grid_put(grid, "unknown");
     else
-        mh_grid_put(grid, "v%d", version);
+        mh_grid_put(grid, "v%" PRId64, version);
 }
 
 static void put_judgement(struct mh_grid *grid, const struct mh_violation *row)
 {
     if (row->kind == MH_MISCOUNTED) {
-        mh_grid_put(grid, "%d", row->expected_version);
-        mh_grid_put(grid, "%d", row->seen_version);
+        mh_grid_put(grid, "%" PRId64, row->expected_version);
+        mh_grid_put(grid, "%" PRId64, row->seen_version);
     } else if (row->kind == MH_DUPLICATED) {
         mh_grid_put(grid, "1 copy");
-        mh_grid_put(grid, "%d copies", row->seen_version);
+        mh_grid_put(grid, "%" PRId64 " copies", row->seen_version);
     } else {
         put_version(grid, row->expected_version);
         put_version(grid, row->seen_version);

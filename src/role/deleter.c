@@ -35,7 +35,7 @@ static enum mh_next next(struct mh_role *role, struct mh_op *op)
     struct mh_pool *pool = role->state;
     bool dry = role->view->dry; /* before the look for claims: one that comes in between is seen next time */
     if (!mh_pool_open(pool, role))
-        return MH_NEXT_WAIT;
+        return MH_NEXT_NO_MEMORY;
     int64_t undrawn = mh_pool_undrawn(pool);
     if (undrawn == 0 && dry)
         return pool->count ? MH_NEXT_WAIT : MH_NEXT_FINISHED;

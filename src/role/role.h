@@ -10,7 +10,7 @@
 #include "job/job.h"
 #include "plan/plan.h"
 
-enum mh_next { MH_NEXT_SEND, MH_NEXT_WAIT, MH_NEXT_FINISHED };
+enum mh_next { MH_NEXT_SEND, MH_NEXT_WAIT, MH_NEXT_FINISHED, MH_NEXT_NO_MEMORY };
 
 /* Rows side by side that were acknowledged, in one version, and that have no other mutator: whoever takes
  * them may change them, and is the only one who does. */

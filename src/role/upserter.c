@@ -45,7 +45,7 @@ static enum mh_next next(struct mh_role *role, struct mh_op *op)
     struct mh_pool *pool = role->state;
     bool dry = role->view->dry;
     if (!mh_pool_open(pool, role))
-        return MH_NEXT_WAIT;
+        return MH_NEXT_NO_MEMORY;
     struct mh_pool_claim *from = mh_pool_pick(pool, &role->random);
     if (!from)
         return dry && pool->count == 0 ? MH_NEXT_FINISHED : MH_NEXT_WAIT;

@@ -69,12 +69,13 @@ static int read_file(const char *path, char **text, struct mh_error *err)
     if (*text)
         length = fread(*text, 1, room, file);
     fclose(file);
-    if (!*text || length == 0 || length == room) {
-        free(*text);
-        return mh_fail(err, "server.tls: %s: expected a PEM file of 1 byte to 1 MiB", path);
-    }
-    (*text)[length] = '\0';
-    return 0;
+    if (*text)
+        (*text)[length] = '\0';
+    if (*text && length < room && strstr(*text, "-----BEGIN "))
+        return 0;
+    free(*text);
+    *text = NULL;
+    return mh_fail(err, "server.tls: %s: expected a PEM file (\"-----BEGIN ...\") of at most 1 MiB", path);
 }
 
 static bool given(const char *text)

@@ -164,6 +164,18 @@ static void set_due(struct mh_hand *hand, struct mh_op *op, int64_t now_ns)
                                      options->arrival, &hand->role.random);
 }
 
+/* The books of an operation are opened before it leaves: one that never came back would be missed. */
+static void open_books(struct mh_hand *hand, struct mh_op *op)
+{
+    struct mh_run *run = hand->stage->run;
+    const struct mh_worker *worker = hand->role.worker;
+    mh_tallies_plan(&run->tallies, worker->stage, worker->role, op->request.kind, 1);
+    if (!is_write(op))
+        return;
+    run->rows_issued[op->request.kind] += op->rows.rows;
+    record_intent(hand, op);
+}
+
 static void issue_one(struct mh_hand *hand, struct mh_op *op, int64_t now_ns)
 {
     hand->idle = op->next;
@@ -171,12 +183,19 @@ static void issue_one(struct mh_hand *hand, struct mh_op *op, int64_t now_ns)
     hand->stage->sums->open_operations++;
     op->tag = hand->issued++;
     set_due(hand, op, now_ns);
-    if (is_write(op))
-        record_intent(hand, op);
+    open_books(hand, op);
     if (op->delay_ns > 0)
         mh_stage_wait_until(hand->stage, op, op->due_ns);
     else
         send(hand, op);
+}
+
+static void break_without_memory(struct mh_hand *hand)
+{
+    struct mh_error err;
+    mh_fail(&err, "out of memory for what worker %lld (%s) is to change",
+            (long long)hand->role.worker->number, hand->role.ops->kind.name);
+    mh_stage_break(hand->stage, &err);
 }
 
 void mh_hand_issue(struct mh_hand *hand, int64_t now_ns)
@@ -188,6 +207,8 @@ void mh_hand_issue(struct mh_hand *hand, int64_t now_ns)
         }
         struct mh_op *op = hand->idle;
         enum mh_next next = hand->role.ops->next(&hand->role, op);
+        if (next == MH_NEXT_NO_MEMORY)
+            break_without_memory(hand);
         if (next == MH_NEXT_FINISHED)
             hand->exhausted = true;
         if (next != MH_NEXT_SEND)
@@ -277,22 +298,21 @@ void mh_hand_finish(struct mh_hand *hand, struct mh_op *op)
     give_back(hand, op);
 }
 
-static void count_unsent(struct mh_hand *hand, int kind, int64_t operations)
+/* sequence: of the one write called off, whose INTENT this undoes; -1: operations never asked for. */
+static void count_unsent(struct mh_hand *hand, int kind, int64_t operations, int64_t sequence)
 {
     struct mh_run *run = hand->stage->run;
     const struct mh_worker *worker = hand->role.worker;
     struct mh_tally *tally = mh_tally_at(&run->tallies, worker->stage, worker->role, kind);
-    struct mh_record record = {.type = MH_RECORD_PLANNED,
+    struct mh_record record = {.type = MH_RECORD_UNSENT,
                                .kind = (uint8_t)kind,
                                .stage = (int16_t)worker->stage,
                                .role = (int16_t)worker->role,
                                .worker = (int32_t)worker->number,
-                               .sequence = -1,
+                               .sequence = sequence,
                                .rows = (uint32_t)operations};
-    if (!tally || operations == 0)
-        return;
-    tally->planned += operations;
-    tally->unsent += operations;
+    if (tally)
+        tally->unsent += operations;
     mh_journal_append(&run->journal, &record, NULL, NULL, NULL);
 }
 
@@ -303,7 +323,9 @@ void mh_hand_abandon(struct mh_hand *hand, struct mh_op *op)
         mh_hand_finish(hand, op);
         return;
     }
-    count_unsent(hand, op->request.kind, 1);
+    if (is_write(op))
+        hand->stage->run->rows_issued[op->request.kind] -= op->rows.rows;
+    count_unsent(hand, op->request.kind, 1, op->tag);
     op->outcome = MH_OUTCOME_FAILED;
     if (hand->role.ops->done)
         hand->role.ops->done(&hand->role, op);
@@ -321,6 +343,10 @@ void mh_hand_count_left(struct mh_hand *hand)
                                 [MH_CLAIMS_TO_UPSERT] = MH_OP_UPSERT,
                                 [MH_CLAIMS_TO_DELETE] = MH_OP_DELETE};
     const struct mh_role_ops *ops = hand->role.ops;
-    if (ops->left)
-        count_unsent(hand, kinds[ops->takes], ops->left(&hand->role));
+    const int64_t operations = ops->left ? ops->left(&hand->role) : 0;
+    if (operations == 0)
+        return;
+    mh_tallies_plan(&hand->stage->run->tallies, hand->role.worker->stage, hand->role.worker->role,
+                    kinds[ops->takes], operations);
+    count_unsent(hand, kinds[ops->takes], operations, -1);
 }

@@ -27,6 +27,8 @@ struct mh_run {
     int64_t progress_ns; /* between two progress lines; 0: none */
     struct mh_tallies tallies;
     struct mh_ledger ledger;
+    int64_t rows_issued[3]; /* of inserts, upserts and deletes that were not called off: what the ledger must
+                               book */
     struct mh_journal journal;
     int64_t schedule_lag_ns; /* see struct mh_report_rank */
     int64_t private_bytes;   /* see struct mh_report_rank */

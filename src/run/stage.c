@@ -230,6 +230,7 @@ static void loop(struct mh_stage *stage)
         if (!mh_pulse_beat(&stage->pulse, stage->counters))
             continue;
         mh_progress_show(&progress, stage);
+        mh_journal_flush(&stage->run->journal); /* should this rank be killed, little is in doubt */
         if (take_totals(stage))
             break;
     }

@@ -199,7 +199,8 @@ static bool is_planned(const struct mh_plan *plan, const char *name)
 }
 
 /* One line a partition: '+' or '-' (gone), its name, NUL. */
-static int list_partitions(const struct mh_audit *audit, const struct mh_reply *reply, struct mh_bytes *out)
+static int list_partitions(const struct mh_audit *audit, const struct mh_reply *reply, struct mh_bytes *out,
+                           struct mh_error *err)
 {
     int rc = 0;
     for (int p = 0; p < audit->plan->partition_count && rc == 0; p++) {
@@ -209,13 +210,15 @@ static int list_partitions(const struct mh_audit *audit, const struct mh_reply *
             rc = mh_bytes_append(out, name, strlen(name) + 1);
     }
     for (size_t i = 0; i < reply->name_count && rc == 0; i++) {
+        if (!reply->names[i][0]) /* asking for it would ask for all */
+            return mh_fail(err, "show_partitions: the server names a partition that has no name");
         if (is_planned(audit->plan, reply->names[i]))
             continue;
         rc = mh_bytes_append(out, "+", 1);
         if (rc == 0)
             rc = mh_bytes_append(out, reply->names[i], strlen(reply->names[i]) + 1);
     }
-    return rc;
+    return rc == 0 ? 0 : mh_fail(err, "out of memory");
 }
 
 static int ask_presence(struct mh_audit *audit, struct mh_asker *asker, struct mh_bytes *out, bool *gone,
@@ -230,7 +233,7 @@ static int ask_presence(struct mh_audit *audit, struct mh_asker *asker, struct m
         reply = &nothing;
     else if (ask(asker, about(audit, MH_OP_SHOW_PARTITIONS), &reply, err) != 0)
         return -1;
-    return list_partitions(audit, reply, out) == 0 ? 0 : mh_fail(err, "out of memory");
+    return list_partitions(audit, reply, out, err);
 }
 
 static int split_names(struct presence *presence, size_t length)
@@ -293,8 +296,8 @@ static int settle_counts(struct mh_audit *audit, struct mh_asker *asker, int64_t
     const int64_t wrong = moved > audit->in_doubt ? again : audit->figures.count_star;
     int64_t now = mh_now_ns() - audit->start_ns;
     struct mh_violation violation = {.kind = MH_MISCOUNTED,
-                                     .expected_version = (int32_t)partition_sum,
-                                     .seen_version = (int32_t)wrong,
+                                     .expected_version = partition_sum,
+                                     .seen_version = wrong,
                                      .partition = -1,
                                      .seen_partition = -1,
                                      .worker = -1,
@@ -420,6 +423,7 @@ static void watch(void *context, const struct mh_op *op)
     if (!audit->tallies)
         return;
     mh_record_of(&record, op, audit->tallies->stages - 1, 0, 0);
+    mh_tallies_plan(audit->tallies, record.stage, record.role, record.kind, 1);
     mh_tallies_book(audit->tallies, &record, op->outcome == MH_OUTCOME_OK ? "" : op->reply.reason);
 }
 

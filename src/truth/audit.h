@@ -14,7 +14,10 @@
 
 #include <mpi.h>
 
-enum { MH_VIOLATIONS_KEPT = 100000 }; /* a rank; more are counted only */
+enum {                                     /* more are counted only */
+       MH_VIOLATIONS_KEPT = 100000,        /* a rank */
+       MH_VIOLATIONS_KEPT_IN_ALL = 1000000 /* shared out over the ranks */
+};
 
 /* Sums over all ranks, on every rank, when the audit has ended. Rows unless said otherwise. */
 struct mh_audit_figures {
@@ -32,6 +35,13 @@ struct mh_audit_figures {
     /* rank 0's alone, then shared */
     int64_t count_star, partition_sum, statistics_row_count; /* last pass; -1: not asked */
     int64_t passes;
+};
+
+struct mh_audit_entry {
+    int64_t id;
+    int16_t kind;
+    bool used;
+    int32_t number; /* in mh_audit.violations; -1: dropped */
 };
 
 struct mh_audit {
@@ -52,8 +62,8 @@ struct mh_audit {
     struct mh_audit_figures figures;
     struct mh_violation *violations; /* this rank's, in order of discovery */
     int64_t violation_count, violation_room, violations_dropped;
-    int64_t *index; /* hash table over (kind, id) of violation numbers + 1 */
-    size_t index_room;
+    struct mh_audit_entry *index; /* hash table over (kind, id), of the dropped ones too */
+    size_t index_room, index_used;
     char **partitions; /* what violations' partition numbers mean: the plan's, then those that only the server
                           knew */
     int partition_count;
@@ -66,8 +76,8 @@ struct mh_audit {
 int mh_audit_run(struct mh_audit *audit, struct mh_error *err);
 void mh_audit_free(struct mh_audit *audit);
 
-/* Adds who wrote each violating row, when, in which batch, from the journals at `journal_path` of every rank.
- * Collective; afterwards rank 0 holds all ranks' violations, by id; the others none. */
+/* Adds who wrote each violating row, when, in which batch, from the journals at `journal_path` of every rank (NULL: there are
+ * none; then it stays unknown). Collective; afterwards rank 0 holds all ranks' violations, by id; the others none. */
 int mh_audit_provenance(struct mh_audit *audit, const char *journal_path, struct mh_error *err);
 
 int64_t mh_audit_violations(const struct mh_audit_figures *figures); /* late rows are none */

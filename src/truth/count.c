@@ -132,8 +132,8 @@ static int condemn_range(struct mh_pass *pass, const struct range *range, struct
     const int32_t partition = pass->audit->slices.items[range->slice].partition;
     struct mh_suspect row = {.id = range->first,
                              .partition = partition,
-                             .expected_version = (int32_t)range->present,
-                             .seen_version = (int32_t)range->copies};
+                             .expected_version = range->present,
+                             .seen_version = range->copies};
     if (range->present != 1 || range->copies < 2) {
         mh_pass_condemn(pass, MH_MISCOUNTED, &row, partition);
         return 0;

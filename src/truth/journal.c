@@ -201,9 +201,8 @@ static bool sound(const struct mh_record *record)
 {
     return record->type >= MH_RECORD_INTENT && record->type <= MH_RECORD_END &&
            record->type != MH_RECORD_KEYS && record->type != MH_RECORD_TEXT && record->kind < MH_OP_KINDS &&
-           record->outcome < MH_OUTCOMES &&
-           (record->rows <= MOST_ROWS || record->type == MH_RECORD_PLANNED) && record->stage >= 0 &&
-           record->role >= 0;
+           record->outcome < MH_OUTCOMES && (record->rows <= MOST_ROWS || record->type == MH_RECORD_UNSENT) &&
+           record->stage >= 0 && record->role >= 0;
 }
 
 static int fail_damaged(const struct reader *reader)
@@ -251,7 +250,8 @@ static int take_other(struct reader *reader, const struct mh_record *record, boo
     char text[TEXT_A_RECORD + 1];
     read_text(reader, text);
     *whole = record->type == MH_RECORD_END;
-    struct pending *pending = record->type == MH_RECORD_DONE ? take_pending(reader, record) : NULL;
+    const bool ends_write = record->type == MH_RECORD_DONE || record->type == MH_RECORD_UNSENT;
+    struct pending *pending = ends_write ? take_pending(reader, record) : NULL;
     int rc = visit_with_keys(reader, record, pending, text);
     free(pending);
     return rc;

@@ -44,7 +44,7 @@ void mh_journal_close(struct mh_journal *journal, bool remove_file);
 
 /* Reads a journal. Called with each record but KEYS and TEXT, whose contents come with the record that they
  * belong to: a DONE of a write has the keys of its INTENT (NULL: consecutive from first_id). INTENTs are held
- * back; those that no DONE followed come at the end: writes in flight when the rank died. */
+ * back; those that no DONE or UNSENT followed come at the end: writes in flight when the rank died. */
 typedef int mh_journal_visitor(void *context, const struct mh_record *record, const int64_t *keys,
                                const uint16_t *versions, const char *text, struct mh_error *err);
 

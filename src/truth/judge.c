@@ -36,35 +36,54 @@ int mh_judge_row(enum mh_insert_fate insert, uint16_t fate, int32_t seen)
 
 /* ---- the book: violations and a hash index over (kind, id) ---- */
 
-static size_t place(const struct mh_audit *audit, int kind, int64_t id)
+static struct mh_audit_entry *place(const struct mh_audit *audit, int kind, int64_t id)
 {
     size_t at = mh_random(0, (uint64_t)kind, (uint64_t)id) & (audit->index_room - 1);
     for (;; at = (at + 1) & (audit->index_room - 1)) {
-        int64_t number = audit->index[at] - 1;
-        if (number < 0 || (audit->violations[number].id == id && audit->violations[number].kind == kind))
-            return at;
+        struct mh_audit_entry *entry = &audit->index[at];
+        if (!entry->used || (entry->id == id && entry->kind == kind))
+            return entry;
     }
 }
 
-static bool make_room(struct mh_audit *audit)
+/* At most half of the index is in use. */
+static bool grow_index(struct mh_audit *audit)
 {
+    if (2 * (audit->index_used + 1) <= audit->index_room)
+        return true;
+    struct mh_audit before = *audit;
+    audit->index_room = before.index_room ? 2 * before.index_room : 128;
+    audit->index = calloc(audit->index_room, sizeof *audit->index);
+    if (!audit->index) {
+        audit->index = before.index;
+        audit->index_room = before.index_room;
+        return false;
+    }
+    for (size_t i = 0; i < before.index_room; i++)
+        if (before.index[i].used)
+            *place(audit, before.index[i].kind, before.index[i].id) = before.index[i];
+    free(before.index);
+    return true;
+}
+
+static int64_t most_kept(const struct mh_audit *audit)
+{
+    const int64_t share = MH_VIOLATIONS_KEPT_IN_ALL / (audit->plan ? audit->plan->np : 1);
+    return share < MH_VIOLATIONS_KEPT ? share + 1 : MH_VIOLATIONS_KEPT;
+}
+
+static bool grow_violations(struct mh_audit *audit)
+{
+    if (audit->violation_count >= most_kept(audit))
+        return false;
     if (audit->violation_count < audit->violation_room)
         return true;
     int64_t room = audit->violation_room ? 2 * audit->violation_room : 64;
     struct mh_violation *grown = realloc(audit->violations, (size_t)room * sizeof *grown);
-    int64_t *index = calloc(2 * (size_t)room, sizeof *index);
-    if (grown)
-        audit->violations = grown;
-    if (!grown || !index) {
-        free(index);
+    if (!grown)
         return false;
-    }
-    free(audit->index);
-    audit->index = index;
+    audit->violations = grown;
     audit->violation_room = room;
-    audit->index_room = 2 * (size_t)room;
-    for (int64_t i = 0; i < audit->violation_count; i++)
-        index[place(audit, grown[i].kind, grown[i].id)] = i + 1;
     return true;
 }
 
@@ -75,26 +94,34 @@ static void see_again(struct mh_violation *before, const struct mh_violation *no
     before->seen_version = now->seen_version;
 }
 
+/* What does not fit is counted; without memory for the index it is counted again in the next pass. */
 void mh_audit_condemn(struct mh_audit *audit, const struct mh_violation *violation)
 {
-    bool room = make_room(audit);
-    int64_t *entry = audit->index ? &audit->index[place(audit, violation->kind, violation->id)] : NULL;
-    if (entry && *entry) {
-        see_again(&audit->violations[*entry - 1], violation);
+    const bool room = grow_index(audit);
+    struct mh_audit_entry *entry = audit->index ? place(audit, violation->kind, violation->id) : NULL;
+    if (entry && entry->used) {
+        if (entry->number >= 0)
+            see_again(&audit->violations[entry->number], violation);
         return;
     }
     audit->figures.wrong[violation->kind]++;
-    if (!room || audit->violation_count == MH_VIOLATIONS_KEPT) {
-        audit->violations_dropped++;
-        return;
+    const bool kept = room && grow_violations(audit);
+    if (room && entry) {
+        audit->index_used++;
+        *entry = (struct mh_audit_entry){.id = violation->id,
+                                         .kind = (int16_t)violation->kind,
+                                         .used = true,
+                                         .number = kept ? (int32_t)audit->violation_count : -1};
     }
-    audit->violations[audit->violation_count++] = *violation;
-    *entry = audit->violation_count;
+    if (kept)
+        audit->violations[audit->violation_count++] = *violation;
+    else
+        audit->violations_dropped++;
 }
 
 bool mh_audit_condemned(const struct mh_audit *audit, int kind, int64_t id)
 {
-    return audit->index && audit->index[place(audit, kind, id)] != 0;
+    return audit->index && place(audit, kind, id)->used;
 }
 
 bool mh_audit_accused(const struct mh_audit *audit, int64_t id)

@@ -219,6 +219,21 @@ int mh_ledger_book(struct mh_ledger *ledger, const struct mh_record *record, con
     }
 }
 
+int mh_ledger_restore(struct mh_ledger *ledger, int64_t worker, int64_t first, int64_t count,
+                      enum mh_insert_fate insert, uint16_t fate)
+{
+    if (insert != MH_INSERT_NONE &&
+        add_run(&ledger->runs[worker], (struct run){first, count, (int64_t)insert}) != 0)
+        return -1;
+    for (int64_t id = first; fate && id < first + count; id++) {
+        uint16_t *at = fate_of(ledger, id);
+        if (!at)
+            return -1;
+        *at = fate;
+    }
+    return 0;
+}
+
 int64_t mh_ledger_bytes(const struct mh_ledger *ledger)
 {
     size_t bytes = ledger->block_room * sizeof *ledger->blocks +

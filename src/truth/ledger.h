@@ -53,6 +53,11 @@ void mh_ledger_free(struct mh_ledger *ledger);
 int mh_ledger_book(struct mh_ledger *ledger, const struct mh_record *record, const int64_t *keys,
                    const uint16_t *versions);
 
+/* Puts back what a saved ledger says of [first, first + count), ids of `worker`: their insert's fate, and
+ * version and bits of what came after. Leaves the totals alone. -1: no memory. */
+int mh_ledger_restore(struct mh_ledger *ledger, int64_t worker, int64_t first, int64_t count,
+                      enum mh_insert_fate insert, uint16_t fate);
+
 int64_t mh_ledger_bytes(const struct mh_ledger *ledger); /* memory it holds */
 
 /* The fates of ids first .. first+count-1, put together from several ranks' pieces. */

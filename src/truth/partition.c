@@ -150,8 +150,8 @@ static void condemn_count(struct mh_pass *pass, int32_t partition, int64_t found
 {
     int64_t now = mh_now_ns() - pass->audit->start_ns;
     struct mh_violation violation = {.kind = MH_MISCOUNTED,
-                                     .expected_version = (int32_t)found,
-                                     .seen_version = (int32_t)counted,
+                                     .expected_version = found,
+                                     .seen_version = counted,
                                      .partition = partition,
                                      .seen_partition = partition,
                                      .worker = -1,

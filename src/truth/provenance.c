@@ -90,11 +90,12 @@ static int gather(struct mh_audit *audit, struct search *search, struct mh_error
 }
 
 /* Rank 0 takes, for each violation, the latest write that any rank knows of. */
-static void collect(struct mh_audit *audit, struct search *search)
+static int collect(struct mh_audit *audit, struct search *search, struct mh_error *err)
 {
     const int bytes = (int)(search->count * (int64_t)sizeof *search->violations);
     struct mh_violation *theirs = malloc((size_t)bytes + 1);
-    for (int r = 1; theirs && r < audit->plan->np; r++) {
+    const int rc = mh_comm_agree(audit->comm, theirs ? 0 : mh_fail(err, "out of memory for violations"), err);
+    for (int r = 1; rc == 0 && r < audit->plan->np; r++) {
         MPI_Request request;
         if (audit->rank == r)
             MPI_Isend(search->violations, bytes, MPI_BYTE, 0, r, audit->comm, &request);
@@ -109,6 +110,17 @@ static void collect(struct mh_audit *audit, struct search *search)
                 search->violations[i] = theirs[i];
     }
     free(theirs);
+    return rc;
+}
+
+/* Without journals: who inserted it, by the plan. */
+static void name_writers(struct search *search)
+{
+    for (int64_t i = 0; i < search->count; i++) {
+        const struct mh_worker *writer = mh_plan_writer_of(search->plan, search->violations[i].id);
+        if (writer)
+            search->violations[i].worker = (int32_t)writer->number;
+    }
 }
 
 int mh_audit_provenance(struct mh_audit *audit, const char *journal_path, struct mh_error *err)
@@ -120,15 +132,17 @@ int mh_audit_provenance(struct mh_audit *audit, const char *journal_path, struct
     if (gather(audit, &search, err) != 0)
         return -1;
     int rc = 0;
-    if (search.count > 0)
+    if (search.count > 0 && journal_path)
         rc = mh_comm_agree(audit->comm, mh_journal_read(journal_path, &start, visit, &search, &whole, err),
                            err);
+    if (!journal_path)
+        name_writers(&search);
     if (rc == 0)
-        collect(audit, &search);
+        rc = collect(audit, &search, err);
     free(audit->violations);
     free(audit->index);
     audit->index = NULL;
-    audit->index_room = 0;
+    audit->index_room = audit->index_used = 0;
     audit->violations = audit->rank == 0 ? search.violations : NULL;
     audit->violation_count = audit->violation_room = audit->rank == 0 ? search.count : 0;
     if (audit->rank != 0)

@@ -10,8 +10,8 @@ enum { MH_QUERY_WINDOW = 16384 /* rows that one query may return */ };
 /* A row that looks wrong and gets until the end of verify.grace to look right. */
 struct mh_suspect {
     int64_t id;
-    int32_t kind; /* enum mh_wrong */
-    int32_t expected_version, seen_version;
+    int32_t kind;                           /* enum mh_wrong */
+    int64_t expected_version, seen_version; /* as in struct mh_violation */
     int32_t partition;
     uint16_t fate;
     uint8_t insert;

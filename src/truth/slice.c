@@ -132,8 +132,8 @@ static int exchange(const struct mh_bytes *to, int np, MPI_Comm comm, struct mh_
     int rc = lengths.send ? 0 : -1;
     if (rc == 0) {
         lengths.send_at = lengths.send + np;
-        lengths.receive = lengths.send + 2 * np;
-        lengths.receive_at = lengths.send + 3 * np;
+        lengths.receive = lengths.send + 2 * (size_t)np;
+        lengths.receive_at = lengths.send + 3 * (size_t)np;
         rc = lay_out(&lengths, to, np, &joined);
     }
     rc = mh_comm_agree(comm, rc == 0 ? 0 : mh_fail(err, "out of memory for the exchange of ledgers"), err);

@@ -30,21 +30,21 @@ enum {
     MH_VERSION_UNKNOWN = -2 /* present, of no version that was ever written */
 };
 
-struct mh_violation {
-    int32_t kind;             /* enum mh_wrong */
-    int32_t expected_version; /* or MH_VERSION_NONE; for MISCOUNTED: rows that a scan found */
-    int32_t seen_version;     /* or MH_VERSION_*; for MISCOUNTED and DUPLICATED: what count(*) says */
-    int32_t partition;        /* where it belongs, position in the plan; -1: not known */
-    int32_t seen_partition;   /* where it was seen; -1: nowhere or not known */
-    int32_t worker;           /* that wrote it last, number in the plan; -1: none */
-    int32_t rank;             /* of that worker; -1: none */
-    int32_t kind_of_write;    /* enum mh_op_kind of the last write; -1: none */
+struct mh_violation { /* no padding: ranks send it, tests compare it byte by byte */
     int64_t id;
-    int64_t batch_first; /* first id of that write */
+    int64_t expected_version; /* or MH_VERSION_NONE; for MISCOUNTED: rows that a scan found */
+    int64_t seen_version;     /* or MH_VERSION_*; for MISCOUNTED and DUPLICATED: what count(*) says */
+    int64_t batch_first;      /* first id of the last write */
     int64_t batch_rows;
     int64_t due_ns, sent_ns, acked_ns;   /* of that write, since the run began; 0: not known */
     uint64_t server_ts;                  /* hybrid timestamp of its reply; 0: none */
     int64_t first_seen_ns, last_seen_ns; /* wrong, since the run began */
+    int32_t kind;                        /* enum mh_wrong */
+    int32_t partition;                   /* where it belongs, position in the plan; -1: not known */
+    int32_t seen_partition;              /* where it was seen; -1: nowhere or not known */
+    int32_t worker;                      /* that wrote it last, number in the plan; -1: none */
+    int32_t rank;                        /* of that worker; -1: none */
+    int32_t kind_of_write;               /* enum mh_op_kind of the last write; -1: none */
     int32_t first_pass, last_pass;       /* of the audit, from 0 */
 };
 

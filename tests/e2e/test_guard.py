@@ -161,6 +161,15 @@ def test_wrong_uri(folder: Path, uri: str) -> None:
     assert_refused(run(folder, "--server", uri), folder, "uri")
 
 
+@pytest.mark.parametrize("content, said", [(None, "No such file"), ("", "PEM"), ("no certificate", "PEM")])
+def test_bad_certificate(folder: Path, content: str | None, said: str) -> None:
+    if content is not None:
+        (folder / "ca.pem").write_text(content)
+    done = run(folder, "--server", "https://127.0.0.1:1", "--set", "server.tls.ca=ca.pem")
+    assert_refused(done, folder, "ca.pem", said,
+                   left=("job.yaml",) if content is None else ("ca.pem", "job.yaml"))
+
+
 def test_unknown_host(folder: Path) -> None:
     assert_refused(run(folder, "--server", "http://no-such-host.invalid:19530"), folder, "no-such-host.invalid")
 

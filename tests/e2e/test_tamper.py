@@ -77,7 +77,11 @@ def attack(server: Server, output: Path, mnist: np.ndarray) -> Callable[..., Don
         with running(*words, np=np_, result=output) as run, server.client() as client:
             run.wait_for(after)
             tamper(Attack(run, client, Content(SEED, mnist)))
-            return run.finish()
+            done = run.finish()
+            assert (f"collection {NAME} is kept, as evidence" in done.err) == (done.code == VIOLATED), str(done)
+            assert done.code == VIOLATED or not client.has_collection(NAME)
+            client.drop_collection(NAME)
+            return done
 
     return go
 

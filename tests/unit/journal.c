@@ -144,8 +144,8 @@ static bool ended_within(size_t intent, size_t records)
 {
     size_t at = 1;
     for (size_t i = 0; i < COUNT(events); at += records_for(&events[i++]))
-        if (events[i].type == MH_RECORD_DONE && events[i].worker == events[intent].worker &&
-            events[i].sequence == events[intent].sequence)
+        if ((events[i].type == MH_RECORD_DONE || events[i].type == MH_RECORD_UNSENT) &&
+            events[i].worker == events[intent].worker && events[i].sequence == events[intent].sequence)
             return at + 1 <= records;
     return false;
 }

@@ -212,7 +212,9 @@ static void a_full_book_still_counts(void **state)
     assert_int_equal(audit.figures.wrong[MH_LOST], MH_VIOLATIONS_KEPT + 50);
     condemn(&audit, MH_LOST, 7, 3); /* one it knows */
     assert_int_equal(audit.violations[7].last_pass, 3);
+    condemn(&audit, MH_LOST, MH_VIOLATIONS_KEPT + 7, 3); /* one it knows, though it did not keep it */
     assert_int_equal(audit.figures.wrong[MH_LOST], MH_VIOLATIONS_KEPT + 50);
+    assert_int_equal(audit.violations_dropped, 50);
     assert_int_equal(audit.violations[MH_VIOLATIONS_KEPT - 1].id, MH_VIOLATIONS_KEPT - 1);
     free_book(&audit);
 }

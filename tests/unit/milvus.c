@@ -160,6 +160,8 @@ static void good_replies_are_read(void **state)
         assert_string_equal(reply.names[1], "part_1");
         decode_and_free(MH_OP_HAS_COLLECTION, reply_to(MH_OP_HAS_COLLECTION, 0, 0, ""), &bytes);
         assert_true(reply.yes);
+        decode_and_free(MH_OP_DESCRIBE_COLLECTION, reply_to(MH_OP_DESCRIBE_COLLECTION, 0, 0, ""), &bytes);
+        assert_int_equal(reply.collection_id, 4711);
         decode_and_free(MH_OP_FLUSH_STATE, reply_to(MH_OP_FLUSH_STATE, 0, 0, ""), &bytes);
         assert_true(reply.yes);
         decode_and_free(MH_OP_LOAD_STATE, reply_to(MH_OP_LOAD_STATE, 0, 0, ""), &bytes);

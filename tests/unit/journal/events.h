@@ -28,9 +28,11 @@ static const struct event events[] = {
     {MH_RECORD_INTENT, MH_OP_UPSERT, 0, 2, 1, 1, true, ""},
     {MH_RECORD_INTENT, MH_OP_INSERT, 0, 1, 1, 500, false, ""},
     {MH_RECORD_DONE, MH_OP_INSERT, MH_OUTCOME_OK, 1, 0, 1000, false, ""},
-    {MH_RECORD_PLANNED, MH_OP_INSERT, 0, 1, -1, 4000000000u, false, ""},
+    {MH_RECORD_UNSENT, MH_OP_INSERT, 0, 1, -1, 4000000000u, false, ""},
     {MH_RECORD_DONE, MH_OP_UPSERT, MH_OUTCOME_OK, 3, 0, 13, true, ""},
     {MH_RECORD_INTENT, MH_OP_DELETE, 0, 3, 1, 14, true, ""},
+    {MH_RECORD_INTENT, MH_OP_DELETE, 0, 4, 0, 9, true, ""},
+    {MH_RECORD_UNSENT, MH_OP_DELETE, 0, 4, 0, 1, false, ""}, /* that one was called off */
     {MH_RECORD_END, 0, 0, -1, 0, 0, false, ""},
 };
 

@@ -11,7 +11,7 @@ static float floats[] = {0.5f, -1.25f, 3e38f, 4, 5, 6, 7};
 static double doubles[] = {0.1, -1e300, 5e-324};
 static char first[] = "one", second[] = "", third[] = "drei ü", *texts[] = {first, second, third};
 
-enum { MOST = 20 };
+enum { MOST = MH_MOST_FIELDS + 1 };
 
 struct parts {
     SCHEMA(FieldData) field;

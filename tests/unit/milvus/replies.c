@@ -125,15 +125,18 @@ static struct bytes yes(enum mh_op_kind kind, COMMON(Status) * status)
     MILVUS(BoolResponse) has = MILVUS__PROTO__MILVUS__BOOL_RESPONSE__INIT;
     MILVUS(GetFlushStateResponse) done = MILVUS__PROTO__MILVUS__GET_FLUSH_STATE_RESPONSE__INIT;
     MILVUS(GetLoadStateResponse) load = MILVUS__PROTO__MILVUS__GET_LOAD_STATE_RESPONSE__INIT;
+    MILVUS(DescribeCollectionResponse) described = MILVUS__PROTO__MILVUS__DESCRIBE_COLLECTION_RESPONSE__INIT;
     MILVUS(GetVersionResponse) is = MILVUS__PROTO__MILVUS__GET_VERSION_RESPONSE__INIT;
-    has.status = done.status = load.status = is.status = status;
+    has.status = done.status = load.status = described.status = is.status = status;
     has.value = done.flushed = 1;
     load.state = MILVUS__PROTO__COMMON__LOAD_STATE__LoadStateLoading;
+    described.collectionid = 4711;
     is.version = version;
-    return bytes_of(kind == MH_OP_HAS_COLLECTION ? &has.base
-                    : kind == MH_OP_FLUSH_STATE  ? &done.base
-                    : kind == MH_OP_LOAD_STATE   ? &load.base
-                                                 : &is.base);
+    return bytes_of(kind == MH_OP_HAS_COLLECTION        ? &has.base
+                    : kind == MH_OP_DESCRIBE_COLLECTION ? &described.base
+                    : kind == MH_OP_FLUSH_STATE         ? &done.base
+                    : kind == MH_OP_LOAD_STATE          ? &load.base
+                                                        : &is.base);
 }
 
 static struct bytes reply(enum mh_op_kind kind, COMMON(Status) * status)
@@ -154,6 +157,7 @@ static struct bytes reply(enum mh_op_kind kind, COMMON(Status) * status)
     case MH_OP_SHOW_PARTITIONS:
         return partitions(status);
     case MH_OP_HAS_COLLECTION:
+    case MH_OP_DESCRIBE_COLLECTION:
     case MH_OP_FLUSH_STATE:
     case MH_OP_LOAD_STATE:
     case MH_OP_VERSION:

@@ -1,4 +1,4 @@
-#include "comm/reduce.h"
+#include "measure/reduce.h"
 
 #include "comm/comm.h"
 
@@ -72,13 +72,16 @@ static int reduce_cell(struct mh_tally *tally, MPI_Datatype slot, MPI_Op add, MP
     return reduce_timeline(&tally->timeline, slot, add, comm, err);
 }
 
-/* Which cells any rank has. */
-static unsigned char *used_cells(const struct mh_tallies *tallies, size_t count, MPI_Comm comm)
+/* Which cells any rank has; NULL on all ranks when one has no memory. */
+static unsigned char *used_cells(const struct mh_tallies *tallies, size_t count, MPI_Comm comm,
+                                 struct mh_error *err)
 {
     MPI_Request request;
     unsigned char *used = calloc(count, 1);
-    if (!used)
+    if (mh_comm_agree(comm, used ? 0 : mh_fail(err, "out of memory"), err) != 0) {
+        free(used);
         return NULL;
+    }
     for (size_t i = 0; i < count; i++)
         used[i] = tallies->cells[i] != NULL;
     MPI_Iallreduce(MPI_IN_PLACE, used, (int)count, MPI_UNSIGNED_CHAR, MPI_MAX, comm, &request);
@@ -97,8 +100,8 @@ static int reduce_cells(struct mh_tallies *tallies, MPI_Comm comm, struct mh_err
     size_t count = (size_t)tallies->stages * (size_t)tallies->roles * MH_OP_KINDS;
     MPI_Datatype slot;
     MPI_Op add;
-    unsigned char *used = used_cells(tallies, count, comm);
-    int rc = used ? 0 : mh_fail(err, "out of memory");
+    unsigned char *used = used_cells(tallies, count, comm, err);
+    int rc = used ? 0 : -1;
     MPI_Type_contiguous(sizeof(struct mh_timeline_slot), MPI_BYTE, &slot);
     MPI_Type_commit(&slot);
     MPI_Op_create(add_slots, 1, &add);
@@ -131,8 +134,10 @@ static int reduce_errors(struct mh_tallies *tallies, MPI_Comm comm, struct mh_er
     const int bytes = (int)sizeof mine;
     if (rank == 0)
         all = calloc((size_t)np, sizeof *all);
-    if (mh_comm_agree(comm, rank == 0 && !all ? mh_fail(err, "out of memory") : 0, err) != 0)
+    if (mh_comm_agree(comm, rank == 0 && !all ? mh_fail(err, "out of memory") : 0, err) != 0) {
+        free(all);
         return -1;
+    }
     MPI_Igather(&mine, bytes, MPI_BYTE, all, bytes, MPI_BYTE, 0, comm, &request);
     mh_comm_wait(&request);
     for (int r = 1; rank == 0 && r < np; r++)
