@@ -191,6 +191,26 @@ static int put_violations(struct mh_report *report, const struct mh_audit *audit
     return 0;
 }
 
+static int put_events(struct mh_report *report, const struct mh_job *job, struct mh_events *events)
+{
+    mh_events_sort(events);
+    report->events = calloc((size_t)events->count + 1, sizeof *report->events);
+    if (!report->events)
+        return -1;
+    for (int64_t i = 0; i < events->count; i++) {
+        const struct mh_event *event = &events->items[i];
+        const struct mh_stage_options *stage = &job->stages[event->stage];
+        struct mh_report_event *out = &report->events[report->event_count++];
+        *out = (struct mh_report_event){.time_ns = event->time_ns, .duration_ns = event->duration_ns};
+        snprintf(out->kind, sizeof out->kind, "%s", mh_event_names[event->kind]);
+        snprintf(out->stage, sizeof out->stage, "%s", stage->name);
+        snprintf(out->role, sizeof out->role, "%s",
+                 event->role >= 0 ? stage->roles[event->role].kind->name : "");
+        memcpy(out->what, event->what, sizeof out->what);
+    }
+    return 0;
+}
+
 static void describe_this_rank(const struct mh_session *session, struct mh_report_rank *out)
 {
     struct rusage usage;
@@ -317,6 +337,19 @@ static void judge_successes(struct verdict *verdict, const struct mh_session *se
     }
 }
 
+/* A run that was to survive something that never happened tested nothing. */
+static void judge_chaos(struct verdict *verdict, const struct mh_run *run)
+{
+    if (run->stopped || run->gave_up)
+        return;
+    if (run->chaos_failed > 0)
+        say(verdict, MH_EXIT_UNUSABLE, "%lld chaos command%s failed (see the events)",
+            (long long)run->chaos_failed, run->chaos_failed == 1 ? "" : "s");
+    if (run->chaos_missed > 0)
+        say(verdict, MH_EXIT_UNUSABLE, "%lld chaos command%s never began: the stage was over before",
+            (long long)run->chaos_missed, run->chaos_missed == 1 ? "" : "s");
+}
+
 static void judge_equation(struct verdict *verdict, const struct mh_audit_figures *f)
 {
     const struct {
@@ -362,6 +395,7 @@ static void judge(struct mh_session *session, const struct mh_ledger_totals *tot
         say(&verdict, totals->acknowledged_inserts > 0 ? 0 : MH_EXIT_UNUSABLE, "stopped early by a signal%s",
             totals->acknowledged_inserts > 0 ? "" : ", before anything was acknowledged");
     judge_successes(&verdict, session);
+    judge_chaos(&verdict, &session->run);
     judge_hits(&verdict, session, MH_CLAIMS_TO_DELETE, "delete", totals->acknowledged_deletes,
                session->audit.figures.deletes_hit_live);
     judge_hits(&verdict, session, MH_CLAIMS_TO_UPSERT, "upsert", totals->acknowledged_upserts,
@@ -414,6 +448,7 @@ int mh_session_fill_report(struct mh_session *session, const struct mh_ledger_to
         put_operations(report, session->job, &session->run.tallies, session->run.stage_seconds,
                        report->duration_s - stages_s) != 0 ||
         put_figures(report, totals, &session->audit.figures, session->audited) != 0 ||
+        put_events(report, session->job, &session->run.events) != 0 ||
         put_violations(report, &session->audit) != 0)
         return -1;
     int missed = mh_thresholds_judge(session->job, report);

@@ -273,6 +273,7 @@ static void close_session(struct mh_session *session)
     mh_audit_free(&session->audit);
     mh_tallies_free(&session->run.tallies);
     mh_ledger_free(&session->run.ledger);
+    mh_events_free(&session->run.events);
     free(session->run.stage_seconds);
     mh_rpc_close(session->rpc);
     mh_dataset_close(session->data);

@@ -65,6 +65,9 @@ static void print_plan(const struct mh_job *job, const struct mh_plan *plan,
         printf("\nstage %s\n", job->stages[s].name);
         for (size_t r = 0; r < job->stages[s].role_count; r++)
             print_role(job, plan, &job->stages[s].roles[r], shape->dim);
+        for (size_t i = 0; i < job->stages[s].chaos_count; i++)
+            printf("  after %s: %s\n", mh_show_duration(job->stages[s].chaos[i].at_ns, text, sizeof text),
+                   job->stages[s].chaos[i].run);
     }
     printf("\n  worker stage          role       rank node          rows\n");
     for (int64_t i = 0; i < plan->worker_count; i++)

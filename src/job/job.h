@@ -153,10 +153,19 @@ struct mh_role_options {
         .help = "operations a worker keeps in flight"                                                        \
     }
 
+/* A command of the user's, started while the stage runs. */
+struct mh_chaos_options {
+    int64_t at_ns; /* after the stage began */
+    char *run;     /* for /bin/sh */
+    int64_t timeout_ns;
+};
+
 struct mh_stage_options {
     char *name; /* letters, digits, underscore; unique in the job */
     struct mh_role_options *roles;
     size_t role_count;
+    struct mh_chaos_options *chaos;
+    size_t chaos_count;
 };
 
 enum mh_recheck { MH_RECHECK_FLUSH = 1, MH_RECHECK_RELOAD = 2 }; /* bits, order of mh_recheck_names */

@@ -74,7 +74,7 @@ static void put_row(FILE *out, const struct mh_option *row, size_t indent)
     char allowed[600];
     size_t column = put_words(out, row->name, 0, indent);
     column = put_words(out, type_name(row), column, TYPE_AT);
-    if (!row->rows || row->required)
+    if (row->type != MH_OPTION_SECTION)
         column = put_words(out, default_text(row), column, DEFAULT_AT);
     put_words(out, allowed_text(row, allowed, sizeof allowed), column, ALLOWED_AT);
     fputc('\n', out);

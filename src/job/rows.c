@@ -231,6 +231,25 @@ static const struct mh_option retry_rows[] = {
 };
 #undef OF
 
+#define OF mh_chaos_options
+static const struct mh_option chaos_rows[] = {
+    {.name = "at",
+     DURATION(at_ns),
+     .required = true,
+     .min = 0,
+     .max = 1e18,
+     .help = "when, after the stage began"},
+    {.name = "run", TEXT(run), .required = true, .help = "what: a command for /bin/sh, started by rank 0"},
+    {.name = "timeout",
+     DURATION(timeout_ns),
+     .fallback = "5m",
+     .min = MH_MS,
+     .max = 1e18,
+     .help = "it is killed when it takes longer"},
+    END,
+};
+#undef OF
+
 #define OF mh_stage_options
 static const struct mh_option stage_rows[] = {
     {.name = "name", TEXT(name), .required = true, .help = "letters, digits, underscore; unique"},
@@ -243,6 +262,15 @@ static const struct mh_option stage_rows[] = {
      .unit = "roles",
      .item_size = sizeof(struct mh_role_options),
      .help = "what runs side by side, each {role: NAME, ...}"},
+    {.name = "chaos",
+     .type = MH_OPTION_LIST,
+     AT(chaos),
+     .min = 0,
+     .max = 1000,
+     .unit = "commands",
+     .rows = chaos_rows,
+     .item_size = sizeof(struct mh_chaos_options),
+     .help = "commands of yours to run meanwhile, such as one that kills the server and starts it again"},
     END,
 };
 #undef OF

@@ -198,6 +198,10 @@ static const struct mh_result_field violation_fields[] = {
 
 static const struct mh_result_field event_fields[] = {
     FIELD("time_ns", INT64, struct mh_report_event, time_ns, "ns"),
+    FIELD("duration_ns", INT64, struct mh_report_event, duration_ns, "ns"),
+    FIELD("kind", TEXT, struct mh_report_event, kind, ""),
+    FIELD("stage", TEXT, struct mh_report_event, stage, ""),
+    FIELD("role", TEXT, struct mh_report_event, role, ""),
     FIELD("what", TEXT, struct mh_report_event, what, ""),
     {0},
 };

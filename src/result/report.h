@@ -60,7 +60,10 @@ struct mh_report_figure {
 };
 
 struct mh_report_event {
-    int64_t time_ns; /* since the run began */
+    char kind[16];             /* enum mh_event_kind, in words */
+    char stage[256], role[32]; /* empty: none */
+    int64_t time_ns;           /* since the run began */
+    int64_t duration_ns;       /* -1: it had no end */
     char what[192];
 };
 
@@ -158,8 +161,8 @@ int mh_report_write(const char *path, const struct mh_report *report, const stru
 /* Reads all of it but the ledger back. Serial. */
 int mh_report_read(const char *path, struct mh_report *report, struct mh_error *err);
 
-/* Reads part `share` of `shares` of the ledger, in order, and hands it on piece by piece. Serial. Fails with the
- * visitor. */
+/* Reads part `share` of `shares` of the ledger, in order, and hands it on piece by piece. Serial. Fails with
+ * the visitor. */
 typedef int mh_fate_visitor(void *context, const struct mh_report_fate *fate, struct mh_error *err);
 int mh_report_read_fates(const char *path, int share, int shares, mh_fate_visitor *visit, void *context,
                          struct mh_error *err);

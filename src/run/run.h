@@ -4,6 +4,7 @@
 
 #include "dataset/content.h"
 #include "job/job.h"
+#include "measure/event.h"
 #include "measure/tally.h"
 #include "plan/plan.h"
 #include "rpc/rpc.h"
@@ -30,11 +31,13 @@ struct mh_run {
     int64_t rows_issued[3]; /* of inserts, upserts and deletes that were not called off: what the ledger must
                                book */
     struct mh_journal journal;
-    int64_t schedule_lag_ns; /* see struct mh_report_rank */
-    int64_t private_bytes;   /* see struct mh_report_rank */
-    double *stage_seconds;   /* how long each stage lasted; one a stage */
-    bool stopped;            /* a signal ended a stage early: the same on every rank */
-    bool gave_up;            /* the server could not be reached for server.timeout: the same on every rank */
+    int64_t schedule_lag_ns;            /* see struct mh_report_rank */
+    int64_t private_bytes;              /* see struct mh_report_rank */
+    struct mh_events events;            /* rank 0's */
+    int64_t chaos_failed, chaos_missed; /* commands that failed; whose time never came */
+    double *stage_seconds;              /* how long each stage lasted; one a stage */
+    bool stopped;                       /* a signal ended a stage early: the same on every rank */
+    bool gave_up; /* the server could not be reached for server.timeout: the same on every rank */
 };
 
 /* Runs one stage to its end on all ranks. Collective. Fails on every rank or on none. */

@@ -75,6 +75,8 @@ static int open_stage(struct mh_stage *stage, struct mh_error *err)
     int rc = open_counters(stage, err);
     if (rc == 0)
         rc = open_hands(stage, err);
+    if (rc == 0 && (mh_chaos_open(stage) != 0 || mh_outages_open(stage) != 0))
+        rc = mh_fail(err, "out of memory");
     return mh_comm_agree(stage->run->comm, rc, err);
 }
 
@@ -82,6 +84,8 @@ static void close_stage(struct mh_stage *stage)
 {
     for (size_t i = 0; i < stage->hand_count; i++)
         mh_hand_close(&stage->hands[i]);
+    mh_chaos_close(stage);
+    mh_outages_close(stage);
     free(stage->hands);
     free(stage->views);
     free(stage->counters);
@@ -146,7 +150,7 @@ static bool is_over(const struct mh_stage_sums *totals)
     int64_t active = 0;
     for (int order = 0; order < MH_ORDERS; order++)
         active += totals->active[order];
-    return active == 0 && totals->open_operations == 0 &&
+    return active == 0 && totals->open_operations == 0 && totals->chaos_running == 0 &&
            totals->claims_sent[MH_CLAIMS_TO_UPSERT] == totals->claims_got[MH_CLAIMS_TO_UPSERT] &&
            totals->claims_sent[MH_CLAIMS_TO_DELETE] == totals->claims_got[MH_CLAIMS_TO_DELETE];
 }
@@ -169,7 +173,9 @@ static void take_calls(struct mh_stage *stage, int64_t until_ns)
     for (int taken = 0; taken < MOST_AT_ONCE && (call = mh_rpc_wait(stage->run->rpc, until_ns)); taken++) {
         struct mh_op *op = mh_op_of(call);
         struct mh_hand *hand = op->owner;
-        if (mh_op_take(op, &hand->policy) == MH_OP_AGAIN)
+        const enum mh_op_next next = mh_op_take(op, &hand->policy);
+        mh_outages_see(stage, op);
+        if (next == MH_OP_AGAIN)
             mh_stage_wait_until(stage, op, op->retry_ns);
         else
             mh_hand_finish(hand, op);
@@ -212,6 +218,7 @@ static void turn(struct mh_stage *stage)
 {
     int64_t now = mh_now_ns();
     cancel_late(stage, now);
+    mh_chaos_turn(stage, now);
     mh_feed_receive(stage);
     mh_stage_send_waiting(stage, now);
     for (size_t i = 0; i < stage->hand_count; i++)
@@ -255,6 +262,7 @@ static void note_memory(struct mh_run *run)
 int mh_stage_run(struct mh_run *run, int index, struct mh_error *err)
 {
     struct mh_stage stage = {.run = run, .index = index, .options = &run->job->stages[index]};
+    struct mh_error ignored; /* after a first cause */
     int rc = open_stage(&stage, err);
     if (rc == 0) {
         record_begin(&stage);
@@ -267,6 +275,8 @@ int mh_stage_run(struct mh_run *run, int index, struct mh_error *err)
             run->stage_seconds[index] = (double)(mh_now_ns() - stage.begin_ns) / (double)MH_S;
             *err = stage.error;
             rc = mh_comm_agree(run->comm, stage.sums->broken ? -1 : 0, err);
+            if (mh_outages_report(&stage, rc == 0 ? err : &ignored) != 0)
+                rc = -1;
         }
         mh_pulse_close(&stage.pulse);
         mh_post_close(&stage.post);

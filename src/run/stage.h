@@ -6,6 +6,8 @@
 #include "role/role.h"
 #include "run/run.h"
 
+#include <sys/types.h>
+
 enum { MH_ORDERS = 4 }; /* values of mh_role_ops.order */
 
 /* What ranks add up in every round of the heartbeat. */
@@ -14,6 +16,7 @@ struct mh_stage_sums {
     int64_t open_operations;               /* in flight or waiting to be sent again */
     int64_t claims_sent[3], claims_got[3]; /* by enum mh_claim_use */
     int64_t stop, give_up, broken;         /* votes */
+    int64_t chaos_running;                 /* commands of the user's */
     int64_t acknowledged_rows, acknowledged_deletes;
     int64_t failed, unknown, throttled;
     int64_t latency[MH_TIMELINE_BUCKETS]; /* of operations since the stage began */
@@ -46,6 +49,13 @@ struct mh_hand {
     struct mh_claim_queue claims;
 };
 
+struct mh_chaos_state {
+    enum { MH_CHAOS_WAITS, MH_CHAOS_RUNS, MH_CHAOS_OVER } what;
+    pid_t pid;
+    int64_t begin_ns;
+    bool killed;
+};
+
 struct mh_stage {
     struct mh_run *run;
     int index;
@@ -63,7 +73,9 @@ struct mh_stage {
     bool stopping;  /* agreed: nothing new is sent */
     bool cancelled; /* what was in flight at the stop has been cancelled */
     int64_t cancel_ns;
-    struct mh_error error; /* why this rank votes `broken` */
+    struct mh_chaos_state *chaos; /* one a command of the stage; rank 0's */
+    struct mh_outages *outages;   /* this rank's */
+    struct mh_error error;        /* why this rank votes `broken` */
 };
 
 /* hand.c */
@@ -82,6 +94,17 @@ void mh_stage_break(struct mh_stage *stage, const struct mh_error *err); /* this
 /* feed.c */
 void mh_feed_receive(struct mh_stage *stage);
 void mh_claim_queue_free(struct mh_claim_queue *queue);
+
+/* chaos.c */
+int mh_chaos_open(struct mh_stage *stage); /* -1: no memory */
+void mh_chaos_turn(struct mh_stage *stage, int64_t now_ns);
+void mh_chaos_close(struct mh_stage *stage);
+
+/* outage.c */
+int mh_outages_open(struct mh_stage *stage);                         /* -1: no memory */
+void mh_outages_see(struct mh_stage *stage, const struct mh_op *op); /* a call of it has just come back */
+int mh_outages_report(struct mh_stage *stage, struct mh_error *err); /* collective: rank 0's events */
+void mh_outages_close(struct mh_stage *stage);
 
 /* progress.c */
 struct mh_progress {

@@ -76,8 +76,9 @@ struct mh_audit {
 int mh_audit_run(struct mh_audit *audit, struct mh_error *err);
 void mh_audit_free(struct mh_audit *audit);
 
-/* Adds who wrote each violating row, when, in which batch, from the journals at `journal_path` of every rank (NULL: there are
- * none; then it stays unknown). Collective; afterwards rank 0 holds all ranks' violations, by id; the others none. */
+/* Adds who wrote each violating row, when, in which batch, from the journals at `journal_path` of every rank
+ * (NULL: there are none; then it stays unknown). Collective; afterwards rank 0 holds all ranks' violations,
+ * by id; the others none. */
 int mh_audit_provenance(struct mh_audit *audit, const char *journal_path, struct mh_error *err);
 
 int64_t mh_audit_violations(const struct mh_audit_figures *figures); /* late rows are none */

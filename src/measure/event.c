@@ -1,0 +1,37 @@
+#include "measure/event.h"
+
+#include <stdlib.h>
+
+const char *const mh_event_names[MH_EVENT_KINDS] = {[MH_EVENT_CHAOS] = "chaos", [MH_EVENT_OUTAGE] = "outage"};
+
+int mh_events_add(struct mh_events *events, const struct mh_event *event)
+{
+    if (events->count == events->room) {
+        int64_t room = events->room ? 2 * events->room : 16;
+        struct mh_event *grown = realloc(events->items, (size_t)room * sizeof *grown);
+        if (!grown)
+            return -1;
+        events->items = grown;
+        events->room = room;
+    }
+    events->items[events->count++] = *event;
+    return 0;
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const struct mh_event *x = a, *y = b;
+    return x->time_ns < y->time_ns ? -1 : x->time_ns > y->time_ns;
+}
+
+void mh_events_sort(struct mh_events *events)
+{
+    if (events->count > 0)
+        qsort(events->items, (size_t)events->count, sizeof *events->items, by_time);
+}
+
+void mh_events_free(struct mh_events *events)
+{
+    free(events->items);
+    *events = (struct mh_events){0};
+}

@@ -1,0 +1,97 @@
+"""Commands of the user's while load runs: the server killed and started again, and commands that go wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from support import GOOD, ROOT, UNUSABLE, Done, Result, Server, assert_books_balance, assert_ledger_agrees, hpc
+
+JOB = """dataset: {synthetic: {rows: 1000, dim: 8}}
+collection:
+  name: chaotic
+  replace: true
+  fields:
+    - {name: id, type: int64, primary: true}
+    - {name: vector, type: float_vector}
+  index: {type: FLAT, params: {}}
+stages:
+  - name: load
+    chaos: [CHAOS]
+    roles: [{role: writer, rows: 1000, batch: 10, rate: 50/s}]
+verify: {recheck: []}
+"""
+
+
+def run(server: Server, folder: Path, chaos: str, *words: object, np: int = 1) -> Done:
+    (folder / "job.yaml").write_text(JOB.replace("CHAOS", chaos))
+    return hpc("run", "job.yaml", "--server", server.uri, "--output", "out.h5", *words, np=np, cwd=folder, result=folder / "out.h5")
+
+
+def events(result: Result, kind: str) -> list[dict]:
+    return [row for row in result.tables["server/events"] if row["kind"] == kind]
+
+
+def test_killed_and_started_again_under_load(server: Server, output: Path) -> None:
+    """jobs/restart.yaml, shorter: the writers go on, every write in doubt is resolved, and the outage is measured."""
+    done = hpc("run", ROOT / "jobs" / "restart.yaml", "--output", output, "--seed", 3, "--set", "stages.load.writer.for=20s",
+               np=3, timeout=400, result=output, env={"MILVUS_URI": server.uri, "MILVUS_DIR": str(server.home)})
+    assert done.code == GOOD, str(done)
+    result = done.result
+    assert_books_balance(result)
+    assert_ledger_agrees(result)
+    figures = result.figures
+    inserts = result.operations("load", "insert")
+    assert inserts["planned"] == 800 and inserts["ok"] + inserts["unknown"] == 800 and inserts["failed"] == 0
+    assert figures["unknown_present"] + figures["unknown_absent"] == sum(
+        figures[f"unknown_{what}s"] for what in ("insert", "upsert", "delete"))
+    assert figures["passes"] == 3 and figures["expected_live"] <= figures["count_star"] <= figures["expected_live"] + figures["expected_maybe"]
+
+    [command] = events(result, "chaos")
+    assert command["stage"] == "load" and command["role"] == "" and "ended with exit code 0" in command["what"]
+    outages = {row["role"]: row for row in events(result, "outage")}
+    writers = outages["writer"]
+    assert command["time_ns"] <= writers["time_ns"] < command["time_ns"] + command["duration_ns"]
+    assert 0 < writers["duration_ns"] < 60e9
+    assert writers["time_ns"] + writers["duration_ns"] > command["time_ns"] + 1e9, "it was down for longer than a second"
+    # as the timeline has it: nothing was acknowledged within the outage
+    first, last = writers["time_ns"] / 1e9, (writers["time_ns"] + writers["duration_ns"]) / 1e9
+    inside = [row for row in result.tables["timeline"]
+              if row["role"] == "writer" and row["second"] > first and row["second"] + row["interval_s"] < last]
+    assert sum(row["ok"] for row in inside) == 0
+
+
+def test_two_commands_of_which_one_sees_the_server(server: Server, tmp_path: Path) -> None:
+    done = run(server, tmp_path, '{at: 0s, run: "env > seen.txt; echo to nobody"}, {at: 500ms, run: "sleep 0.3"}', "--json", "-", np=2)
+    assert done.code == GOOD, str(done)
+    json.loads(done.out)  # the command's words are not among them
+    seen = (tmp_path / "seen.txt").read_text()
+    assert "PMIX_" not in seen and "OMPI_" not in seen
+    first, second = events(done.result, "chaos")
+    assert first["time_ns"] < second["time_ns"] and second["duration_ns"] >= 0.3e9
+    assert events(done.result, "outage") == []
+
+
+@pytest.mark.parametrize("chaos, said, event", [
+    ('{at: 100ms, run: "exit 7"}', "1 chaos command failed", "ended with exit code 7"),
+    ('{at: 100ms, run: "kill -9 $$$$"}', "1 chaos command failed", "ended by signal 9"),
+    ('{at: 100ms, run: "sleep 1000 & sleep 1000", timeout: 300ms}', "1 chaos command failed", "killed"),
+    ('{at: 100ms, run: "no-such-command-at-all"}', "1 chaos command failed", "ended with exit code 127"),
+    ('{at: 1h, run: "true"}', "1 chaos command never began", None),
+])
+def test_chaos_that_did_not_happen_tests_nothing(server: Server, tmp_path: Path, chaos: str, said: str, event: str | None) -> None:
+    done = run(server, tmp_path, chaos)
+    assert done.code == UNUSABLE, str(done)
+    assert said in done.result.attributes["verdict"]
+    assert [row["what"][:len(event)] for row in events(done.result, "chaos")] == [event] if event else not events(done.result, "chaos")
+    assert done.result.attributes["audited"] and done.result.figures["count_star"] == 1000
+
+
+@pytest.mark.parametrize("chaos, said", [
+    ("{at: 1s}", "run"), ('{run: "true"}', "at"), ('{at: soon, run: "true"}', "at"), ('{at: 1s, run: "true", when: 3}', "when"),
+])
+def test_bad_chaos(server: Server, tmp_path: Path, chaos: str, said: str) -> None:
+    done = run(server, tmp_path, chaos)
+    assert done.code == UNUSABLE and len(done.errors) == 1, str(done)
+    assert "job.yaml:11:" in done.errors[0] and said in done.errors[0]
