@@ -22,6 +22,14 @@ WRITER = {"role": "writer", "count": WRITERS, "rows": ROWS, "batch": BATCH, "inf
 DELETER = {"role": "deleter", "count": 2, "batch": 20, "share": "30%"}
 UPSERTER = {"role": "upserter", "count": 2, "batch": 20, "share": "30%"}
 INDEXER = {"role": "indexer", "start_after_rows": WRITERS * ROWS // 2, "recreate": True}
+SLOW_WRITER = WRITER | {"rate": "50/s"}  # so that what happens in a third of a second happens before the audit
+ALL_ROLES = [WRITER, DELETER, UPSERTER, INDEXER]
+
+
+def in_partition(name: str) -> list[dict]:
+    return [WRITER | {"partition": name}, DELETER, UPSERTER]
+
+
 
 
 def job_for(roles: list[dict], verify: dict, timeout: str = "20s") -> dict:
@@ -31,7 +39,7 @@ def job_for(roles: list[dict], verify: dict, timeout: str = "20s") -> dict:
         "collection": {"name": "matrix", "fields": FIELDS, "index": {"type": "FLAT", "metric": "L2", "params": {}}},
         "retry": {"max": 20, "backoff": "1ms..20ms"},
         "stages": [{"name": "load", "roles": roles}],
-        "verify": {"recheck": ["flush", "reload"], "vectors": "all", "grace": "1s"} | verify,
+        "verify": {"recheck": ["flush", "reload"], "vectors": "all", "grace": "300ms"} | verify,
     }
 
 
@@ -45,12 +53,17 @@ def run(folder: Path, mock: Mock, job: dict) -> Done:
 
 @dataclass
 class Case:
-    fault: str
-    kinds: tuple[str, ...] = ()  # that must come of it
-    roles: list[dict] = field(default_factory=lambda: [WRITER, DELETER, UPSERTER, INDEXER])
+    faults: str  # one or more, with blanks between them
+    kinds: tuple[str, ...] = ()  # that must come of them
+    roles: list[dict] = field(default_factory=lambda: ALL_ROLES)
     verify: dict = field(default_factory=dict)
     timeout: str = "20s"
-    code: int = GOOD
+
+    def run(self, folder: Path) -> tuple[Done, list[dict]]:
+        """And the mock's log."""
+        with Mock(folder, self.faults.split()) as mock:
+            done = run(folder, mock, job_for(self.roles, self.verify, self.timeout))
+        return done, mock.log()
 
 
 def assert_found(done: Done, wanted: Found) -> None:
@@ -73,7 +86,7 @@ ROW_FAULTS = [
     Case("lose=1%,op=upsert", ("lost",)),
     Case("lose=1%,at=flush", ("lost",)),
     Case("lose=1%,at=reload", ("lost",)),
-    Case("lose=5,at=later:0.3", ("lost",), roles=[WRITER]),
+    Case("lose=5,at=later:0.3", ("lost",), roles=[SLOW_WRITER]),
     Case("lose_batch=1", ("lost",), roles=[WRITER]),
     Case("lose_batch=2,op=upsert", ("stale",), roles=[WRITER, UPSERTER]),
     Case("lose_batch=2,op=delete", ("resurrected",)),
@@ -88,7 +101,7 @@ ROW_FAULTS = [
     Case("resurrect=5", ("resurrected",)),
     Case("resurrect=5,at=flush", ("resurrected",)),
     Case("resurrect=5,at=reload", ("resurrected",)),
-    Case("resurrect=5,at=later:0.3", ("resurrected",)),
+    Case("resurrect=5,at=later:0.3", ("resurrected",), roles=[SLOW_WRITER, DELETER]),
     Case("misplace=1%", ("misplaced",)),
     Case("misplace=2%,op=upsert", ("misplaced",)),
     Case("flip_vector=1%", ("corrupted",)),
@@ -97,16 +110,24 @@ ROW_FAULTS = [
     Case("flip_scalar=2%,op=upsert", ("corrupted",)),
     Case("unexpected=5", ("unexpected",)),
     Case("late=1%,seconds=60", ("lost",)),
+    Case("lose=5", ("lost",), roles=[WRITER | {"partition": "_default"}]),
+    Case("lose=1%", ("lost",), roles=in_partition("common"), verify={"recheck": []}),
+    Case("duplicate=1%", ("duplicated",), roles=in_partition("common")),
+    Case("misplace=1%", ("misplaced",), roles=in_partition("common")),
+    Case("keep_deleted=5", ("resurrected",), roles=in_partition("common")),
+    # the count is right
+    Case("lose=5 unexpected=5", ("lost", "unexpected"), roles=[WRITER]),
+    Case("lose=5 duplicate=5,after=100", ("lost", "duplicated"), roles=[WRITER]),
+    Case("keep_deleted=5 upsert_half_deleted=5", ("lost", "resurrected")),
 ]
 
 
-@pytest.mark.parametrize("case", ROW_FAULTS, ids=lambda case: case.fault)
+@pytest.mark.parametrize("case", ROW_FAULTS, ids=lambda case: case.faults)
 def test_wrong_rows_are_named(tmp_path: Path, case: Case) -> None:
-    with Mock(tmp_path, [case.fault]) as mock:
-        done = run(tmp_path, mock, job_for(case.roles, case.verify))
+    done, log = case.run(tmp_path)
     assert done.code == VIOLATED, str(done)
-    wanted = expected(done.result, mock.log())
-    assert set(case.kinds) == set(wanted), mock.log()
+    wanted = expected(done.result, log)
+    assert set(case.kinds) == set(wanted), log
     assert_found(done, wanted)
 
 
@@ -129,19 +150,18 @@ IN_DOUBT = [in_doubt(fault, op, timeout=timeout)
                                    ("truncate=2", "20s")]]
 
 
-@pytest.mark.parametrize("case", IN_DOUBT, ids=lambda case: case.fault)
+@pytest.mark.parametrize("case", IN_DOUBT, ids=lambda case: case.faults)
 def test_writes_in_doubt_are_no_violations(tmp_path: Path, case: Case) -> None:
-    with Mock(tmp_path, [case.fault]) as mock:
-        done = run(tmp_path, mock, job_for(case.roles, case.verify, case.timeout))
+    done, log = case.run(tmp_path)
     assert done.code == GOOD, str(done)
     assert_found(done, {})
     figures = done.result.figures
     unknown = sum(figures[f"unknown_{write}s"] for write in ("insert", "upsert", "delete"))
-    assert unknown > 0 and len(mock.log()) == 2, str(done)
+    assert unknown > 0 and len(log) == 2, str(done)
     assert figures["unknown_present"] + figures["unknown_absent"] == unknown
-    if "when=before" in case.fault:
+    if "when=before" in case.faults:
         assert figures["unknown_present"] == 0
-    if "when=after" in case.fault:
+    if "when=after" in case.faults:
         assert figures["unknown_absent"] == 0
 
 
@@ -163,18 +183,17 @@ HARMLESS = [
 ]
 
 
-@pytest.mark.parametrize("case", HARMLESS, ids=lambda case: case.fault)
+@pytest.mark.parametrize("case", HARMLESS, ids=lambda case: case.faults)
 def test_harmless_faults_are_no_violations(tmp_path: Path, case: Case) -> None:
-    with Mock(tmp_path, [case.fault]) as mock:
-        done = run(tmp_path, mock, job_for(case.roles, case.verify, case.timeout))
+    done, log = case.run(tmp_path)
     assert done.code == GOOD, str(done)
     assert_found(done, {})
-    assert mock.log(), "the fault never took effect"
+    assert log, "the fault never took effect"
 
 
 def test_no_fault_no_violation(tmp_path: Path) -> None:
     with Mock(tmp_path) as mock:
-        done = run(tmp_path, mock, job_for(Case("").roles, {}))
+        done = run(tmp_path, mock, job_for(ALL_ROLES, {}))
         assert mock.stop() == 0
     assert done.code == GOOD, str(done)
     assert_found(done, {})
@@ -231,7 +250,7 @@ def test_server_dies_and_comes_back_empty(tmp_path: Path) -> None:
 @pytest.mark.parametrize("when", ["flush", "reload"])
 def test_partition_vanishes(tmp_path: Path, when: str) -> None:
     with Mock(tmp_path, [f"drop_partition=1,partition=load_0_00001,at={when}"]) as mock:
-        done = run(tmp_path, mock, job_for(Case("").roles, {}))
+        done = run(tmp_path, mock, job_for(ALL_ROLES, {}))
     assert done.code == VIOLATED, str(done)
     result = done.result
     assert_found(done, {"lost": {key for key, row in result.live().items() if result.partition_names[row.partition] == "load_0_00001"}})
@@ -240,6 +259,6 @@ def test_partition_vanishes(tmp_path: Path, when: str) -> None:
 
 def test_wrong_count(tmp_path: Path) -> None:
     with Mock(tmp_path, ["count_off=1000000,by=3"]) as mock:
-        done = run(tmp_path, mock, job_for(Case("").roles, {}))
+        done = run(tmp_path, mock, job_for(ALL_ROLES, {}))
     assert done.code == VIOLATED, str(done)
     assert set(done.result.found) == {"miscounted"}, str(done)
