@@ -102,7 +102,7 @@ static bool set_vector_column(struct mh_column *column, const SCHEMA(VectorField
     return data->len % sizeof(float) == 0 && floats % dim == 0;
 }
 
-static bool set_column(struct mh_column *column, const SCHEMA(FieldData) * field)
+bool mh_column_of_field(struct mh_column *column, const SCHEMA(FieldData) * field)
 {
     *column = (struct mh_column){.name = field->field_name, .type = mh_field_type_of(field->type)};
     switch (field->field_case) {
@@ -121,7 +121,7 @@ int mh_decode_query(const uint8_t *bytes, size_t length, struct mh_reply *reply)
     size_t room = sizeof reply->columns / sizeof reply->columns[0];
     for (size_t i = 0; i < message->n_fields_data; i++) {
         if (reply->column_count == room ||
-            !set_column(&reply->columns[reply->column_count], message->fields_data[i]))
+            !mh_column_of_field(&reply->columns[reply->column_count], message->fields_data[i]))
             return -1;
         if (reply->columns[reply->column_count].rows != reply->columns[0].rows)
             return -1; /* columns of different lengths: nobody can say which rows they are */

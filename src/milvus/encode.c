@@ -98,27 +98,12 @@ static char *text(const char *given)
 
 /* ---- rows ---- */
 
-/* All that one column needs, in one piece of memory. */
-struct field_parts {
-    SCHEMA(FieldData) field;
-    SCHEMA(ScalarField) scalars;
-    SCHEMA(VectorField) vectors;
-    SCHEMA(FloatArray) floats;
-    union {
-        SCHEMA(BoolArray) bools;
-        SCHEMA(IntArray) ints;
-        SCHEMA(LongArray) longs;
-        SCHEMA(DoubleArray) doubles;
-        SCHEMA(StringArray) texts;
-    };
-};
-
 static void *unconst(const void *pointer)
 {
     return (void *)(uintptr_t)pointer;
 }
 
-static void set_vectors(struct field_parts *parts, const struct mh_column *column, size_t rows)
+static void set_vectors(struct mh_field_parts *parts, const struct mh_column *column, size_t rows)
 {
     milvus__proto__schema__vector_field__init(&parts->vectors);
     milvus__proto__schema__float_array__init(&parts->floats);
@@ -140,7 +125,7 @@ static void set_vectors(struct field_parts *parts, const struct mh_column *colum
         parts->scalars.member = &parts->part;                                                                \
     } while (0)
 
-static void set_floats(struct field_parts *parts, const struct mh_column *column, size_t rows)
+static void set_floats(struct mh_field_parts *parts, const struct mh_column *column, size_t rows)
 {
     milvus__proto__schema__float_array__init(&parts->floats);
     parts->floats.data = (ProtobufCBinaryData){.len = rows * sizeof(float), .data = unconst(column->values)};
@@ -148,7 +133,7 @@ static void set_floats(struct field_parts *parts, const struct mh_column *column
     parts->scalars.float_data = &parts->floats;
 }
 
-static void set_scalars(struct field_parts *parts, const struct mh_column *column, size_t rows)
+static void set_scalars(struct mh_field_parts *parts, const struct mh_column *column, size_t rows)
 {
     milvus__proto__schema__scalar_field__init(&parts->scalars);
     parts->field.field_case = MILVUS__PROTO__SCHEMA__FIELD_DATA__FIELD_SCALARS;
@@ -174,8 +159,8 @@ static void set_scalars(struct field_parts *parts, const struct mh_column *colum
     }
 }
 
-static int set_field(struct field_parts *parts, const struct mh_column *column, size_t rows,
-                     struct mh_error *err)
+int mh_field_of_column(struct mh_field_parts *parts, const struct mh_column *column, size_t rows,
+                       struct mh_error *err)
 {
     milvus__proto__schema__field_data__init(&parts->field);
     parts->field.type = mh_wire_type(column->type);
@@ -194,7 +179,7 @@ static int set_field(struct field_parts *parts, const struct mh_column *column, 
 /* InsertRequest and UpsertRequest have the same fields under the same numbers. */
 int mh_encode_rows(const struct mh_request *request, struct mh_payload *payload, struct mh_error *err)
 {
-    struct field_parts parts[MH_MOST_FIELDS];
+    struct mh_field_parts parts[MH_MOST_FIELDS];
     SCHEMA(FieldData) * fields[MH_MOST_FIELDS];
     mh_payload_reset(payload);
     if (request->column_count > MH_MOST_FIELDS || request->rows < 1) {
@@ -202,7 +187,7 @@ int mh_encode_rows(const struct mh_request *request, struct mh_payload *payload,
         return mh_fail(err, "a write needs 1 row or more and at most %d fields", MH_MOST_FIELDS);
     }
     for (size_t i = 0; i < request->column_count; i++) {
-        if (set_field(&parts[i], &request->columns[i], (size_t)request->rows, err) != 0) {
+        if (mh_field_of_column(&parts[i], &request->columns[i], (size_t)request->rows, err) != 0) {
             release_others(request, payload);
             return -1;
         }

@@ -2,6 +2,7 @@
 #ifndef MH_MILVUS_WIRE_H
 #define MH_MILVUS_WIRE_H
 
+#include "milvus/arena.h"
 #include "milvus/milvus.h"
 
 #include "common.pb-c.h"
@@ -13,19 +14,29 @@
 #define COMMON(name)    Milvus__Proto__Common__##name
 #define DATA_TYPE(name) MILVUS__PROTO__SCHEMA__DATA_TYPE__##name
 
-/* Memory that is handed out piece by piece and taken back all at once. Zero-initialised is empty. */
-struct mh_arena {
-    struct mh_arena_block *first, *current;
-};
-
-void *mh_arena_get(struct mh_arena *arena, size_t bytes); /* 16-byte aligned; NULL when there is no memory */
-void mh_arena_reset(struct mh_arena *arena);
-void mh_arena_free(struct mh_arena *arena);
 ProtobufCAllocator mh_arena_allocator(struct mh_arena *arena);
 
 /* Milvus' number of a field type, and back (-1: a type we have no use for). */
 SCHEMA(DataType) mh_wire_type(int field_type);
 int mh_field_type_of(SCHEMA(DataType) type);
+
+/* All that one column needs, in one piece of memory. */
+struct mh_field_parts {
+    SCHEMA(FieldData) field;
+    SCHEMA(ScalarField) scalars;
+    SCHEMA(VectorField) vectors;
+    SCHEMA(FloatArray) floats;
+    union {
+        SCHEMA(BoolArray) bools;
+        SCHEMA(IntArray) ints;
+        SCHEMA(LongArray) longs;
+        SCHEMA(DoubleArray) doubles;
+        SCHEMA(StringArray) texts;
+    };
+};
+int mh_field_of_column(struct mh_field_parts *parts, const struct mh_column *column, size_t rows,
+                       struct mh_error *err); /* the column stays where it is; err: vectors of dimension 0 */
+bool mh_column_of_field(struct mh_column *column, const SCHEMA(FieldData) * field); /* false: none of ours */
 
 #define MH_ENCODER(name)                                                                                     \
     int name(const struct mh_request *request, struct mh_payload *payload, struct mh_error *err)

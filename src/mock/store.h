@@ -106,10 +106,9 @@ void mh_collection_drop_index(struct mh_collection *collection, struct mh_store_
  * memory. */
 int64_t mh_collection_add(struct mh_collection *collection, const struct mh_column *const *columns,
                           int64_t from, uint64_t born, int partition);
-int64_t mh_collection_copy(struct mh_collection *collection, int64_t row, uint64_t born, int partition);
+int64_t mh_collection_copy(struct mh_collection *collection, int64_t row, int64_t key, uint64_t born,
+                           int partition); /* under a key that may be another */
 void mh_collection_kill(struct mh_collection *collection, int64_t row, uint64_t end);
-int mh_collection_set_key(struct mh_collection *collection, int64_t row,
-                          int64_t key); /* of a row just added */
 
 /* Copies of a key, in the order of storing: place starts at 0; -1: no further one. */
 int64_t mh_collection_next(const struct mh_collection *collection, int64_t key, uint64_t *place);

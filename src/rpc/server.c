@@ -10,6 +10,7 @@
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
 #include <grpc/slice.h>
+#include <grpc/support/alloc.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -298,30 +299,21 @@ void mh_serve_doom(struct mh_incoming *incoming, enum mh_doom doom)
         server->doomed[server->doomed_count++] = fresh_doom;
 }
 
-static int port_of_peer(int fd)
+static int port_in(const struct sockaddr_storage *address)
 {
-    struct sockaddr_storage address;
-    socklen_t length = sizeof address;
-    if (getpeername(fd, (struct sockaddr *)&address, &length) != 0)
-        return -1;
-    if (address.ss_family == AF_INET)
-        return ntohs(((const struct sockaddr_in *)(const void *)&address)->sin_port);
-    return address.ss_family == AF_INET6
-               ? ntohs(((const struct sockaddr_in6 *)(const void *)&address)->sin6_port)
-               : -1;
+    if (address->ss_family == AF_INET)
+        return ntohs(((const struct sockaddr_in *)(const void *)address)->sin_port);
+    if (address->ss_family == AF_INET6)
+        return ntohs(((const struct sockaddr_in6 *)(const void *)address)->sin6_port);
+    return -1;
 }
 
-static int own_port(int fd)
+static bool connects(int fd, int own_port, int peer_port)
 {
-    struct sockaddr_storage address;
-    socklen_t length = sizeof address;
-    if (getsockname(fd, (struct sockaddr *)&address, &length) != 0)
-        return -1;
-    if (address.ss_family == AF_INET)
-        return ntohs(((const struct sockaddr_in *)(const void *)&address)->sin_port);
-    return address.ss_family == AF_INET6
-               ? ntohs(((const struct sockaddr_in6 *)(const void *)&address)->sin6_port)
-               : -1;
+    struct sockaddr_storage own, peer;
+    socklen_t own_length = sizeof own, peer_length = sizeof peer;
+    return getpeername(fd, (struct sockaddr *)&peer, &peer_length) == 0 && port_in(&peer) == peer_port &&
+           getsockname(fd, (struct sockaddr *)&own, &own_length) == 0 && port_in(&own) == own_port;
 }
 
 /* gRPC closes a connection only gracefully; so its socket is looked for, and shut under it. */
@@ -330,7 +322,7 @@ static void cut(const struct mh_server *server, const char *peer)
     const char *colon = strrchr(peer, ':');
     const int port = colon ? atoi(colon + 1) : -1;
     for (int fd = 3; fd < FILE_NUMBERS && port > 0; fd++)
-        if (port_of_peer(fd) == port && own_port(fd) == server->port)
+        if (connects(fd, server->port, port))
             shutdown(fd, SHUT_RDWR);
 }
 
