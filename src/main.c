@@ -3,6 +3,8 @@
 #include "command/command.h"
 #include "run/run.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,15 +54,27 @@ static int obey(int argc, char **argv, int rank, int np)
     return exit_code;
 }
 
+/* A file opened later would take the number of a standard stream that is closed, and get its words. */
+static void have_standard_streams(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
+            exit(MH_EXIT_UNUSABLE);
+}
+
 int main(int argc, char **argv)
 {
     int provided, rank, np;
+    have_standard_streams();
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &np);
     mh_log_init(rank, false);
-    mh_signals_catch();
     int exit_code = obey(argc, argv, rank, np);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        mh_complain("standard output: cannot be written: %s", strerror(errno));
+        exit_code = MH_EXIT_UNUSABLE;
+    }
     MPI_Finalize();
     return rank == 0 ? exit_code
                      : 0; /* a launcher kills the other ranks of one that fails: by now they are done */

@@ -46,11 +46,19 @@ static bool may_try_again(struct mh_op *op, const struct mh_retry_policy *policy
     return (op->unreachable || read_broke) && spent_ns < policy->timeout_ns;
 }
 
+/* Of a delete some servers count nothing, and others every copy. */
+static bool counts_all(const struct mh_op *op)
+{
+    const int64_t counted = op->reply.affected, sent = op->request.rows;
+    if (op->request.kind == MH_OP_DELETE)
+        return counted == 0 || counted >= sent;
+    return (op->request.kind != MH_OP_INSERT && op->request.kind != MH_OP_UPSERT) || counted == sent;
+}
+
 /* A success that counts fewer rows than were sent leaves open which of them it means. */
 static void doubt_partial_success(struct mh_op *op)
 {
-    const bool rows = op->request.kind == MH_OP_INSERT || op->request.kind == MH_OP_UPSERT;
-    if (!rows || op->outcome != MH_OUTCOME_OK || op->reply.affected == op->request.rows)
+    if (op->outcome != MH_OUTCOME_OK || counts_all(op))
         return;
     op->outcome = MH_OUTCOME_UNKNOWN;
     snprintf(op->reply.reason, sizeof op->reply.reason, "success, but for %lld rows of %lld",

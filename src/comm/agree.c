@@ -25,6 +25,13 @@ void mh_comm_sum_i64(MPI_Comm comm, int64_t *values, int count)
     mh_comm_wait(&request);
 }
 
+void mh_comm_max_i64(MPI_Comm comm, int64_t *values, int count)
+{
+    MPI_Request request;
+    MPI_Iallreduce(MPI_IN_PLACE, values, count, MPI_INT64_T, MPI_MAX, comm, &request);
+    mh_comm_wait(&request);
+}
+
 void mh_comm_bcast(MPI_Comm comm, void *data, size_t bytes, int root)
 {
     for (size_t at = 0; at < bytes; at += LARGEST_PIECE) {

@@ -15,6 +15,8 @@ void mh_comm_wait(MPI_Request *request);
 /* Sums, collectively, `count` values in place on every rank. */
 void mh_comm_sum_i64(MPI_Comm comm, int64_t *values, int count);
 
+void mh_comm_max_i64(MPI_Comm comm, int64_t *values, int count); /* likewise, the largest */
+
 /* Broadcasts from `root`. Counts above 2 GiB are split. */
 void mh_comm_bcast(MPI_Comm comm, void *data, size_t bytes, int root);
 

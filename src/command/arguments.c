@@ -17,6 +17,7 @@ static const struct flag flags[] = {
     {"server", "URI", "run check verify", "the server, in place of the job's: http://host:port"},
     {"output", "FILE.h5", "run verify merge", "the result; never overwritten (default: results/RUN-ID.h5)"},
     {"json", "FILE", "run verify report", "the summary as JSON too; - for standard output"},
+    {"violations", NULL, "report", "the violations instead, as a text for a bug report"},
     {"json", NULL, "options", "as JSON Schema, for editors"},
     {"label", "TEXT", "run verify", "a note that the result carries"},
     {"seed", "N", "run",
@@ -121,6 +122,8 @@ static int take_flag(struct mh_arguments *a, const char *name, const char *value
         a->json_flag = !value;
     } else if (strcmp(name, "label") == 0)
         a->label = value;
+    else if (strcmp(name, "violations") == 0)
+        a->violations = true;
     else if (strcmp(name, "keep") == 0)
         a->keep = true;
     else if (strcmp(name, "quiet") == 0)

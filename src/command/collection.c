@@ -121,8 +121,12 @@ int mh_session_make_collection(struct mh_session *session, struct mh_error *err)
 
 bool mh_session_keeps_collection(const struct mh_session *session)
 {
-    return !session->collection_made || session->arguments->keep || session->result_failed ||
-           mh_audit_violations(&session->audit.figures) > 0;
+    const bool violated = session->report.exit_code == MH_EXIT_VIOLATION ||
+                          mh_audit_violations(&session->audit.figures) > 0,
+               undecided = session->job->verify.enabled && !session->audited &&
+                           mh_report_figure(&session->report, "acknowledged_inserts") > 0;
+    return !session->collection_made || session->arguments->keep || session->result_failed || violated ||
+           undecided;
 }
 
 void mh_session_drop_collection(struct mh_session *session)

@@ -15,7 +15,7 @@ struct mh_arguments {
     size_t set_count;
     const char *server, *output, *json, *label;
     uint64_t seed;
-    bool seed_given, keep, quiet, json_flag;
+    bool seed_given, keep, quiet, json_flag, violations;
     int64_t progress_ns; /* -1: not given */
     int np;              /* check: plan for so many ranks */
 };

@@ -362,6 +362,12 @@ static void judge_equation(struct verdict *verdict, const struct mh_audit_figure
             say(verdict, MH_EXIT_VIOLATION, "%s says %lld where %lld to %lld rows must be live", sums[i].name,
                 (long long)sums[i].rows, (long long)f->expected_live,
                 (long long)(f->expected_live + f->expected_maybe));
+    if (verdict->exit_code == MH_EXIT_GOOD &&
+        (f->count_star != f->partition_sum || f->partition_sum != f->scanned))
+        say(verdict, MH_EXIT_UNUSABLE,
+            "UNDECIDED: count(*), the partitions' sum and the scan contradict one another while writes were "
+            "in "
+            "doubt; verify it again later");
 }
 
 static void judge_audit(struct verdict *verdict, const struct mh_session *session)
@@ -419,7 +425,6 @@ static int put_header(struct mh_session *session)
     mh_utc_text(session->started_wall_ns, r->started_utc);
     snprintf(r->parent, sizeof r->parent, "%s", session->parent.run_id);
     r->collection_id = session->collection_id;
-    r->collection_kept = mh_session_keeps_collection(session);
     r->dataset_digest = session->dataset_digest;
     r->started_wall_ns = session->started_wall_ns;
     r->duration_s = (double)(mh_now_ns() - session->run.start_ns) / (double)MH_S;
@@ -455,6 +460,7 @@ int mh_session_fill_report(struct mh_session *session, const struct mh_ledger_to
     if (missed < 0)
         return -1;
     judge(session, totals, missed);
+    report->collection_kept = mh_session_keeps_collection(session);
     return 0;
 }
 

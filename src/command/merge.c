@@ -250,7 +250,9 @@ static int read_journals(struct merge *merge, struct mh_error *err)
 static int put_ledger(struct merge *merge, struct mh_error *err)
 {
     struct mh_audit *audit = &merge->session.audit;
-    merge->plan_alone = *merge->session.plan;
+    if (mh_slices_plan(&merge->plan_alone, merge->session.plan, &merge->session.run.ledger, MPI_COMM_SELF,
+                       err) != 0)
+        return -1;
     merge->plan_alone.np = 1;
     audit->plan = merge->session.plan;
     return mh_slices_make(&audit->slices, &merge->plan_alone, &merge->session.run.ledger, MPI_COMM_SELF, err);
@@ -280,6 +282,7 @@ static void close_merge(struct merge *merge)
     mh_audit_free(&session->audit);
     mh_tallies_free(&session->run.tallies);
     mh_ledger_free(&session->run.ledger);
+    free(merge->plan_alone.workers);
     mh_plan_free(session->plan);
     mh_job_free(session->job);
     free(session->run.stage_seconds);

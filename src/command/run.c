@@ -152,7 +152,7 @@ static int prepare(struct mh_session *session, struct mh_error *err)
         return -1;
     draw_seed(session);
     mh_session_name_run(session);
-    return mh_session_open_dataset(session, err) != 0 || mh_session_choose_output(session, true, err) != 0 ||
+    return mh_session_choose_output(session, true, err) != 0 || mh_session_open_dataset(session, err) != 0 ||
                    open_server(session, err) != 0 || mh_session_open_run(session, err) != 0 ||
                    open_journals(session, err) != 0
                ? -1

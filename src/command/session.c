@@ -38,6 +38,8 @@ void mh_session_name_run(struct mh_session *session)
 static int choose_output(struct mh_session *session, bool journals, struct mh_error *err)
 {
     const char *given = session->arguments->output;
+    if (given && !*given)
+        return mh_fail(err, "--output: an empty path; expected FILE.h5");
     if (given && strlen(given) > 3500)
         return mh_fail(err, "--output: the path is longer than 3500 bytes");
     if (given)
@@ -155,8 +157,12 @@ static void audit(struct mh_session *session)
 {
     struct mh_error err;
     struct mh_audit *audit = &session->audit;
+    if (mh_slices_plan(&session->issued, session->plan, &session->run.ledger, session->comm, &err) != 0) {
+        mh_session_break(session, &err);
+        return;
+    }
     *audit = (struct mh_audit){.job = session->job,
-                               .plan = session->plan,
+                               .plan = &session->issued,
                                .content = &session->content,
                                .ledger = &session->run.ledger,
                                .rpc = session->rpc,
@@ -168,7 +174,7 @@ static void audit(struct mh_session *session)
                                .stop = stop_audit};
     signals_before_audit = mh_signals_seen();
     if (!session->job->verify.enabled) {
-        if (mh_slices_make(&audit->slices, session->plan, &session->run.ledger, session->comm, &err) != 0)
+        if (mh_slices_make(&audit->slices, audit->plan, &session->run.ledger, session->comm, &err) != 0)
             mh_session_break(session, &err);
         return;
     }
@@ -277,6 +283,7 @@ static void close_session(struct mh_session *session)
     free(session->run.stage_seconds);
     mh_rpc_close(session->rpc);
     mh_dataset_close(session->data);
+    free(session->issued.workers);
     mh_plan_free(session->plan);
     mh_job_free(session->job);
     free(session->node_of_rank);
@@ -298,6 +305,7 @@ int mh_session_go(const struct mh_arguments *arguments, MPI_Comm comm, mh_sessio
     session->arguments = arguments;
     session->comm = comm;
     session->run.journal.fd = -1;
+    mh_signals_catch();
     MPI_Comm_rank(comm, &session->rank);
     MPI_Comm_size(comm, &session->np);
     if (prepare(session, &err) == 0) {

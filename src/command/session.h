@@ -24,6 +24,7 @@ struct mh_session {
     int64_t started_wall_ns;
     struct mh_job *job;
     struct mh_plan *plan;
+    struct mh_plan issued; /* the plan as far as it was carried out: what is audited */
     struct mh_dataset *data;
     struct mh_content content;
     struct mh_rpc *rpc;

@@ -115,7 +115,9 @@ int mh_command_report(const struct mh_arguments *arguments)
     int rc = 0;
     if (arguments->json)
         rc = mh_report_json(arguments->json, &report, arguments->operand, &err);
-    if (!arguments->json || strcmp(arguments->json, "-") != 0)
+    if (rc == 0 && arguments->violations)
+        rc = mh_report_print_evidence(stdout, &report, arguments->operand, &err);
+    else if (!arguments->json || strcmp(arguments->json, "-") != 0)
         mh_report_print(stdout, &report, arguments->operand);
     mh_report_free(&report);
     return rc == 0 ? MH_EXIT_GOOD : unusable(&err);

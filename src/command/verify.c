@@ -268,7 +268,7 @@ static int prepare(struct mh_session *session, struct mh_error *err)
         mh_comm_agree(session->comm, make_plan(session, err), err) != 0)
         return -1;
     mh_session_name_run(session);
-    return open_dataset(session, err) != 0 || mh_session_choose_output(session, false, err) != 0 ||
+    return mh_session_choose_output(session, false, err) != 0 || open_dataset(session, err) != 0 ||
                    open_server(session, err) != 0 || mh_session_open_run(session, err) != 0 ||
                    load_ledger(session, err) != 0
                ? -1

@@ -115,9 +115,21 @@ bool mh_column_of_field(struct mh_column *column, const SCHEMA(FieldData) * fiel
     }
 }
 
+/* protobuf-c keeps no length of a text: what stands behind a NUL in it would be lost unseen. Packed again it
+ * would be shorter. */
+static bool hides_bytes(const MILVUS(QueryResults) * message, size_t length)
+{
+    bool texts = false;
+    for (size_t i = 0; i < message->n_fields_data; i++)
+        texts |= message->fields_data[i]->type == MILVUS__PROTO__SCHEMA__DATA_TYPE__VarChar;
+    return texts && milvus__proto__milvus__query_results__get_packed_size(message) < length;
+}
+
 int mh_decode_query(const uint8_t *bytes, size_t length, struct mh_reply *reply)
 {
     UNPACK(message, QueryResults, query_results);
+    if (hides_bytes(message, length))
+        return -1;
     size_t room = sizeof reply->columns / sizeof reply->columns[0];
     for (size_t i = 0; i < message->n_fields_data; i++) {
         if (reply->column_count == room ||

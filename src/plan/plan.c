@@ -40,10 +40,11 @@ static int find_partition(const struct mh_plan *plan, const char *name)
     return -1;
 }
 
+/* -1: too many, or no memory. */
 static int add_partition(struct mh_plan *plan, const char *name)
 {
     int known = find_partition(plan, name);
-    if (known >= 0)
+    if (known >= 0 || plan->partition_count == MH_PLAN_MOST_PARTITIONS)
         return known;
     char **grown = realloc(plan->partitions, ((size_t)plan->partition_count + 1) * sizeof *grown);
     if (!grown)
@@ -93,6 +94,10 @@ static int add_worker(struct mh_plan *plan, const struct mh_job *job, struct mh_
     worker.partition = -1;
     if (need.partition) {
         worker.partition = partition_of(plan, stage, &worker, need.partition);
+        if (worker.partition < 0 && plan->partition_count == MH_PLAN_MOST_PARTITIONS)
+            return mh_fail(
+                err, "%s: the job needs more than %d partitions; let writers share some (partition: NAME)",
+                job->path, MH_PLAN_MOST_PARTITIONS);
         if (worker.partition < 0)
             return mh_fail(err, "out of memory");
     }
@@ -194,12 +199,14 @@ const struct mh_worker *mh_plan_writer_of(const struct mh_plan *plan, int64_t id
 
 /* ---- pace ---- */
 
+#define LONGEST_GAP_S 1e9 /* 30 years: more would not fit a clock in nanoseconds */
+
 int64_t mh_pace_next(int64_t due_ns, double rate, int arrival, struct mh_random *r)
 {
     double gap = 1.0 / rate;
     if (arrival == MH_ARRIVAL_POISSON)
         gap *= -log1p(-mh_random_unit(r));
-    return due_ns + (int64_t)(gap * (double)MH_S);
+    return due_ns + (int64_t)(gap < LONGEST_GAP_S ? gap * (double)MH_S : LONGEST_GAP_S * (double)MH_S);
 }
 
 int64_t mh_pace_first(int64_t start_ns, double role_rate, int64_t index, int64_t peers, int arrival,
@@ -207,5 +214,6 @@ int64_t mh_pace_first(int64_t start_ns, double role_rate, int64_t index, int64_t
 {
     if (arrival == MH_ARRIVAL_POISSON)
         return mh_pace_next(start_ns, role_rate / (double)peers, arrival, r);
-    return start_ns + (int64_t)((double)index / role_rate * (double)MH_S);
+    const double wait_s = (double)index / role_rate;
+    return start_ns + (int64_t)((wait_s < LONGEST_GAP_S ? wait_s : LONGEST_GAP_S) * (double)MH_S);
 }

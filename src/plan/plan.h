@@ -9,7 +9,8 @@
 
 #include <stdint.h>
 
-#define MH_PLAN_MOST_IDS (1LL << 47) /* the journal keeps a version in the bits above */
+#define MH_PLAN_MOST_PARTITIONS 10000       /* Milvus allows 4,096 unless it was told otherwise */
+#define MH_PLAN_MOST_IDS        (1LL << 47) /* the journal keeps a version in the bits above */
 
 /* One logical client, with connections of its own. */
 struct mh_worker {

@@ -170,6 +170,11 @@ int mh_report_read_fates(const char *path, int share, int shares, mh_fate_visito
 /* The terminal summary, 100 columns wide. result_path NULL: there is no file. */
 void mh_report_print(FILE *out, const struct mh_report *report, const char *result_path);
 
+/* The violations for a bug report, in Markdown: grouped by the write behind them, with what else happened
+ * then and how to run it again. */
+int mh_report_print_evidence(FILE *out, const struct mh_report *report, const char *path,
+                             struct mh_error *err);
+
 /* The same content as the HDF5 file (but the ledger) as JSON. "-": stdout. A file of that name is replaced,
  * when the new one is whole. */
 int mh_report_json(const char *path, const struct mh_report *report, const char *result_path,

@@ -546,7 +546,7 @@ static void put_write(struct mh_grid *grid, const struct mh_violation *row)
     if (row->worker < 0)
         mh_grid_put(grid, "-");
     else
-        mh_grid_put(grid, "%d@%d", row->worker, row->rank);
+        mh_grid_put(grid, row->rank < 0 ? "%d" : "%d@%d", row->worker, row->rank);
     const char *write = mh_result_write_name(row->kind_of_write);
     if (write)
         mh_grid_put(grid, "%s %" PRId64 "+%" PRId64, write, row->batch_first, row->batch_rows);

@@ -8,6 +8,7 @@
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
 #include <grpc/slice.h>
+#include <grpc/support/alloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -367,10 +368,17 @@ static void gather_reply(struct mh_call *call, struct mh_call_private *state)
     call->reply_length = GRPC_SLICE_LENGTH(state->response_slice);
 }
 
-/* gRPC fails a call this way only while it still waits for a connection, before anything was written. */
+/* gRPC fails a call this way only while it still waits for a connection, before anything was written. A
+ * middlebox may send the same words after it has passed the call on: then there is a peer, by its address. */
 static bool says_never_connected(const struct mh_call *call)
 {
-    return call->status == MH_GRPC_UNAVAILABLE && strncmp(call->message, "failed to connect to all", 24) == 0;
+    if (call->status != MH_GRPC_UNAVAILABLE || strncmp(call->message, "failed to connect to all", 24) != 0)
+        return false;
+    char *peer = grpc_call_get_peer(call->private_state->call);
+    const bool connected =
+        strncmp(peer, "ipv4:", 5) == 0 || strncmp(peer, "ipv6:", 5) == 0 || strncmp(peer, "unix:", 5) == 0;
+    gpr_free(peer);
+    return !connected;
 }
 
 static void finish(struct mh_call *call)

@@ -127,6 +127,32 @@ static int look_at_slice(struct counting *counting, int64_t at, bool *differs, s
     return 0;
 }
 
+/* The scan saw other rows than the last look did. What vanished or came since is judged by that look. */
+static int rejudge(struct counting *counting, int64_t at, struct mh_error *err)
+{
+    struct mh_pass *pass = counting->pass;
+    const struct mh_slice *slice = &pass->audit->slices.items[at];
+    if (mh_pass_load_fates(pass, at, err) != 0)
+        return -1;
+    pass->scanned += counting->ranges[0].present - pass->distinct[at];
+    pass->distinct[at] = counting->ranges[0].present;
+    for (int64_t i = 0; i < slice->count; i++) {
+        struct mh_suspect row = {.id = slice->first + i,
+                                 .partition = slice->partition,
+                                 .insert = pass->fates.insert[i],
+                                 .fate = pass->fates.fate[i]};
+        const bool present = present_in(counting, row.id, 1) > 0;
+        row.expected_version = mh_expected_version(row.insert, row.fate);
+        row.seen_version = present ? MH_VERSION_UNKNOWN : MH_VERSION_NONE;
+        if (present == (row.expected_version != MH_VERSION_NONE) || mh_audit_accused(pass->audit, row.id))
+            continue;
+        row.kind = mh_judge_row(row.insert, row.fate, (int32_t)row.seen_version);
+        if (row.kind >= 0 && !mh_pass_allows(pass, &row))
+            mh_pass_condemn(pass, row.kind, &row, present ? row.partition : -1);
+    }
+    return 0;
+}
+
 static int condemn_range(struct mh_pass *pass, const struct range *range, struct mh_error *err)
 {
     const int32_t partition = pass->audit->slices.items[range->slice].partition;
@@ -213,6 +239,8 @@ static int settle_slice(struct mh_pass *pass, int64_t at, struct mh_error *err)
         if (pass->audit->stop && pass->audit->stop())
             rc = mh_fail(err, "stopped by a signal");
     }
+    if (rc == 0)
+        rc = rejudge(&counting, at, err);
     if (rc == 0 && differs)
         rc = run_down(&counting, err);
     free(counting.ranges);

@@ -234,6 +234,12 @@ int mh_ledger_restore(struct mh_ledger *ledger, int64_t worker, int64_t first, i
     return 0;
 }
 
+int64_t mh_ledger_end(const struct mh_ledger *ledger, int64_t worker)
+{
+    const struct mh_ledger_runs *runs = &ledger->runs[worker];
+    return runs->count ? runs->items[runs->count - 1].first + runs->items[runs->count - 1].count : -1;
+}
+
 int64_t mh_ledger_bytes(const struct mh_ledger *ledger)
 {
     size_t bytes = ledger->block_room * sizeof *ledger->blocks +

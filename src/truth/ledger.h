@@ -58,6 +58,9 @@ int mh_ledger_book(struct mh_ledger *ledger, const struct mh_record *record, con
 int mh_ledger_restore(struct mh_ledger *ledger, int64_t worker, int64_t first, int64_t count,
                       enum mh_insert_fate insert, uint16_t fate);
 
+/* One beyond the last id that `worker` tried to insert; -1: it tried none. */
+int64_t mh_ledger_end(const struct mh_ledger *ledger, int64_t worker);
+
 int64_t mh_ledger_bytes(const struct mh_ledger *ledger); /* memory it holds */
 
 /* The fates of ids first .. first+count-1, put together from several ranks' pieces. */

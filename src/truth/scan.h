@@ -76,6 +76,9 @@ int32_t mh_pass_version_seen(const struct mh_content *content, const struct mh_r
 void mh_pass_condemn(struct mh_pass *pass, int kind, const struct mh_suspect *suspect,
                      int32_t seen_partition);
 
+bool mh_pass_allows(const struct mh_pass *pass,
+                    const struct mh_suspect *row); /* as an anomaly: verify.allow */
+
 /* -1: as it must be; else enum mh_wrong. seen: a version, or MH_VERSION_*. */
 int mh_judge_row(enum mh_insert_fate insert, uint16_t fate, int32_t seen);
 int32_t mh_expected_version(enum mh_insert_fate insert, uint16_t fate);

@@ -210,10 +210,13 @@ static int find_misplaced(struct mh_pass *pass, int64_t from, int64_t to, struct
                 mh_pass_condemn(pass, MH_MISPLACED, &pass->suspects[i], p);
             }
     }
+    /* seen everywhere, and nowhere when asked partition by partition: it is not where it must be */
+    for (int64_t i = from; i < to; i++)
+        pass->suspects[i].settled = mh_audit_condemned(pass->audit, MH_MISPLACED, pass->suspects[i].id);
     return 0;
 }
 
-static bool allowed(const struct mh_pass *pass, const struct mh_suspect *row)
+bool mh_pass_allows(const struct mh_pass *pass, const struct mh_suspect *row)
 {
     return pass->audit->job->verify.allow & MH_ALLOW_UPSERT_NOT_ATOMIC && row->kind == MH_LOST &&
            row->fate & MH_FATE_UPSERT_UNKNOWN;
@@ -228,7 +231,7 @@ static int condemn_rest(struct mh_pass *pass, struct table *table, struct mh_err
     }
     for (int64_t i = 0; i < pass->suspect_count; i++) {
         const struct mh_suspect *row = &pass->suspects[i];
-        if (allowed(pass, row))
+        if (mh_pass_allows(pass, row))
             pass->audit->figures.allowed++;
         else if (!row->settled)
             mh_pass_condemn(pass, row->kind, row, row->kind == MH_LOST ? -1 : row->partition);

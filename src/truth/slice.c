@@ -48,6 +48,31 @@ static int every_slice(const struct mh_plan *plan, visit_slice *visit, void *con
     return 0;
 }
 
+int mh_slices_plan(struct mh_plan *out, const struct mh_plan *plan, const struct mh_ledger *ledger,
+                   MPI_Comm comm, struct mh_error *err)
+{
+    const size_t count = (size_t)plan->worker_count;
+    int64_t *ends = calloc(count + 1, sizeof *ends);
+    *out = *plan;
+    out->workers = calloc(count + 1, sizeof *out->workers);
+    int rc = ends && out->workers ? 0 : mh_fail(err, "out of memory for the plan");
+    rc = mh_comm_agree(comm, rc, err);
+    for (size_t w = 0; rc == 0 && w < count; w++)
+        ends[w] = mh_ledger_end(ledger, (int64_t)w);
+    if (rc == 0)
+        mh_comm_max_i64(comm, ends, (int)count);
+    for (size_t w = 0; rc == 0 && w < count; w++) {
+        out->workers[w] = plan->workers[w];
+        out->workers[w].rows = ends[w] < 0 ? 0 : ends[w] - plan->workers[w].first_id;
+    }
+    free(ends);
+    if (rc != 0) {
+        free(out->workers);
+        out->workers = NULL;
+    }
+    return rc;
+}
+
 /* ---- what goes to whom ---- */
 
 struct outgoing {
@@ -221,6 +246,8 @@ int mh_slices_make(struct mh_slices *slices, const struct mh_plan *plan, const s
     for (int r = 0; out.to && r < plan->np; r++)
         free(out.to[r].data);
     free(out.to);
+    if (rc != 0)
+        mh_slices_free(slices);
     return rc;
 }
 

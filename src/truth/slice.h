@@ -24,6 +24,12 @@ struct mh_slices {
     int64_t *first_part; /* of each slice, count + 1 */
 };
 
+/* The plan as far as it was carried out: each writer's ids end where its last insert did, on whatever rank.
+ * What lies behind is nobody's, and is looked for as that. Collective; out->workers is the caller's to free,
+ * all else is the plan's. */
+int mh_slices_plan(struct mh_plan *out, const struct mh_plan *plan, const struct mh_ledger *ledger,
+                   MPI_Comm comm, struct mh_error *err);
+
 /* Collective: cuts, and exchanges the ledgers' pieces. All ranks fail or none. */
 int mh_slices_make(struct mh_slices *slices, const struct mh_plan *plan, const struct mh_ledger *ledger,
                    MPI_Comm comm, struct mh_error *err);

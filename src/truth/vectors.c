@@ -85,6 +85,19 @@ static enum mh_fan_answer ask_vectors(void *context, int64_t item, struct mh_fan
     return MH_FAN_ASK;
 }
 
+/* The expected version is tried first: versions of one row, or rows, may well have equal vectors. */
+static int32_t version_of_vector(const struct mh_content *content, const struct mh_column *vectors,
+                                 int64_t row, int64_t id, int32_t expected)
+{
+    const size_t field = (size_t)content->vector_field;
+    if (expected >= 0 && mh_content_matches(content, field, vectors, row, id, expected))
+        return expected;
+    for (int32_t version = expected + 1; version >= 0; version--)
+        if (version != expected && mh_content_matches(content, field, vectors, row, id, version))
+            return version;
+    return MH_VERSION_UNKNOWN;
+}
+
 static int judge_vector(struct mh_pass *pass, const struct mh_column *vectors, int64_t row, int64_t id,
                         struct mh_error *err)
 {
@@ -93,11 +106,8 @@ static int judge_vector(struct mh_pass *pass, const struct mh_column *vectors, i
     if (at < 0 || mh_pass_load_fates(pass, at, err) != 0)
         return at < 0 ? 0 : -1;
     int64_t i = id - pass->fates.first;
-    int32_t expected = mh_expected_version(pass->fates.insert[i], pass->fates.fate[i]),
-            seen = MH_VERSION_UNKNOWN;
-    for (int32_t version = expected + 1; version >= 0 && seen == MH_VERSION_UNKNOWN; version--)
-        if (mh_content_matches(content, (size_t)content->vector_field, vectors, row, id, version))
-            seen = version;
+    const int32_t expected = mh_expected_version(pass->fates.insert[i], pass->fates.fate[i]),
+                  seen = version_of_vector(content, vectors, row, id, expected);
     struct mh_suspect found = {.id = id,
                                .partition = pass->audit->slices.items[at].partition,
                                .expected_version = expected,
@@ -117,8 +127,7 @@ static bool is_listed(const int64_t *keys, int64_t rows, int64_t id)
     return false;
 }
 
-/* The scan saw the row, so its vector must be there; a row that is already condemned as absent is not
- * condemned again. */
+/* The scan saw the row, so it is still there; one that is already condemned is not condemned again. */
 static int judge_missing(struct mh_pass *pass, int64_t id, struct mh_error *err)
 {
     int64_t at = mh_slices_find(&pass->audit->slices, id);
@@ -133,7 +142,7 @@ static int judge_missing(struct mh_pass *pass, int64_t id, struct mh_error *err)
     bool certain =
         pass->fates.insert[i] == MH_INSERT_ACKED && !(pass->fates.fate[i] & MH_FATE_DELETE_UNKNOWN);
     if (certain && !mh_audit_accused(pass->audit, id))
-        mh_pass_condemn(pass, MH_CORRUPTED, &row, row.partition);
+        mh_pass_condemn(pass, MH_LOST, &row, -1);
     return 0;
 }
 

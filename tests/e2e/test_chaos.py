@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
-from support import GOOD, ROOT, UNUSABLE, Done, Result, Server, assert_books_balance, assert_ledger_agrees, hpc
+from support import GOOD, ROOT, UNUSABLE, VIOLATED, Done, Result, Server, assert_books_balance, assert_ledger_agrees, hpc
 
 JOB = """dataset: {synthetic: {rows: 1000, dim: 8}}
 collection:
@@ -71,6 +72,27 @@ def test_two_commands_of_which_one_sees_the_server(server: Server, tmp_path: Pat
     first, second = events(done.result, "chaos")
     assert first["time_ns"] < second["time_ns"] and second["duration_ns"] >= 0.3e9
     assert events(done.result, "outage") == []
+
+
+def test_what_a_command_breaks_is_found_and_told(server: Server, tmp_path: Path) -> None:
+    """Rows deleted behind the run's back, in mid-load; the text for a bug report names them, their write, and the command."""
+    (tmp_path / "delete.py").write_text(
+        "from pymilvus import MilvusClient\n"
+        f"MilvusClient(uri='{server.uri}').delete('chaotic', [0, 11, 12, 13, 17])\n")
+    done = run(server, tmp_path, f'{{at: 700ms, run: "{sys.executable} delete.py"}}', "--seed", 77, "--set", "stages.load.writer.inflight=1")
+    assert done.code == VIOLATED and done.result.found == {"lost": {0, 11, 12, 13, 17}}, str(done)
+    told = hpc("report", "out.h5", "--violations", cwd=tmp_path)
+    assert told.code == GOOD
+    for words in ("VIOLATED", "lost: 1 row", "lost: 4 rows", "ids 11-13, 17", "insert of 10 rows, the first 10; 4 of them",
+                  "chaos: ended with exit code 0", "delete.py", "--seed 77", "--set 'stages.load.writer.inflight=1'", "    collection:",
+                  done.result.attributes["server_version"], "the server's timestamp"):
+        assert words in told.out, (words, told.out)
+
+
+def test_a_good_run_has_nothing_to_tell(server: Server, tmp_path: Path) -> None:
+    assert run(server, tmp_path, "").code == GOOD
+    told = hpc("report", "out.h5", "--violations", cwd=tmp_path)
+    assert told.code == GOOD and "There are no violations." in told.out
 
 
 @pytest.mark.parametrize("chaos, said, event", [

@@ -6,13 +6,14 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import ENVIRONMENT, GOOD, MNIST, UNUSABLE, Done, Server, count, hpc, running
+from support import ENVIRONMENT, GOOD, MNIST, PROGRAM, UNUSABLE, Done, Server, count, hpc, running
 
 JOB = """server: {uri: "http://127.0.0.1:1", timeout: 3s}
 dataset: {synthetic: {rows: 1000, dim: 8}}
@@ -179,6 +180,23 @@ def test_missing_folder_of_the_output(folder: Path) -> None:
     assert_refused(done, folder, "nowhere", "No such file or directory")
 
 
+def test_empty_path_of_the_output(folder: Path) -> None:
+    assert_refused(hpc("run", "job.yaml", "--output", "", cwd=folder), folder, "--output", "empty")
+
+
+def test_partitions_beyond_reason(folder: Path) -> None:
+    done = hpc("check", "job.yaml", "--set", "stages.load.writer.count=1M", cwd=folder, timeout=60)
+    assert_refused(done, folder, "partitions", "partition: NAME")
+
+
+@pytest.mark.parametrize("words", [["options"], ["check", "job.yaml"], ["--help"]])
+def test_words_that_cannot_be_written(folder: Path, words: list[str]) -> None:
+    """What nobody could read was not said."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([PROGRAM, *words], cwd=folder, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.returncode == UNUSABLE and "standard output: cannot be written: No space left on device" in done.stderr
+
+
 def test_output_in_a_file(folder: Path) -> None:
     assert_refused(hpc("run", "job.yaml", "--output", "job.yaml/out.h5", cwd=folder), folder, "job.yaml/out.h5", "Not a directory")
 
@@ -290,6 +308,6 @@ def test_token_is_not_saved(server: Server, folder: Path, given: str) -> None:
 
 def test_stdout_closed_is_no_reason_to_lose_the_result(server: Server, folder: Path) -> None:
     """The reader of a pipe goes away: the result stands all the same."""
-    words = f"'{os.environ.get('MILVUS_HPC')}' run job.yaml --output out.h5 --server {server.uri} --set collection.name=piped"
+    words = f"'{PROGRAM}' run job.yaml --output out.h5 --server {server.uri} --set collection.name=piped"
     code = os.system(f"cd '{folder}' && {words} 2>/dev/null | true")
     assert code == 0 and (folder / "out.h5").exists()

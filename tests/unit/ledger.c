@@ -402,7 +402,7 @@ static void holes_close(void **state)
 static void random_deletes_cost_at_most_4_bytes_a_row(void **state)
 {
     (void)state;
-    enum { MANY = 2000000 };
+    enum { MANY = 10000000 };
     struct mh_ledger ledger;
     struct mh_random random = {.seed = 8};
     assert_int_equal(mh_ledger_init(&ledger, 1), 0);
