@@ -73,10 +73,12 @@ class Mock:
 # --- what the log means for the audit --------------------------------------------------------------------------------
 
 BY_WRITE = {"insert": "lost", "upsert": "stale", "delete": "resurrected"}  # acknowledged, and nothing was done
-KINDS: dict[str, str | dict[str, str] | None] = {
-    "lose": "lost", "lose_batch": BY_WRITE, "lose_concurrent": BY_WRITE, "duplicate": "duplicated", "upsert_both": "duplicated",
-    "upsert_lost": "stale", "upsert_half_deleted": "lost", "keep_deleted": "resurrected", "resurrect": "resurrected",
-    "misplace": "misplaced", "flip_vector": "corrupted", "flip_scalar": "corrupted", "unexpected": "unexpected", "late": "lost",  # too late, that is
+KINDS: dict[str, str | dict[str, str]] = {
+    "lose": "lost", "lose_batch": BY_WRITE, "lose_concurrent": BY_WRITE, "upsert_half_deleted": "lost", "drop_partition": "lost",
+    "late": "lost",  # too late, that is
+    "duplicate": "duplicated", "upsert_both": "duplicated", "upsert_lost": "stale", "keep_deleted": "resurrected",
+    "resurrect": "resurrected", "misplace": "misplaced", "flip_vector": "corrupted", "flip_scalar": "corrupted",
+    "unexpected": "unexpected",
 }
 WRITES = ("insert", "upsert", "delete")
 
@@ -92,7 +94,7 @@ def healed(entry: dict, row: Row | None) -> bool:
     return WRITES.index(entry["op"]) < WRITES.index(last_write(row))
 
 
-def kind_of(entry: dict) -> str | None:
+def kind_of(entry: dict) -> str:
     kind = KINDS[entry["fault"]]
     return kind[entry["op"]] if isinstance(kind, dict) else kind
 
@@ -101,7 +103,6 @@ def expected(result: Result, log: Iterable[dict]) -> Found:
     """The violations that the audit must report of the rows in the log, and no others."""
     found: Found = {}
     for entry in log:
-        kind = kind_of(entry)
-        if kind is not None and not healed(entry, result.ledger.get(entry["key"])):
-            found.setdefault(kind, set()).add(entry["key"])
+        if not healed(entry, result.ledger.get(entry["key"])):
+            found.setdefault(kind_of(entry), set()).add(entry["key"])
     return found

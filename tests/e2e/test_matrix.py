@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from mockserver import Found, Mock, expected
-from support import GOOD, UNUSABLE, VIOLATED, Done, assert_books_balance, assert_ledger_agrees, hpc, running, write_job
+from support import GOOD, UNUSABLE, VIOLATED, Done, Row, assert_books_balance, assert_ledger_agrees, hpc, running, write_job
 
 SEED, WRITERS, ROWS, BATCH = 31, 4, 600, 50
 WRONG = ("lost", "stale", "duplicated", "resurrected", "unexpected", "misplaced", "corrupted", "miscounted")
@@ -49,6 +49,8 @@ def words(folder: Path, mock: Mock, job: dict) -> list[object]:
 
 def run(folder: Path, mock: Mock, job: dict) -> Done:
     return hpc(*words(folder, mock, job), np=2, result=folder / "result.h5", timeout=120)
+
+LEARNS_TOO_EARLY = pytest.mark.xfail(strict=True, reason="audit.c: what the server still has is asked before flush and load, not after")
 
 
 @dataclass
@@ -147,7 +149,7 @@ IN_DOUBT = [in_doubt(fault, op, timeout=timeout)
                                    ("grpc_status=2,status=14,when=after", "20s"), ("grpc_status=2,status=13,when=after", "20s"),
                                    ("reply_code=2,code=65535,legacy=1,when=before", "20s"),
                                    ("reply_code=2,code=65535,legacy=1,when=after", "20s"), ("hang=2", HALF_A_SECOND), ("garbage=2", "20s"),
-                                   ("truncate=2", "20s")]]
+                                   ("truncate=2", "20s"), ("huge=2,bytes=1000000", "20s")]]
 
 
 @pytest.mark.parametrize("case", IN_DOUBT, ids=lambda case: case.faults)
@@ -230,6 +232,7 @@ def test_server_dies_for_good(tmp_path: Path) -> None:
     assert_books_balance(result)
 
 
+@LEARNS_TOO_EARLY
 def test_server_dies_and_comes_back_empty(tmp_path: Path) -> None:
     """After the load, before the audit reads: all that was acknowledged is lost, and it is said of every row."""
     mock = Mock(tmp_path, ["die=1,op=flush,data=lose"]).start()
@@ -247,18 +250,38 @@ def test_server_dies_and_comes_back_empty(tmp_path: Path) -> None:
 # --- what is about no single row --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("when", ["flush", "reload"])
-def test_partition_vanishes(tmp_path: Path, when: str) -> None:
-    with Mock(tmp_path, [f"drop_partition=1,partition=load_0_00001,at={when}"]) as mock:
-        done = run(tmp_path, mock, job_for(ALL_ROLES, {}))
+@pytest.mark.parametrize("op", ["flush", "load"])
+@LEARNS_TOO_EARLY
+def test_partition_vanishes(tmp_path: Path, op: str) -> None:
+    case = Case(f"drop_partition=1,partition=load_0_00001,op={op}")
+    done, log = case.run(tmp_path)
     assert done.code == VIOLATED, str(done)
-    result = done.result
-    assert_found(done, {"lost": {key for key, row in result.live().items() if result.partition_names[row.partition] == "load_0_00001"}})
-    assert len(mock.log()) == 1
+    wanted = expected(done.result, log)
+    assert wanted == {"lost": {key for key, row in done.result.live().items() if partition_of(done, row) == "load_0_00001"}}
+    assert_found(done, wanted)
 
 
+def partition_of(done: Done, row: Row) -> str:
+    return done.result.partition_names[row.partition]
+
+
+@pytest.mark.xfail(strict=True, reason="count.c: counts of two halves that do not add up are taken for copies of single rows")
 def test_wrong_count(tmp_path: Path) -> None:
-    with Mock(tmp_path, ["count_off=1000000,by=3"]) as mock:
-        done = run(tmp_path, mock, job_for(ALL_ROLES, {}))
+    done, _ = Case("count_off=100%,by=3").run(tmp_path)
     assert done.code == VIOLATED, str(done)
     assert set(done.result.found) == {"miscounted"}, str(done)
+
+
+def test_all_reads_are_stale(tmp_path: Path) -> None:
+    """From before there was a row: each is lost, as far as anybody can see."""
+    done, _ = Case("stale_read=100%,seconds=60").run(tmp_path)
+    assert done.code == VIOLATED, str(done)
+    assert_found(done, {"lost": set(done.result.live())})
+
+
+def test_some_reads_are_stale(tmp_path: Path) -> None:
+    """Rows that were not to be seen at first were late, and no worse."""
+    done, log = Case("stale_read=2,seconds=60", verify={"grace": "10s"}).run(tmp_path)
+    assert done.code == GOOD, str(done)
+    assert_found(done, {})
+    assert done.result.figures["late"] > 0 and len(log) == 2
