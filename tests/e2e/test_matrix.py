@@ -181,6 +181,12 @@ HARMLESS = [
     Case("delay=1%,ms=200"),
     Case("delay=10%,ms=20,op=insert"),
     Case("goaway=3,op=insert"),
+    Case("goaway=1%"),
+    Case("count_off=2,by=5"),
+    Case("reset=2,op=flush"),
+    Case("reset=2,op=load"),
+    Case("hang=1,op=flush", timeout=HALF_A_SECOND),
+    Case("hang=1,op=load", timeout=HALF_A_SECOND),
     Case("statistics_off"),
 ]
 
@@ -191,6 +197,30 @@ def test_harmless_faults_are_no_violations(tmp_path: Path, case: Case) -> None:
     assert done.code == GOOD, str(done)
     assert_found(done, {})
     assert log, "the fault never took effect"
+
+
+# What was read then says nothing about rows, and a read that was answered so is not asked again.
+UNREADABLE = [Case(fault) for fault in ("garbage=1,op=query", "truncate=1,op=query", "huge=1,op=query", "huge=1,op=query,bytes=300000000",
+                                        "garbage=1,op=flush", "reply_code=1,code=65535,op=query", "grpc_status=1,status=13,op=query")]
+
+
+@pytest.mark.parametrize("case", UNREADABLE, ids=lambda case: case.faults)
+def test_replies_that_mean_nothing_are_no_verdict(tmp_path: Path, case: Case) -> None:
+    done, log = case.run(tmp_path)
+    assert done.code == UNUSABLE and len(log) == 1, str(done)
+    result = done.result
+    assert result.attributes["verdict"].startswith("INCOMPLETE") and not result.attributes["audited"]
+    assert_books_balance(result)
+    assert_ledger_agrees(result)
+
+
+def test_busy_server_that_did_it_all_the_same(tmp_path: Path) -> None:
+    """It says that it had no time for two batches, and has stored them: sent again, they are there twice."""
+    done, _ = Case("reply_code=2,code=8,legacy=49,op=insert,when=after", roles=[WRITER]).run(tmp_path)
+    assert done.code == VIOLATED, str(done)
+    doubled = done.result.found["duplicated"]
+    assert doubled == {key // BATCH * BATCH + i for key in doubled for i in range(BATCH)} and len(doubled) == 2 * BATCH
+    assert_found(done, {"duplicated": doubled})
 
 
 def test_no_fault_no_violation(tmp_path: Path) -> None:
