@@ -1,9 +1,9 @@
 /* Calls that do not end as they should. */
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/random.h"
 #include "mock/mock.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -119,13 +119,9 @@ void mh_call_truncate(struct mh_fault *fault, struct mh_mock *mock, struct mh_in
 
 void mh_call_goaway(struct mh_fault *fault, struct mh_mock *mock, struct mh_incoming *incoming)
 {
-    struct mh_error err;
     log_call(fault, mock, incoming);
+    mh_serve_send_away(mock->server);
     mh_mock_answer(mock, incoming, 0);
-    if (mh_serve_turn_over(mock->server, &err) != 0) {
-        mh_complain("%s", err.text);
-        abort();
-    }
 }
 
 void mh_call_die(struct mh_fault *fault, struct mh_mock *mock, struct mh_incoming *incoming)
@@ -135,41 +131,6 @@ void mh_call_die(struct mh_fault *fault, struct mh_mock *mock, struct mh_incomin
     apply(fault, mock, incoming, &length);
     log_call(fault, mock, incoming);
     if (fault->keep_data && mock->options.data && mh_store_save(&mock->store, mock->options.data, &err) != 0)
-        mh_complain("%s", err.text);
+        fprintf(stderr, "milvus-mock: %s\n", err.text);
     _exit(DEAD);
-}
-
-/* ---- a partition vanishes ---- */
-
-static int victim(const struct mh_fault *fault, const struct mh_collection *collection)
-{
-    if (fault->partition[0])
-        return mh_collection_partition(collection, fault->partition);
-    for (size_t i = collection->partition_count; i-- > 1;)
-        if (!collection->partitions[i].gone)
-            return (int)i;
-    return -1;
-}
-
-static void vanish(struct mh_fault *fault, struct mh_mock *mock, struct mh_collection *collection,
-                   int partition, int op)
-{
-    for (int64_t row = 0; row < collection->rows; row++)
-        if (collection->partition[row] == partition && mh_row_live(collection, row))
-            mh_fault_log_row(fault, op, mh_collection_keys(collection)[row],
-                             collection->partitions[partition].name);
-    mh_collection_drop_partition(&mock->store, collection, partition);
-}
-
-void mh_call_drop_partition(struct mh_fault *fault, struct mh_mock *mock, struct mh_incoming *incoming)
-{
-    mh_mock_answer(mock, incoming, 0);
-    for (size_t i = mock->store.collection_count; i-- > 0;) {
-        struct mh_collection *collection = mock->store.collections[i];
-        const int partition = victim(fault, collection);
-        if (partition < 0)
-            continue;
-        vanish(fault, mock, collection, partition, incoming->method);
-        return;
-    }
 }

@@ -251,6 +251,10 @@ static int parse(struct mh_fault *fault, char *text, struct mh_error *err)
             return -1;
     if (fault->rate < 0 && fault->count == 0)
         fault->count = fault->kind->count;
+    if (fault->kind->place == MH_FAULT_EVENT && fault->at == MH_AT_NOW)
+        fault->at = MH_AT_FLUSH;
+    if (fault->kind->place == MH_FAULT_EVENT && fault->at == MH_AT_LATER)
+        return mh_fail(err, "--fault %s: at=later: expected flush, compaction or reload", fault->kind->name);
     return 0;
 }
 
@@ -346,6 +350,11 @@ static void write_line(const struct mh_fault *fault, int op, const char *what, i
 void mh_fault_log_row(const struct mh_fault *fault, int op, int64_t key, const char *partition)
 {
     write_line(fault, op, "key", key, partition);
+}
+
+void mh_fault_log_partition(const struct mh_fault *fault, int op, int64_t call, const char *partition)
+{
+    write_line(fault, op, "call", call, partition);
 }
 
 void mh_fault_log_call(const struct mh_fault *fault, int op, int64_t call)

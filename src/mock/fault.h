@@ -33,6 +33,7 @@ struct mh_row_write {
 enum mh_fault_place {
     MH_FAULT_ROW,     /* has the hook row */
     MH_FAULT_REQUEST, /* a write as a whole is dropped */
+    MH_FAULT_EVENT,   /* a partition goes when `at` says */
     MH_FAULT_READ,    /* asked for by the reads */
     MH_FAULT_CALL,    /* has the hook call */
 };
@@ -103,11 +104,12 @@ struct mh_fault *mh_faults_strike_any(struct mh_faults *faults, enum mh_fault_pl
 
 void mh_fault_log_row(const struct mh_fault *fault, int op, int64_t key, const char *partition);
 void mh_fault_log_call(const struct mh_fault *fault, int op, int64_t call);
+void mh_fault_log_partition(const struct mh_fault *fault, int op, int64_t call, const char *partition);
 
 /* rows.c: rows as they should go, and as they go instead */
 void mh_row_apply(struct mh_row_write *write);
 void mh_row_write(struct mh_row_write *write); /* applies it, or a fault */
-void mh_faults_happen(struct mh_mock *mock, const struct mh_collection *collection, enum mh_fault_at at);
+void mh_faults_happen(struct mh_mock *mock, struct mh_collection *collection, enum mh_fault_at at);
 void mh_faults_happen_later(struct mh_mock *mock, int64_t now_ns);
 void mh_faults_forget(struct mh_mock *mock, int64_t collection); /* it is dropped */
 int64_t mh_faults_due(const struct mh_faults *faults);           /* the next later one, INT64_MAX: none */
@@ -140,6 +142,5 @@ void mh_call_huge(struct mh_fault *fault, struct mh_mock *mock, struct mh_incomi
 void mh_call_truncate(struct mh_fault *fault, struct mh_mock *mock, struct mh_incoming *incoming);
 void mh_call_goaway(struct mh_fault *fault, struct mh_mock *mock, struct mh_incoming *incoming);
 void mh_call_die(struct mh_fault *fault, struct mh_mock *mock, struct mh_incoming *incoming);
-void mh_call_drop_partition(struct mh_fault *fault, struct mh_mock *mock, struct mh_incoming *incoming);
 
 #endif

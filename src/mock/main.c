@@ -1,5 +1,4 @@
 /* milvus-mock: the command line. */
-#include "base/log.h"
 #include "base/units.h"
 #include "job/names.h"
 #include "mock/mock.h"
@@ -194,7 +193,7 @@ int main(int argc, char **argv)
     if (rc == 0)
         rc = serve(&mock, &options, &err);
     if (rc < 0)
-        mh_complain("%s", err.text);
+        fprintf(stderr, "milvus-mock: %s\n", err.text);
     mh_mock_close(&mock);
     return rc < 0 ? MH_EXIT_UNUSABLE : MH_EXIT_GOOD;
 }

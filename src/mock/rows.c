@@ -172,9 +172,36 @@ static void remove_pending(struct mh_mock *mock, size_t i)
     mock->store.pinned--;
 }
 
-void mh_faults_happen(struct mh_mock *mock, const struct mh_collection *collection, enum mh_fault_at at)
+static int victim(const struct mh_fault *fault, const struct mh_collection *collection)
+{
+    if (fault->partition[0])
+        return mh_collection_partition(collection, fault->partition);
+    for (size_t i = collection->partition_count; i-- > 1;)
+        if (!collection->partitions[i].gone)
+            return (int)i;
+    return -1;
+}
+
+static void let_partitions_vanish(struct mh_mock *mock, struct mh_collection *collection, enum mh_fault_at at)
+{
+    static const int ops[] = {
+        [MH_AT_FLUSH] = MH_OP_FLUSH, [MH_AT_COMPACTION] = MH_SERVE_COMPACT, [MH_AT_RELOAD] = MH_OP_LOAD};
+    for (size_t i = 0; i < mock->faults.count; i++) {
+        struct mh_fault *fault = &mock->faults.items[i];
+        if (fault->kind->place != MH_FAULT_EVENT || fault->at != at)
+            continue;
+        const int partition = victim(fault, collection);
+        if (partition < 0 || !mh_fault_strikes(fault, mock->calls))
+            continue;
+        mh_collection_drop_partition(&mock->store, collection, partition);
+        mh_fault_log_partition(fault, ops[at], mock->calls, collection->partitions[partition].name);
+    }
+}
+
+void mh_faults_happen(struct mh_mock *mock, struct mh_collection *collection, enum mh_fault_at at)
 {
     struct mh_faults *faults = &mock->faults;
+    let_partitions_vanish(mock, collection, at);
     for (size_t i = faults->pending_count; i-- > 0;)
         if (faults->pending[i].collection == collection->id && faults->pending[i].fault->at == at) {
             happen(mock, &faults->pending[i]);

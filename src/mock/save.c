@@ -49,12 +49,13 @@ static void array(struct tape *tape, void *pointer, size_t bytes, size_t room)
         if (!*data)
             abort();
     }
-    piece(tape, *data, bytes);
+    if (*data)
+        piece(tape, *data, bytes);
 }
 
 static void text(struct tape *tape, char **given)
 {
-    uint64_t length = tape->out ? strlen(*given) + 1 : 0;
+    uint64_t length = tape->out && *given ? strlen(*given) + 1 : 0;
     PIECE(tape, length);
     array(tape, given, length, length);
     if (!tape->out && !tape->failed && (length == 0 || (*given)[length - 1] != '\0'))

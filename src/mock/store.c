@@ -346,7 +346,7 @@ static int make_room(struct mh_collection *collection)
 static int add_text(struct mh_collection *collection, const char *text, uint64_t *offset)
 {
     const size_t length = strlen(text) + 1;
-    if (collection->text_length + length > collection->text_room) {
+    if (!collection->texts || collection->text_length + length > collection->text_room) {
         const size_t room = (collection->text_length + length) * 3 / 2 + 4096;
         char *grown = realloc(collection->texts, room);
         if (!grown)

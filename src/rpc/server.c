@@ -25,20 +25,11 @@ enum {
 };
 static const int64_t doom_ns = 30 * MH_MS;
 
-/* One gRPC server object: each time all clients are sent away, the next takes over the port. */
-struct generation {
-    struct mh_server *owner;
-    grpc_server *server;
-    void **registered; /* handles, by method */
-    struct generation *next;
-};
-
 enum state { ASKED_FOR, GIVEN, ENDING };
 
 struct mh_serving {
     struct mh_incoming incoming; /* first, so that one can be had from the other */
     struct mh_server *server;
-    struct generation *generation;
     enum state state;
     grpc_call *call;
     gpr_timespec deadline;
@@ -66,7 +57,9 @@ struct mh_server {
     size_t method_count;
     char host[256];
     int port;
-    struct generation *current, *ended;
+    grpc_server *server;
+    void **registered; /* handles, by method */
+    bool stopped;
     struct mh_serving *idle, *waiting;
     struct doomed doomed[MOST_DOOMED];
     size_t doomed_count;
@@ -94,20 +87,18 @@ static void set_idle(struct mh_serving *serving)
     serving->server->idle = serving;
 }
 
-static void ask(struct generation *generation, int method)
+static void ask(struct mh_server *server, int method)
 {
-    struct mh_server *server = generation->owner;
     struct mh_serving *serving = fresh(server);
-    serving->generation = generation;
     serving->incoming = (struct mh_incoming){.method = method, .serving = serving};
     grpc_metadata_array_init(&serving->metadata);
     grpc_call_details_init(&serving->details);
     if (method >= 0)
-        grpc_server_request_registered_call(generation->server, generation->registered[method],
-                                            &serving->call, &serving->deadline, &serving->metadata,
-                                            &serving->payload, server->queue, server->queue, serving);
+        grpc_server_request_registered_call(server->server, server->registered[method], &serving->call,
+                                            &serving->deadline, &serving->metadata, &serving->payload,
+                                            server->queue, server->queue, serving);
     else
-        grpc_server_request_call(generation->server, &serving->call, &serving->details, &serving->metadata,
+        grpc_server_request_call(server->server, &serving->call, &serving->details, &serving->metadata,
                                  server->queue, server->queue, serving);
 }
 
@@ -130,40 +121,25 @@ static grpc_server *create(void)
     return grpc_server_create(&list, NULL);
 }
 
-static int listen_on(struct mh_server *server, grpc_server *grpc)
+static int start(struct mh_server *server, struct mh_error *err)
 {
     char address[300];
     snprintf(address, sizeof address, "%s:%d", server->host, server->port);
-    grpc_server_credentials *credentials = grpc_insecure_server_credentials_create();
-    int port = grpc_server_add_http2_port(grpc, address, credentials);
-    grpc_server_credentials_release(credentials);
-    return port;
-}
-
-static int start(struct mh_server *server, struct mh_error *err)
-{
-    struct generation *generation = calloc(1, sizeof *generation);
-    void **registered = calloc(server->method_count, sizeof *registered);
-    if (!generation || !registered) {
-        free(generation);
-        free(registered);
-        return mh_fail(err, "out of memory");
-    }
-    *generation = (struct generation){.owner = server, .server = create(), .registered = registered};
-    grpc_server_register_completion_queue(generation->server, server->queue, NULL);
+    grpc_server_register_completion_queue(server->server, server->queue, NULL);
     for (size_t i = 0; i < server->method_count; i++)
-        registered[i] = grpc_server_register_method(generation->server, server->methods[i], NULL,
-                                                    GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER, 0);
-    int port = listen_on(server, generation->server);
-    grpc_server_start(generation->server);
-    server->current = generation;
+        server->registered[i] = grpc_server_register_method(server->server, server->methods[i], NULL,
+                                                            GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER, 0);
+    grpc_server_credentials *credentials = grpc_insecure_server_credentials_create();
+    const int port = grpc_server_add_http2_port(server->server, address, credentials);
+    grpc_server_credentials_release(credentials);
+    grpc_server_start(server->server);
     if (port <= 0)
-        return mh_fail(err, "cannot listen on %s:%d; expected an address of this machine and a free port",
-                       server->host, server->port);
+        return mh_fail(err, "cannot listen on %s: expected an address of this machine and a free port",
+                       address);
     server->port = port;
     for (int method = -1; method < (int)server->method_count; method++)
         for (int i = 0; i < ASKED; i++)
-            ask(generation, method);
+            ask(server, method);
     return 0;
 }
 
@@ -171,10 +147,16 @@ int mh_serve_open(const char *host, int port, const char *const *methods, size_t
                   struct mh_server **out, struct mh_error *err)
 {
     struct mh_server *server = calloc(1, sizeof *server);
-    if (!server)
+    void **registered = calloc(method_count, sizeof *registered);
+    if (!server || !registered) {
+        free(server);
+        free(registered);
         return mh_fail(err, "out of memory");
+    }
     grpc_init();
     server->queue = grpc_completion_queue_create_for_next(NULL);
+    server->server = create();
+    server->registered = registered;
     server->methods = methods;
     server->method_count = method_count;
     server->port = port;
@@ -308,12 +290,15 @@ static int port_in(const struct sockaddr_storage *address)
     return -1;
 }
 
-static bool connects(int fd, int own_port, int peer_port)
+/* The peer's port, where fd is a connection that was made to the server; else -1. */
+static int peer_port(const struct mh_server *server, int fd)
 {
-    struct sockaddr_storage own, peer;
+    struct sockaddr_storage own = {0}, peer = {0};
     socklen_t own_length = sizeof own, peer_length = sizeof peer;
-    return getpeername(fd, (struct sockaddr *)&peer, &peer_length) == 0 && port_in(&peer) == peer_port &&
-           getsockname(fd, (struct sockaddr *)&own, &own_length) == 0 && port_in(&own) == own_port;
+    if (getpeername(fd, (struct sockaddr *)&peer, &peer_length) != 0 ||
+        getsockname(fd, (struct sockaddr *)&own, &own_length) != 0 || port_in(&own) != server->port)
+        return -1;
+    return port_in(&peer);
 }
 
 /* gRPC closes a connection only gracefully; so its socket is looked for, and shut under it. */
@@ -322,8 +307,17 @@ static void cut(const struct mh_server *server, const char *peer)
     const char *colon = strrchr(peer, ':');
     const int port = colon ? atoi(colon + 1) : -1;
     for (int fd = 3; fd < FILE_NUMBERS && port > 0; fd++)
-        if (connects(fd, server->port, port))
+        if (peer_port(server, fd) == port)
             shutdown(fd, SHUT_RDWR);
+}
+
+/* gRPC's server says it only when it ends, and then cancels calls that cross it on their way. */
+void mh_serve_send_away(const struct mh_server *server)
+{
+    static const uint8_t goaway[] = {0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0};
+    for (int fd = 3; fd < FILE_NUMBERS; fd++)
+        if (peer_port(server, fd) > 0)
+            send(fd, goaway, sizeof goaway, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 static void cut_doomed(struct mh_server *server, int64_t now_ns)
@@ -339,26 +333,6 @@ static void cut_doomed(struct mh_server *server, int64_t now_ns)
 }
 
 /* ---- the loop ---- */
-
-static void end_generation(struct mh_server *server, struct generation *generation)
-{
-    struct generation **at = &server->ended;
-    while (*at && *at != generation)
-        at = &(*at)->next;
-    if (*at)
-        *at = generation->next;
-    grpc_server_destroy(generation->server);
-    free(generation->registered);
-    free(generation);
-}
-
-static bool is_generation(const struct mh_server *server, const void *tag)
-{
-    for (const struct generation *at = server->ended; at; at = at->next)
-        if (at == tag)
-            return true;
-    return false;
-}
 
 static void gather_request(struct mh_serving *serving)
 {
@@ -394,8 +368,8 @@ static struct mh_incoming *take(struct mh_serving *serving, bool success)
     }
     serving->state = GIVEN;
     server->open++;
-    if (serving->generation == server->current)
-        ask(server->current, serving->incoming.method);
+    if (!server->stopped)
+        ask(server, serving->incoming.method);
     if (serving->incoming.method < 0) {
         mh_serve_refuse(&serving->incoming, MH_GRPC_UNIMPLEMENTED, "unknown method", 0);
         return NULL;
@@ -450,10 +424,6 @@ struct mh_incoming *mh_serve_next(struct mh_server *server, int64_t until_ns)
                 return NULL;
             continue;
         }
-        if (is_generation(server, event.tag)) {
-            end_generation(server, event.tag);
-            continue;
-        }
         struct mh_incoming *incoming = take(event.tag, event.success);
         if (incoming)
             return incoming;
@@ -461,21 +431,6 @@ struct mh_incoming *mh_serve_next(struct mh_server *server, int64_t until_ns)
 }
 
 /* ---- ends ---- */
-
-static void end_current(struct mh_server *server)
-{
-    struct generation *generation = server->current;
-    server->current = NULL;
-    generation->next = server->ended;
-    server->ended = generation;
-    grpc_server_shutdown_and_notify(generation->server, server->queue, generation);
-}
-
-int mh_serve_turn_over(struct mh_server *server, struct mh_error *err)
-{
-    end_current(server);
-    return start(server, err);
-}
 
 static void answer_all_waiting(struct mh_server *server)
 {
@@ -486,37 +441,50 @@ static void answer_all_waiting(struct mh_server *server)
     }
 }
 
+static void shut_down(struct mh_server *server)
+{
+    bool down = false;
+    server->stopped = true;
+    grpc_server_shutdown_and_notify(server->server, server->queue, server);
+    grpc_server_cancel_all_calls(server->server);
+    while (!down || server->open > 0) {
+        grpc_event event = next_event(server, mh_now_ns() + 100 * MH_MS);
+        if (event.type == GRPC_QUEUE_TIMEOUT)
+            continue;
+        down |= event.tag == server;
+        struct mh_incoming *incoming = event.tag == server ? NULL : take(event.tag, event.success);
+        if (incoming)
+            mh_serve_ignore(incoming);
+    }
+    grpc_server_destroy(server->server);
+}
+
+static void drain(struct mh_server *server)
+{
+    grpc_completion_queue_shutdown(server->queue);
+    for (;;) {
+        grpc_event event =
+            grpc_completion_queue_next(server->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+        if (event.type == GRPC_QUEUE_SHUTDOWN)
+            break;
+        take(event.tag, 0); /* requests that were asked for and never came */
+    }
+    grpc_completion_queue_destroy(server->queue);
+}
+
 void mh_serve_close(struct mh_server *server)
 {
     if (!server)
         return;
     answer_all_waiting(server);
-    if (server->current)
-        end_current(server);
-    for (struct generation *at = server->ended; at; at = at->next)
-        grpc_server_cancel_all_calls(at->server);
-    while (server->ended || server->open > 0) {
-        grpc_event event = next_event(server, mh_now_ns() + 100 * MH_MS);
-        if (event.type == GRPC_QUEUE_TIMEOUT)
-            continue;
-        if (is_generation(server, event.tag)) {
-            end_generation(server, event.tag);
-            continue;
-        }
-        struct mh_incoming *incoming = take(event.tag, event.success);
-        if (incoming)
-            mh_serve_ignore(incoming);
-    }
-    grpc_completion_queue_shutdown(server->queue);
-    while (grpc_completion_queue_next(server->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL).type !=
-           GRPC_QUEUE_SHUTDOWN)
-        ;
-    grpc_completion_queue_destroy(server->queue);
+    shut_down(server);
+    drain(server);
     while (server->idle) {
         struct mh_serving *serving = server->idle;
         server->idle = serving->next;
         free(serving);
     }
+    free(server->registered);
     free(server);
     grpc_shutdown_blocking();
 }

@@ -41,8 +41,7 @@ void mh_serve_ignore(struct mh_incoming *incoming); /* no answer until the clien
  * `doom` set, and none of them is to be answered; what was answered earlier has arrived. */
 void mh_serve_doom(struct mh_incoming *incoming, enum mh_doom doom);
 
-/* Tells all clients to go away (HTTP/2 GOAWAY), ends their connections when their calls are done, and takes
- * new ones. */
-int mh_serve_turn_over(struct mh_server *server, struct mh_error *err);
+/* Tells all clients to go away (HTTP/2 GOAWAY): they end what they have begun and connect again. */
+void mh_serve_send_away(const struct mh_server *server);
 
 #endif
