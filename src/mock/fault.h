@@ -86,6 +86,7 @@ struct mh_faults {
     int log; /* file descriptor; -1: none */
     struct mh_pending *pending;
     size_t pending_count, pending_room;
+    int64_t due_ns; /* no pending one is due before */
 };
 
 /* "lose=1%,at=flush": appends one; the error names the fault, the parameter and what was expected. */
@@ -112,7 +113,6 @@ void mh_row_write(struct mh_row_write *write); /* applies it, or a fault */
 void mh_faults_happen(struct mh_mock *mock, struct mh_collection *collection, enum mh_fault_at at);
 void mh_faults_happen_later(struct mh_mock *mock, int64_t now_ns);
 void mh_faults_forget(struct mh_mock *mock, int64_t collection); /* it is dropped */
-int64_t mh_faults_due(const struct mh_faults *faults);           /* the next later one, INT64_MAX: none */
 
 bool mh_has_old(const struct mh_row_write *write);
 bool mh_has_other_partition(const struct mh_row_write *write);
@@ -142,5 +142,11 @@ void mh_call_huge(struct mh_fault *fault, struct mh_mock *mock, struct mh_incomi
 void mh_call_truncate(struct mh_fault *fault, struct mh_mock *mock, struct mh_incoming *incoming);
 void mh_call_goaway(struct mh_fault *fault, struct mh_mock *mock, struct mh_incoming *incoming);
 void mh_call_die(struct mh_fault *fault, struct mh_mock *mock, struct mh_incoming *incoming);
+
+/* No later one happens before; INT64_MAX: there is none. */
+static inline int64_t mh_faults_due(const struct mh_faults *faults)
+{
+    return faults->pending_count ? faults->due_ns : INT64_MAX;
+}
 
 #endif

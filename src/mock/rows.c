@@ -137,6 +137,7 @@ static void happen_later(struct mh_fault *fault, const struct mh_row_write *writ
         faults->pending = grown;
         faults->pending_room = room;
     }
+    const int64_t due = fault->at == MH_AT_LATER ? mh_now_ns() + fault->at_ns : INT64_MAX;
     faults->pending[faults->pending_count++] =
         (struct mh_pending){.fault = fault,
                             .collection = write->collection->id,
@@ -145,8 +146,10 @@ static void happen_later(struct mh_fault *fault, const struct mh_row_write *writ
                             .op = write->op,
                             .partition = write->collection->partition[row],
                             .lose = lose,
-                            .due_ns = fault->at == MH_AT_LATER ? mh_now_ns() + fault->at_ns : INT64_MAX};
+                            .due_ns = due};
     write->mock->store.pinned++;
+    if (faults->pending_count == 1 || due < faults->due_ns)
+        faults->due_ns = due;
 }
 
 /* What was put right, or wronged, in the meantime is left alone. */
@@ -212,11 +215,17 @@ void mh_faults_happen(struct mh_mock *mock, struct mh_collection *collection, en
 void mh_faults_happen_later(struct mh_mock *mock, int64_t now_ns)
 {
     struct mh_faults *faults = &mock->faults;
-    for (size_t i = faults->pending_count; i-- > 0;)
+    if (now_ns < mh_faults_due(faults))
+        return;
+    faults->due_ns = INT64_MAX;
+    for (size_t i = faults->pending_count; i-- > 0;) {
         if (faults->pending[i].due_ns <= now_ns) {
             happen(mock, &faults->pending[i]);
             remove_pending(mock, i);
+        } else if (faults->pending[i].due_ns < faults->due_ns) {
+            faults->due_ns = faults->pending[i].due_ns;
         }
+    }
 }
 
 void mh_faults_forget(struct mh_mock *mock, int64_t collection)
@@ -224,15 +233,6 @@ void mh_faults_forget(struct mh_mock *mock, int64_t collection)
     for (size_t i = mock->faults.pending_count; i-- > 0;)
         if (mock->faults.pending[i].collection == collection)
             remove_pending(mock, i);
-}
-
-int64_t mh_faults_due(const struct mh_faults *faults)
-{
-    int64_t due = INT64_MAX;
-    for (size_t i = 0; i < faults->pending_count; i++)
-        if (faults->pending[i].due_ns < due)
-            due = faults->pending[i].due_ns;
-    return due;
 }
 
 /* ---- hooks ---- */
