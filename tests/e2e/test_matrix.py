@@ -280,11 +280,10 @@ def test_server_dies_and_comes_back_empty(tmp_path: Path) -> None:
 # --- what is about no single row --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("op", ["flush", "load"])
+@pytest.mark.parametrize("at", ["flush", "reload"])
 @LEARNS_TOO_EARLY
-def test_partition_vanishes(tmp_path: Path, op: str) -> None:
-    case = Case(f"drop_partition=1,partition=load_0_00001,op={op}")
-    done, log = case.run(tmp_path)
+def test_partition_vanishes(tmp_path: Path, at: str) -> None:
+    done, log = Case(f"drop_partition=1,partition=load_0_00001,at={at}").run(tmp_path)
     assert done.code == VIOLATED, str(done)
     wanted = expected(done.result, log)
     assert wanted == {"lost": {key for key, row in done.result.live().items() if partition_of(done, row) == "load_0_00001"}}
