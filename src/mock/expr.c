@@ -68,10 +68,12 @@ static int unexpected(struct reader *reader, const char *wanted)
     const struct mh_lex *lex = &reader->lex;
     const int length = lex->at - lex->from > 40 ? 40 : (int)(lex->at - lex->from);
     if (lex->word == MH_WORD_BAD)
-        return mh_fail(reader->err, "%s: %.*s", lex->problem, length ? length : 1, lex->from);
-    if (lex->word == MH_WORD_END)
-        return mh_fail(reader->err, "it ends where %s should be", wanted);
-    return mh_fail(reader->err, "'%.*s' where %s should be", length, lex->from, wanted);
+        mh_fail(reader->err, "%s: %.*s", lex->problem, length ? length : 1, lex->from);
+    else if (lex->word == MH_WORD_END)
+        mh_fail(reader->err, "it ends where %s should be", wanted);
+    else
+        mh_fail(reader->err, "'%.*s' where %s should be", length, lex->from, wanted);
+    return -1;
 }
 
 static bool take(struct reader *reader, enum mh_word word)
@@ -274,14 +276,14 @@ static int add_value(struct reader *reader, struct mh_expr *expr)
         expr->values = grown;
         expr->room = room;
     }
-    expr->values[expr->count] = (struct mh_expr_value){0};
-    if (read_literal(reader, &expr->values[expr->count]) != 0)
+    struct mh_expr_value value = {0};
+    if (read_literal(reader, &value) != 0)
         return -1;
-    const enum mh_expr_type given = expr->values[expr->count++].type;
-    if (!fits(expr->left.value.type, given))
+    round_beside(&expr->left, &value);
+    expr->values[expr->count++] = value;
+    if (!fits(expr->left.value.type, value.type))
         return mh_fail(reader->err, "a value of another type than %s in a list",
                        reader->fields[expr->left.field].name);
-    round_beside(&expr->left, &expr->values[expr->count - 1]);
     return 0;
 }
 
