@@ -221,17 +221,22 @@ static int list_partitions(const struct mh_audit *audit, const struct mh_reply *
     return rc == 0 ? 0 : mh_fail(err, "out of memory");
 }
 
-static int ask_presence(struct mh_audit *audit, struct mh_asker *asker, struct mh_bytes *out, bool *gone,
-                        struct mh_error *err)
+static int ask_gone(struct mh_audit *audit, struct mh_asker *asker, bool *gone, struct mh_error *err)
 {
     const struct mh_reply *reply;
     if (ask(asker, about(audit, MH_OP_HAS_COLLECTION), &reply, err) != 0)
         return -1;
     *gone = !reply->yes;
+    return 0;
+}
+
+static int ask_presence(struct mh_audit *audit, struct mh_asker *asker, struct mh_bytes *out, bool *gone,
+                        struct mh_error *err)
+{
     static const struct mh_reply nothing;
-    if (*gone)
-        reply = &nothing;
-    else if (ask(asker, about(audit, MH_OP_SHOW_PARTITIONS), &reply, err) != 0)
+    const struct mh_reply *reply = &nothing;
+    if (ask_gone(audit, asker, gone, err) != 0 ||
+        (!*gone && ask(asker, about(audit, MH_OP_SHOW_PARTITIONS), &reply, err) != 0))
         return -1;
     return list_partitions(audit, reply, out, err);
 }
@@ -378,16 +383,29 @@ static int prepare(struct mh_audit *audit, struct mh_asker *asker, struct mh_err
     return have_index(audit, asker, err) != 0 ? -1 : load(audit, asker, err);
 }
 
-/* Rank 0 does something to the collection; then all ranks look at every row. */
+/* Nothing can be done to a collection that is gone, or that goes meanwhile: the pass will say what is lost.
+ */
+static int step_if_there(struct mh_audit *audit, struct mh_asker *asker, server_step *step,
+                         struct mh_error *err)
+{
+    bool gone = false;
+    struct mh_error ignored;
+    if (ask_gone(audit, asker, &gone, err) != 0)
+        return -1;
+    if (gone || step(audit, asker, err) == 0)
+        return 0;
+    return ask_gone(audit, asker, &gone, &ignored) == 0 && gone ? 0 : -1;
+}
+
+/* Rank 0 does something to the collection; then all ranks look at every row of what is there after it. */
 static int step_and_pass(struct mh_audit *audit, struct mh_asker *asker, struct mh_fan *fan, const char *name,
                          server_step *step, struct mh_error *err)
 {
     struct presence presence = {0};
     const int64_t before = mh_audit_violations(&audit->figures), begin = mh_now_ns();
-    int rc = learn_presence(audit, asker, &presence, err);
-    if (rc == 0 && audit->rank == 0 && !presence.collection_gone)
-        rc = step(audit, asker, err);
-    rc = mh_comm_agree(audit->comm, rc, err);
+    int rc = mh_comm_agree(audit->comm, audit->rank == 0 ? step_if_there(audit, asker, step, err) : 0, err);
+    if (rc == 0)
+        rc = learn_presence(audit, asker, &presence, err);
     if (rc == 0)
         rc = pass_over(audit, asker, fan, &presence, err);
     end_presence(audit, &presence);

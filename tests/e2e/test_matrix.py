@@ -50,8 +50,6 @@ def words(folder: Path, mock: Mock, job: dict) -> list[object]:
 def run(folder: Path, mock: Mock, job: dict) -> Done:
     return hpc(*words(folder, mock, job), np=2, result=folder / "result.h5", timeout=120)
 
-LEARNS_TOO_EARLY = pytest.mark.xfail(strict=True, reason="audit.c: what the server still has is asked before flush and load, not after")
-
 
 @dataclass
 class Case:
@@ -262,7 +260,6 @@ def test_server_dies_for_good(tmp_path: Path) -> None:
     assert_books_balance(result)
 
 
-@LEARNS_TOO_EARLY
 def test_server_dies_and_comes_back_empty(tmp_path: Path) -> None:
     """After the load, before the audit reads: all that was acknowledged is lost, and it is said of every row."""
     mock = Mock(tmp_path, ["die=1,op=flush,data=lose"]).start()
@@ -281,12 +278,11 @@ def test_server_dies_and_comes_back_empty(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("at", ["flush", "reload"])
-@LEARNS_TOO_EARLY
 def test_partition_vanishes(tmp_path: Path, at: str) -> None:
     done, log = Case(f"drop_partition=1,partition=load_0_00001,at={at}").run(tmp_path)
     assert done.code == VIOLATED, str(done)
-    wanted = expected(done.result, log)
-    assert wanted == {"lost": {key for key, row in done.result.live().items() if partition_of(done, row) == "load_0_00001"}}
+    assert [entry["partition"] for entry in log] == ["load_0_00001"]
+    wanted = {"lost": {key for key, row in done.result.live().items() if partition_of(done, row) == "load_0_00001"}}
     assert_found(done, wanted)
 
 
@@ -294,7 +290,6 @@ def partition_of(done: Done, row: Row) -> str:
     return done.result.partition_names[row.partition]
 
 
-@pytest.mark.xfail(strict=True, reason="count.c: counts of two halves that do not add up are taken for copies of single rows")
 def test_wrong_count(tmp_path: Path) -> None:
     done, _ = Case("count_off=100%,by=3").run(tmp_path)
     assert done.code == VIOLATED, str(done)
