@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import socket
 import struct
@@ -276,6 +277,17 @@ def test_usage(words: list[str], message: str) -> None:
     assert len(lines) == 1 and message in lines[0], done.stderr
 
 
+def test_a_port_is_one_server_s(start: Start) -> None:
+    mock = start()
+    port = mock.uri.rpartition(":")[2]
+    done = subprocess.run([PROGRAM, "--port", port], capture_output=True, text=True, timeout=10)
+    assert done.returncode == 3 and "cannot listen" in done.stderr
+    client = filled(mock)
+    assert mock.stop() == 0
+    assert start("--port", port).client().list_collections() == []
+    client.close()
+
+
 def test_help_names_every_fault() -> None:
     done = subprocess.run([PROGRAM, "--help"], capture_output=True, text=True, timeout=10)
     assert done.returncode == 0
@@ -299,6 +311,24 @@ def tiny_search() -> bytes:
 def cpu_seconds(pid: int) -> float:
     words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_damaged_searches(start: Start) -> None:
+    """tests/unit/mock_requests.c damages the requests that the program itself encodes; this is the one that it does not."""
+    mock, draw = start(), random.Random(3)
+    client = filled(mock)
+    whole, answered = tiny_search()[5:], 0
+    with grpc.insecure_channel(mock.uri.removeprefix("http://")) as channel:
+        ask = channel.unary_unary("/milvus.proto.milvus.MilvusService/Search")
+        for _ in range(1500):
+            body = bytearray(whole)
+            for _ in range(draw.randrange(4)):
+                body[draw.randrange(len(body))] ^= 1 << draw.randrange(8)
+            try:
+                answered += len(ask(bytes(body[: draw.choice([len(body), draw.randrange(len(body))])]), timeout=10)) > 0
+            except grpc.RpcError as error:
+                assert error.code() is grpc.StatusCode.INTERNAL
+    assert answered > 100 and count(client) == 20
 
 
 @pytest.mark.skipif(shutil.which("h2load") is None, reason="needs h2load (Debian: nghttp2-client)")
