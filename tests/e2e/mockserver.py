@@ -6,7 +6,6 @@ import json
 import os
 import select
 import subprocess
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,27 +19,29 @@ class Mock:
     """One mock on a port of its own; ended by its pid."""
 
     def __init__(self, folder: Path, faults: Iterable[str] = (), options: Iterable[object] = ()):
-        self.folder, self.log_path, self.options = folder, folder / "faults.jsonl", [str(word) for word in options]
+        self.folder, self.log_path, self.options = folder, folder / "faults.jsonl", list(options)
         words = [word for fault in faults for word in ("--fault", fault)]
-        self.command = [str(MOCK), "--fault-log", str(self.log_path), *words, *self.options]
+        self.command = [str(MOCK), "--fault-log", str(self.log_path), "--port", "0", *words, *map(str, options)]
         self.process: subprocess.Popen[str] | None = None
         self.uri = ""
 
-    def start(self, port: int = 0) -> Mock:
-        self.process = subprocess.Popen([*self.command, "--port", str(port)], stdout=subprocess.PIPE, text=True)
+    def start(self) -> Mock:
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, text=True)
         ready = select.select([self.process.stdout], [], [], 10)[0]
         line = self.process.stdout.readline() if ready else ""
         self.uri = line.rpartition(" ")[2].strip()
-        assert self.uri.startswith("http://"), f"{' '.join(self.command)} said {line!r}"
+        if not self.uri.startswith("http://"):
+            self.stop()
+            raise AssertionError(f"{' '.join(self.command)} said {line!r}")
         return self
 
     @property
     def port(self) -> int:
         return int(self.uri.rpartition(":")[2])
 
-    def restarted(self) -> Mock:
-        """Another one in its place, with its data file, and without faults."""
-        return Mock(self.folder, (), self.options).start(self.port)
+    def heir(self) -> Mock:
+        """Another one for its place, with its data file, and without faults."""
+        return Mock(self.folder, (), [*self.options, "--port", self.port])
 
     def ended(self, seconds: float) -> int:
         """Its exit code, for one that ends by itself."""

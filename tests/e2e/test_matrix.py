@@ -233,17 +233,19 @@ def test_no_fault_no_violation(tmp_path: Path) -> None:
 # --- a server that dies ----------------------------------------------------------------------------------------------
 
 
+def finish_with_heir(folder: Path, fault: str, job: dict) -> Done:
+    """The run with a mock that dies, and another one in its place with what data it left."""
+    with Mock(folder, [fault], ["--data", folder / "mock.data"]) as mock:
+        with running(*words(folder, mock, job), np=2, result=folder / "result.h5") as hpc_run:
+            assert mock.ended(60) == 137
+            with mock.heir():
+                return hpc_run.finish(120)
+
+
 @pytest.mark.parametrize(("op", "when"), [("insert", "before"), ("insert", "after"), ("upsert", "after"), ("delete", "after")])
 def test_server_dies_in_mid_write_and_comes_back(tmp_path: Path, op: str, when: str) -> None:
     job = job_for([WRITER, DELETER, UPSERTER], {"grace": "5s"}) | {"retry": {"max": 20, "backoff": "100ms..1s"}}
-    mock = Mock(tmp_path, [f"die=1,op={op},after=10,when={when},data=keep"], ["--data", tmp_path / "mock.data"]).start()
-    with running(*words(tmp_path, mock, job), np=2, result=tmp_path / "result.h5") as hpc_run:
-        assert mock.ended(60) == 137
-        heir = mock.restarted()
-        try:
-            done = hpc_run.finish(120)
-        finally:
-            heir.stop()
+    done = finish_with_heir(tmp_path, f"die=1,op={op},after=10,when={when},data=keep", job)
     assert done.code == GOOD, str(done)
     assert_found(done, {})
     assert sum(done.result.figures[f"unknown_{write}s"] for write in ("insert", "upsert", "delete")) > 0, str(done)
@@ -262,14 +264,7 @@ def test_server_dies_for_good(tmp_path: Path) -> None:
 
 def test_server_dies_and_comes_back_empty(tmp_path: Path) -> None:
     """After the load, before the audit reads: all that was acknowledged is lost, and it is said of every row."""
-    mock = Mock(tmp_path, ["die=1,op=flush,data=lose"]).start()
-    with running(*words(tmp_path, mock, job_for([WRITER, DELETER], {})), np=2, result=tmp_path / "result.h5") as hpc_run:
-        assert mock.ended(60) == 137
-        heir = mock.restarted()
-        try:
-            done = hpc_run.finish(120)
-        finally:
-            heir.stop()
+    done = finish_with_heir(tmp_path, "die=1,op=flush,data=lose", job_for([WRITER, DELETER], {}))
     assert done.code == VIOLATED, str(done)
     assert_found(done, {"lost": set(done.result.live())})
 
