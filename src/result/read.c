@@ -139,7 +139,7 @@ static int count_of(hid_t dataset, size_t row_size, const struct source *source,
     mh_store_drop(space);
     if (!line)
         return mh_fail(err, "is not a list of rows");
-    if (row_size > source->most || rows > source->most / row_size)
+    if (row_size == 0 || row_size > source->most || rows > source->most / row_size)
         return mh_fail(err, "claims %llu rows, more than the file can hold", (unsigned long long)rows);
     *count = (int64_t)rows;
     return 0;

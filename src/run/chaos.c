@@ -16,8 +16,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 /* The command is no rank: what the launcher told this one is not for it. */
 static bool is_launchers(const char *variable)
 {
