@@ -2,6 +2,7 @@
 #include "command/session.h"
 
 #include "base/clock.h"
+#include "base/grow.h"
 #include "comm/comm.h"
 #include "measure/reduce.h"
 
@@ -496,14 +497,8 @@ static int add_fate(struct fates *list, struct mh_report_fate fate)
         list->items[list->count - 1].count += fate.count;
         return 0;
     }
-    if (list->count == list->room) {
-        int64_t room = list->room ? 2 * list->room : 256;
-        struct mh_report_fate *grown = realloc(list->items, (size_t)room * sizeof *grown);
-        if (!grown)
-            return -1;
-        list->items = grown;
-        list->room = room;
-    }
+    if (!mh_grow(&list->items, &list->room, list->count, sizeof *list->items))
+        return -1;
     list->items[list->count++] = fate;
     return 0;
 }

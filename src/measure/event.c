@@ -1,19 +1,15 @@
 #include "measure/event.h"
 
+#include "base/grow.h"
+
 #include <stdlib.h>
 
 const char *const mh_event_names[MH_EVENT_KINDS] = {[MH_EVENT_CHAOS] = "chaos", [MH_EVENT_OUTAGE] = "outage"};
 
 int mh_events_add(struct mh_events *events, const struct mh_event *event)
 {
-    if (events->count == events->room) {
-        int64_t room = events->room ? 2 * events->room : 16;
-        struct mh_event *grown = realloc(events->items, (size_t)room * sizeof *grown);
-        if (!grown)
-            return -1;
-        events->items = grown;
-        events->room = room;
-    }
+    if (!mh_grow(&events->items, &events->room, events->count, sizeof *events->items))
+        return -1;
     events->items[events->count++] = *event;
     return 0;
 }

@@ -1,4 +1,5 @@
 /* The rules by which one row is judged, and the book of those found wrong. */
+#include "base/grow.h"
 #include "base/random.h"
 #include "truth/scan.h"
 
@@ -74,17 +75,9 @@ static int64_t most_kept(const struct mh_audit *audit)
 
 static bool grow_violations(struct mh_audit *audit)
 {
-    if (audit->violation_count >= most_kept(audit))
-        return false;
-    if (audit->violation_count < audit->violation_room)
-        return true;
-    int64_t room = audit->violation_room ? 2 * audit->violation_room : 64;
-    struct mh_violation *grown = realloc(audit->violations, (size_t)room * sizeof *grown);
-    if (!grown)
-        return false;
-    audit->violations = grown;
-    audit->violation_room = room;
-    return true;
+    return audit->violation_count < most_kept(audit) &&
+           mh_grow(&audit->violations, &audit->violation_room, audit->violation_count,
+                   sizeof *audit->violations);
 }
 
 static void see_again(struct mh_violation *before, const struct mh_violation *now)

@@ -3,6 +3,7 @@
 #include "truth/partition.h"
 
 #include "base/clock.h"
+#include "base/grow.h"
 #include "comm/comm.h"
 
 #include <inttypes.h>
@@ -107,14 +108,8 @@ static enum mh_fan_answer ask_gap(void *context, int64_t item, struct mh_fan_slo
 
 static int add_stray(struct strays *strays, int64_t id, int64_t seen_in)
 {
-    if (strays->count == strays->room) {
-        int64_t room = strays->room ? 2 * strays->room : 64;
-        struct stray *grown = realloc(strays->items, (size_t)room * sizeof *grown);
-        if (!grown)
-            return -1;
-        strays->items = grown;
-        strays->room = room;
-    }
+    if (!mh_grow(&strays->items, &strays->room, strays->count, sizeof *strays->items))
+        return -1;
     strays->items[strays->count++] = (struct stray){id, seen_in};
     return 0;
 }

@@ -1,5 +1,6 @@
 /* A pass over this rank's slices: every row by key. */
 #include "truth/scan.h"
+#include "base/grow.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -44,14 +45,8 @@ void mh_pass_close(struct mh_pass *pass)
 
 static int suspect(struct mh_pass *pass, const struct mh_suspect *suspect, struct mh_error *err)
 {
-    if (pass->suspect_count == pass->suspect_room) {
-        int64_t room = pass->suspect_room ? 2 * pass->suspect_room : 64;
-        struct mh_suspect *grown = realloc(pass->suspects, (size_t)room * sizeof *grown);
-        if (!grown)
-            return mh_fail(err, "out of memory for %" PRId64 " suspects", room);
-        pass->suspects = grown;
-        pass->suspect_room = room;
-    }
+    if (!mh_grow(&pass->suspects, &pass->suspect_room, pass->suspect_count, sizeof *pass->suspects))
+        return mh_fail(err, "out of memory for %" PRId64 " suspects", pass->suspect_count + 1);
     pass->suspects[pass->suspect_count++] = *suspect;
     return 0;
 }

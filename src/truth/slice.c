@@ -1,5 +1,6 @@
 #include "truth/slice.h"
 
+#include "base/grow.h"
 #include "comm/comm.h"
 
 #include <limits.h>
@@ -105,13 +106,8 @@ static int keep_mine(void *context, const struct mh_slice *slice, int owner)
     struct outgoing *out = context;
     if (owner != out->rank)
         return 0;
-    if (out->mine->count == out->room) {
-        out->room = out->room ? 2 * out->room : 64;
-        struct mh_slice *grown = realloc(out->mine->items, (size_t)out->room * sizeof *grown);
-        if (!grown)
-            return -1;
-        out->mine->items = grown;
-    }
+    if (!mh_grow(&out->mine->items, &out->room, out->mine->count, sizeof *out->mine->items))
+        return -1;
     out->mine->items[out->mine->count++] = *slice;
     return 0;
 }

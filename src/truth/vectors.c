@@ -1,4 +1,5 @@
 /* The vectors of a sample of rows, bit by bit. */
+#include "base/grow.h"
 #include "base/random.h"
 #include "truth/scan.h"
 
@@ -22,14 +23,8 @@ static int sample_slice(struct mh_pass *pass, int64_t at, struct mh_error *err)
         if (mh_expected_version(pass->fates.insert[i], fate) == MH_VERSION_NONE ||
             fate & MH_FATE_UPSERT_UNKNOWN || mh_random_unit(&draw) >= share)
             continue;
-        if (pass->id_count == pass->id_room) {
-            int64_t room = pass->id_room ? 2 * pass->id_room : 1024;
-            int64_t *grown = realloc(pass->ids, (size_t)room * sizeof *grown);
-            if (!grown)
-                return mh_fail(err, "out of memory for the sample of vectors");
-            pass->ids = grown;
-            pass->id_room = room;
-        }
+        if (!mh_grow(&pass->ids, &pass->id_room, pass->id_count, sizeof *pass->ids))
+            return mh_fail(err, "out of memory for the sample of vectors");
         pass->ids[pass->id_count++] = slice->first + i;
     }
     return 0;
