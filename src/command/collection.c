@@ -89,34 +89,32 @@ static int check_identity(struct mh_session *session, struct mh_asker *asker, st
     return 0;
 }
 
-int mh_session_find_collection(struct mh_session *session, struct mh_error *err)
+typedef int server_step(struct mh_session *session, struct mh_asker *asker, struct mh_error *err);
+
+/* NULL-ended; the first that fails ends it. */
+static int go_through(struct mh_session *session, server_step *const *steps, struct mh_error *err)
 {
     struct mh_asker asker;
     if (mh_asker_open(&asker, session->rpc, session->job, 0, session->seed, err) != 0)
         return -1;
     asker.stop = mh_signal_seen;
-    int rc = have_version(session, &asker, err);
-    if (rc == 0)
-        rc = check_identity(session, &asker, err);
+    int rc = 0;
+    for (; rc == 0 && *steps; steps++)
+        rc = (*steps)(session, &asker, err);
     mh_asker_close(&asker);
     return rc;
 }
 
+int mh_session_find_collection(struct mh_session *session, struct mh_error *err)
+{
+    static server_step *const steps[] = {have_version, check_identity, NULL};
+    return go_through(session, steps, err);
+}
+
 int mh_session_make_collection(struct mh_session *session, struct mh_error *err)
 {
-    struct mh_asker asker;
-    if (mh_asker_open(&asker, session->rpc, session->job, 0, session->seed, err) != 0)
-        return -1;
-    asker.stop = mh_signal_seen;
-    int rc = have_version(session, &asker, err);
-    if (rc == 0)
-        rc = guard(session, &asker, err);
-    if (rc == 0)
-        rc = create(session, &asker, err);
-    if (rc == 0)
-        rc = note_identity(session, &asker, err);
-    mh_asker_close(&asker);
-    return rc;
+    static server_step *const steps[] = {have_version, guard, create, note_identity, NULL};
+    return go_through(session, steps, err);
 }
 
 bool mh_session_keeps_collection(const struct mh_session *session)

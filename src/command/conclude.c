@@ -269,12 +269,8 @@ static const struct mh_report_operation *unbalanced(const struct mh_report *repo
 /* Every row that a worker issued has its place in the ledger: acknowledged, refused or unknown. */
 static const char *rows_astray(const struct mh_session *session, const struct mh_ledger_totals *totals)
 {
-    const int64_t booked[] = {
-        [MH_OP_INSERT] = totals->acknowledged_inserts + totals->refused_inserts + totals->unknown_inserts,
-        [MH_OP_UPSERT] = totals->acknowledged_upserts + totals->refused_upserts + totals->unknown_upserts,
-        [MH_OP_DELETE] = totals->acknowledged_deletes + totals->refused_deletes + totals->unknown_deletes};
     for (int kind = MH_OP_INSERT; kind <= MH_OP_DELETE; kind++)
-        if (booked[kind] != session->run.rows_issued[kind])
+        if (mh_ledger_booked(totals, (enum mh_op_kind)kind) != session->run.rows_issued[kind])
             return mh_op_infos[kind].name;
     return NULL;
 }
@@ -366,9 +362,8 @@ static void judge_equation(struct verdict *verdict, const struct mh_audit_figure
     if (verdict->exit_code == MH_EXIT_GOOD &&
         (f->count_star != f->partition_sum || f->partition_sum != f->scanned))
         say(verdict, MH_EXIT_UNUSABLE,
-            "UNDECIDED: count(*), the partitions' sum and the scan contradict one another while writes were "
-            "in "
-            "doubt; verify it again later");
+            "UNDECIDED: count(*), the partitions' sum and the scan contradict one another while writes "
+            "were in doubt; verify it again later");
 }
 
 static void judge_audit(struct verdict *verdict, const struct mh_session *session)

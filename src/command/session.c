@@ -92,7 +92,9 @@ int mh_session_open_dataset(struct mh_session *session, struct mh_error *err)
         return -1;
     mh_session_describe_dataset(session->job, &session->data->shape, session->dataset,
                                 sizeof session->dataset);
-    session->dataset_digest = mh_dataset_digest(session->data);
+    session->dataset_digest =
+        session->rank == 0 ? mh_dataset_digest(session->data) : 0; /* all have the same */
+    mh_comm_bcast(session->comm, &session->dataset_digest, sizeof session->dataset_digest, 0);
     mh_content_init(&session->content, session->data, &session->job->collection, session->seed);
     if (session->rank == 0)
         mh_note("data set %s, read in %.1f s", session->dataset,

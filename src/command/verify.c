@@ -214,12 +214,8 @@ static void put_totals(struct mh_session *session, struct mh_ledger_totals *tota
     totals->refused_upserts = mh_report_figure(&session->parent, "refused_upserts");
     totals->refused_deletes = mh_report_figure(&session->parent, "refused_deletes");
     run->ledger.totals = *totals;
-    run->rows_issued[MH_OP_INSERT] =
-        totals->acknowledged_inserts + totals->refused_inserts + totals->unknown_inserts;
-    run->rows_issued[MH_OP_UPSERT] =
-        totals->acknowledged_upserts + totals->refused_upserts + totals->unknown_upserts;
-    run->rows_issued[MH_OP_DELETE] =
-        totals->acknowledged_deletes + totals->refused_deletes + totals->unknown_deletes;
+    for (int kind = MH_OP_INSERT; kind <= MH_OP_DELETE; kind++)
+        run->rows_issued[kind] = mh_ledger_booked(totals, (enum mh_op_kind)kind);
 }
 
 static int load_ledger(struct mh_session *session, struct mh_error *err)

@@ -172,9 +172,7 @@ static void publish(const struct mh_dataset_storage *s)
 
 static int64_t largest(MPI_Comm comm, int64_t value)
 {
-    MPI_Request request;
-    MPI_Iallreduce(MPI_IN_PLACE, &value, 1, MPI_INT64_T, MPI_MAX, comm, &request);
-    mh_comm_wait(&request);
+    mh_comm_max_i64(comm, &value, 1);
     return value;
 }
 

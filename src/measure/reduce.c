@@ -40,13 +40,10 @@ static void add_slots(void *from, void *into, int *count, MPI_Datatype *type)
 static int align_timeline(struct mh_timeline *t, MPI_Comm comm, struct mh_error *err)
 {
     int64_t shape[2] = {t->interval_ns, 0};
-    MPI_Request request;
-    MPI_Iallreduce(MPI_IN_PLACE, shape, 1, MPI_INT64_T, MPI_MAX, comm, &request);
-    mh_comm_wait(&request);
+    mh_comm_max_i64(comm, shape, 1);
     mh_timeline_coarsen(t, shape[0]);
     shape[1] = t->used;
-    MPI_Iallreduce(MPI_IN_PLACE, &shape[1], 1, MPI_INT64_T, MPI_MAX, comm, &request);
-    mh_comm_wait(&request);
+    mh_comm_max_i64(comm, &shape[1], 1);
     struct mh_timeline_slot *last =
         shape[1] > 0 ? mh_timeline_at(t, t->start_ns + (shape[1] - 1) * t->interval_ns) : NULL;
     return mh_comm_agree(comm, last || shape[1] == 0 ? 0 : mh_fail(err, "out of memory for the timeline"),

@@ -52,8 +52,7 @@ static struct part part_of(int64_t count, MPI_Comm comm)
     if (rank == 0)
         part.first = 0; /* an exclusive scan leaves it undefined there */
     mh_comm_sum_i64(comm, &part.total, 1);
-    MPI_Iallreduce(MPI_IN_PLACE, &part.rounds, 1, MPI_INT64_T, MPI_MAX, comm, &request);
-    mh_comm_wait(&request);
+    mh_comm_max_i64(comm, &part.rounds, 1);
     part.most_bytes = most_bytes(&part, np);
     return part;
 }

@@ -234,6 +234,20 @@ int mh_ledger_restore(struct mh_ledger *ledger, int64_t worker, int64_t first, i
     return 0;
 }
 
+int64_t mh_ledger_booked(const struct mh_ledger_totals *totals, enum mh_op_kind kind)
+{
+    switch (kind) {
+    case MH_OP_INSERT:
+        return totals->acknowledged_inserts + totals->refused_inserts + totals->unknown_inserts;
+    case MH_OP_UPSERT:
+        return totals->acknowledged_upserts + totals->refused_upserts + totals->unknown_upserts;
+    case MH_OP_DELETE:
+        return totals->acknowledged_deletes + totals->refused_deletes + totals->unknown_deletes;
+    default:
+        return 0;
+    }
+}
+
 int64_t mh_ledger_end(const struct mh_ledger *ledger, int64_t worker)
 {
     const struct mh_ledger_runs *runs = &ledger->runs[worker];

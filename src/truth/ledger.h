@@ -36,6 +36,9 @@ struct mh_ledger_totals { /* rows, as the replies acknowledged them; ranks add t
     int64_t acknowledged_deletes, refused_deletes, unknown_deletes;
 };
 
+/* Rows of all three ends of that kind of write. */
+int64_t mh_ledger_booked(const struct mh_ledger_totals *totals, enum mh_op_kind kind);
+
 struct mh_ledger {
     struct mh_ledger_totals totals;
     struct mh_ledger_runs *runs; /* one list a worker number */

@@ -75,7 +75,7 @@ class Mock:
 
 BY_WRITE = {"insert": "lost", "upsert": "stale", "delete": "resurrected"}  # acknowledged, and nothing was done
 KINDS: dict[str, str | dict[str, str]] = {
-    "lose": "lost", "lose_batch": BY_WRITE, "lose_concurrent": BY_WRITE, "upsert_half_deleted": "lost", "drop_partition": "lost",
+    "lose": "lost", "lose_batch": BY_WRITE, "lose_concurrent": BY_WRITE, "upsert_half_deleted": "lost",
     "late": "lost",  # too late, that is
     "duplicate": "duplicated", "upsert_both": "duplicated", "upsert_lost": "stale", "keep_deleted": "resurrected",
     "resurrect": "resurrected", "misplace": "misplaced", "flip_vector": "corrupted", "flip_scalar": "corrupted",

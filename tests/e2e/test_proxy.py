@@ -119,14 +119,14 @@ def test_bytes_behind_a_NUL(server: Server, tmp_path: Path) -> None:
     assert done.code == UNUSABLE and "no valid reply to query" in done.err, str(done)
 
 
-def delete_after_scan(proxy_uri: Server, number: int) -> Lie:
+def delete_after_scan(server: Server, number: int) -> Lie:
     """Rows 5 and 6 go right after the scan's reply of that number."""
     scans = Counter()
 
     def lie(method: str, request: bytes, forward: Forward, context: grpc.ServicerContext) -> bytes:
         reply = forward()
         if method == "Query" and len(milvus_pb2.QueryRequest.FromString(request).output_fields) > 1 and scans.next() == number:
-            with proxy_uri.client() as client:
+            with server.client() as client:
                 client.delete(NAME, [5, 6])
         return reply
 
