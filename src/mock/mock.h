@@ -51,7 +51,7 @@ void mh_mock_answer(struct mh_mock *mock, struct mh_incoming *incoming, int64_t 
 
 bool mh_null_handle(struct mh_turn *turn); /* null.c; false: --null has nothing of its own for it */
 
-/* handlers.c: what is neither a write nor a read of rows */
+/* handlers.c: the table, and what is about neither rows nor collections as such */
 void mh_handle(struct mh_turn *turn);
 void mh_refuse(struct mh_turn *turn, int legacy_code, int code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
@@ -69,6 +69,19 @@ enum {
     MH_OLD_META = 15,
     MH_OLD_INDEX = 25
 };
+
+/* collections.c */
+void mh_handle_create_collection(struct mh_turn *turn);
+void mh_handle_drop_collection(struct mh_turn *turn);
+void mh_handle_has_collection(struct mh_turn *turn);
+void mh_handle_describe_collection(struct mh_turn *turn);
+void mh_handle_show_collections(struct mh_turn *turn);
+void mh_handle_create_partition(struct mh_turn *turn);
+void mh_handle_drop_partition(struct mh_turn *turn);
+void mh_handle_has_partition(struct mh_turn *turn);
+void mh_handle_show_partitions(struct mh_turn *turn);
+void mh_handle_statistics(struct mh_turn *turn);
+void mh_handle_partition_statistics(struct mh_turn *turn);
 
 /* write.c */
 void mh_handle_insert(struct mh_turn *turn);
