@@ -101,6 +101,7 @@ void mh_op_free(struct mh_op *op)
     mh_reply_free(&op->reply);
     mh_rowset_free(&op->rows);
     free(op->versions);
+    free(op->read.text);
 }
 
 void mh_op_describe(const struct mh_op *op, char *text, size_t size)

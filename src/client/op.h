@@ -14,6 +14,18 @@
 #include "plan/plan.h"
 #include "rpc/rpc.h"
 
+/* What a search or query asked for, beside its request: for those who judge the answer. */
+struct mh_read {
+    int item;                    /* which of its role's kinds of read */
+    int64_t first_query;         /* SEARCH: row of the data set's queries; the others follow it */
+    double radius, range_filter; /* NaN: none */
+    bool exact;                  /* every row that qualifies must be found */
+    bool count;                  /* count(*) */
+    char *text;                  /* the expression; room for it is kept */
+    size_t text_room;
+    char params[512]; /* request.search_params */
+};
+
 struct mh_op {
     /* What: set by whoever asks, before mh_op_send. */
     struct mh_request request; /* request.kind says which operation */
@@ -21,7 +33,8 @@ struct mh_op {
     uint16_t
         *versions; /* writes: the version each row has after (upsert) or had before (delete); room as rows */
     int partition; /* writes: position in the plan; -1: none */
-    int64_t tag;   /* the role's own note */
+    struct mh_read read;
+    int64_t tag; /* the role's own note */
     const struct mh_worker *worker;
     void *owner;      /* the one who gets it back */
     int64_t delay_ns; /* due so long after it was asked for: a poll's pause. 0: at once */

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "client/steps.h"
 
 #include <stdio.h>
 
@@ -116,6 +117,37 @@ int mh_session_make_collection(struct mh_session *session, struct mh_error *err)
     static server_step *const steps[] = {have_version, guard, create, note_identity, NULL};
     return go_through(session, steps, err);
 }
+
+/* ---- before a stage ---- */
+
+static bool reads(const struct mh_stage_options *stage)
+{
+    for (size_t r = 0; r < stage->role_count; r++)
+        if (mh_role_ops_of(&stage->roles[r])->reads)
+            return true;
+    return false;
+}
+
+int mh_session_ready_collection(struct mh_session *session, int index, struct mh_error *err)
+{
+    const struct mh_stage_options *stage = &session->job->stages[index];
+    const bool load = stage->before & MH_BEFORE_LOAD || reads(stage), flush = stage->before & MH_BEFORE_FLUSH;
+    struct mh_asker asker;
+    if (!load && !flush)
+        return 0;
+    mh_note("stage %s: waiting until the collection is %s%s%s", stage->name, flush ? "flushed" : "",
+            flush && load ? ", " : "", load ? "indexed and loaded" : "");
+    if (mh_asker_open(&asker, session->rpc, session->job, 0, session->seed, err) != 0)
+        return -1;
+    asker.stop = mh_signal_seen;
+    int rc = flush ? mh_step_flush(&asker, session->job, &session->content, err) : 0;
+    if (rc == 0 && load)
+        rc = mh_step_load(&asker, session->job, &session->content, err);
+    mh_asker_close(&asker);
+    return rc == 0 ? 0 : mh_fail_in(err, "stage %s", stage->name);
+}
+
+/* ---- at the end ---- */
 
 bool mh_session_keeps_collection(const struct mh_session *session)
 {

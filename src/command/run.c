@@ -132,13 +132,19 @@ static int open_journals(struct mh_session *session, struct mh_error *err)
 
 /* ---- load: from here on, whatever goes wrong, what was measured is kept ---- */
 
+static int run_stage(struct mh_session *session, int stage, struct mh_error *err)
+{
+    const int rc = session->rank == 0 ? mh_session_ready_collection(session, stage, err) : 0;
+    return mh_comm_agree(session->comm, rc, err) != 0 ? -1 : mh_stage_run(&session->run, stage, err);
+}
+
 static void run_stages(struct mh_session *session)
 {
     struct mh_error err;
     for (size_t s = 0;
          s < session->job->stage_count && !session->run.stopped && !session->run.gave_up && !session->broken;
          s++)
-        if (mh_stage_run(&session->run, (int)s, &err) != 0)
+        if (run_stage(session, (int)s, &err) != 0)
             mh_session_break(session, &err);
 }
 

@@ -70,7 +70,9 @@ void mh_session_describe_dataset(const struct mh_job *job, const struct mh_datas
 /* collection.c */
 int mh_session_make_collection(struct mh_session *session, struct mh_error *err); /* rank 0 */
 int mh_session_find_collection(struct mh_session *session, struct mh_error *err); /* rank 0; verify */
-void mh_session_drop_collection(struct mh_session *session);                      /* rank 0 */
+/* Flushed, indexed and loaded, as far as the stage wants it. Rank 0. */
+int mh_session_ready_collection(struct mh_session *session, int stage, struct mh_error *err);
+void mh_session_drop_collection(struct mh_session *session); /* rank 0 */
 bool mh_session_keeps_collection(const struct mh_session *session);
 
 /* conclude.c: figures, verdict, exit code, report */

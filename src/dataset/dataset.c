@@ -15,6 +15,8 @@
 
 #define SHARED_MEMORY "/dev/shm" /* where MPI libraries keep shared windows on Linux */
 
+enum { MADE_UP_QUERIES = 1000 };
+
 struct mh_dataset_storage {
     MPI_Comm world; /* borrowed */
     MPI_Comm node;  /* the ranks that share the window */
@@ -73,11 +75,18 @@ static int find(const struct mh_dataset_options *options, MPI_Comm world, struct
     return mh_comm_agree(world, same_file_here(options, finding->file_bytes, err), err);
 }
 
+/* Rows of queries that are not rows of train. */
+static int64_t own_queries(const struct mh_dataset *d)
+{
+    return d->queries_are_train ? 0 : d->query_rows;
+}
+
 /* Bytes of the node's copy; -1 when they pass what can be addressed. */
 static int64_t copy_bytes(const struct mh_dataset *d)
 {
     int64_t rows, values, bytes;
     if (__builtin_add_overflow(d->shape.train_rows, d->overlap, &rows) ||
+        __builtin_add_overflow(rows, own_queries(d), &rows) ||
         __builtin_mul_overflow(rows, d->shape.dim, &values) ||
         __builtin_mul_overflow(values, (int64_t)sizeof(float), &bytes))
         return -1;
@@ -152,6 +161,7 @@ static int allocate(struct mh_dataset *d, struct mh_error *err)
     MPI_Win_shared_query(s->window, 0, &bytes, &unit, &s->values);
     MPI_Win_lock_all(MPI_MODE_NOCHECK, s->window); /* the epoch that MPI_Win_sync asks for */
     d->train = s->values;
+    d->queries = d->train + (own_queries(d) ? (d->shape.train_rows + d->overlap) * d->shape.dim : 0);
     return 0;
 }
 
@@ -204,6 +214,21 @@ static int scan_train(const struct mh_dataset *d, const struct mh_file *f, struc
     return scan_together(d, &f->train, share, s->values + share.first * d->shape.dim, err);
 }
 
+/* The queries' place in the node's copy. */
+static float *query_values(const struct mh_dataset *d)
+{
+    return d->storage->values + (d->shape.train_rows + d->overlap) * d->shape.dim;
+}
+
+static int scan_test(const struct mh_dataset *d, const struct mh_file *f, struct mh_error *err)
+{
+    const struct mh_dataset_storage *s = d->storage;
+    if (own_queries(d) == 0)
+        return 0;
+    const struct mh_rows share = mh_rows_share(d->query_rows, s->node_rank, s->node_size);
+    return scan_together(d, &f->test, share, query_values(d) + share.first * d->shape.dim, err);
+}
+
 static int scan_neighbors(const struct mh_dataset *d, const struct mh_file *f, struct mh_error *err)
 {
     int rank, size;
@@ -224,17 +249,23 @@ static int read_file(const struct mh_dataset *d, const struct mh_dataset_options
     H5Pclose(access);
     if (mh_comm_agree(d->storage->world, rc, err))
         return -1;
-    rc = scan_train(d, &file, err) || scan_neighbors(d, &file, err) ? -1 : 0;
+    rc = scan_train(d, &file, err) || scan_test(d, &file, err) || scan_neighbors(d, &file, err) ? -1 : 0;
     mh_file_close(&file);
     return rc;
 }
 
+static void make_rows(const struct mh_dataset *d, const struct mh_synthetic_options *options, uint64_t seed,
+                      int64_t first, int64_t count, float *into)
+{
+    const struct mh_rows share = mh_rows_share(count, d->storage->node_rank, d->storage->node_size);
+    for (int64_t row = share.first; row < share.first + share.count; row++)
+        mh_synthetic_row(options, seed, first + row, into + row * d->shape.dim);
+}
+
 static void make_up(const struct mh_dataset *d, const struct mh_synthetic_options *options, uint64_t seed)
 {
-    const struct mh_dataset_storage *s = d->storage;
-    const struct mh_rows share = mh_rows_share(d->shape.train_rows, s->node_rank, s->node_size);
-    for (int64_t row = share.first; row < share.first + share.count; row++)
-        mh_synthetic_row(options, seed, row, s->values + row * d->shape.dim);
+    make_rows(d, options, seed, 0, d->shape.train_rows, d->storage->values);
+    make_rows(d, options, seed, options->rows, d->query_rows, query_values(d));
 }
 
 /* Row by row: the overlap may be longer than the data set, and then goes round it several times. */
@@ -271,6 +302,10 @@ static struct mh_dataset *create(const struct finding *finding, int64_t overlap)
     }
     *s = (struct mh_dataset_storage){.node = MPI_COMM_NULL, .window = MPI_WIN_NULL};
     *d = (struct mh_dataset){.shape = finding->shape, .overlap = overlap, .storage = s};
+    d->queries_are_train = finding->file_bytes > 0 && finding->shape.test_rows == 0;
+    d->query_rows = d->queries_are_train           ? d->shape.train_rows
+                    : finding->shape.test_rows > 0 ? finding->shape.test_rows
+                                                   : MADE_UP_QUERIES;
     return d;
 }
 

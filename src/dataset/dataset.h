@@ -25,6 +25,11 @@ struct mh_dataset {
      * ranks, read-only. */
     const float *train;
     int64_t overlap;
+    /* What is searched for, query_rows x dim, at least 1 row: `test`; of a made-up set rows of the same kind
+     * behind the last; of a file without test vectors `train` itself. Shared likewise. */
+    const float *queries;
+    int64_t query_rows;
+    bool queries_are_train;
     struct mh_dataset_storage *storage; /* private */
 };
 
@@ -41,9 +46,9 @@ int mh_dataset_inspect(const struct mh_dataset_options *options, struct mh_datas
 int mh_dataset_examine(const struct mh_dataset_options *options, struct mh_dataset_shape *shape,
                        struct mh_error *err);
 
-/* Collective over `world`: all ranks read `train`, each its share of its node's rows by hyperslab, and check
- * what they read, neighbours included. All ranks return the same. `overlap` >= 0 rows are repeated at the
- * end. */
+/* Collective over `world`: all ranks read `train` and `test`, each its share of its node's rows by hyperslab,
+ * and check what they read, neighbours included. All ranks return the same. `overlap` >= 0 rows are repeated
+ * at the end. */
 int mh_dataset_open(const struct mh_dataset_options *options, int64_t overlap, uint64_t seed, MPI_Comm world,
                     struct mh_dataset **out, struct mh_error *err);
 

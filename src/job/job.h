@@ -160,12 +160,16 @@ struct mh_chaos_options {
     int64_t timeout_ns;
 };
 
+enum mh_before { MH_BEFORE_FLUSH = 1, MH_BEFORE_LOAD = 2 }; /* bits, order of mh_before_names */
+extern const char *const mh_before_names[];
+
 struct mh_stage_options {
     char *name; /* letters, digits, underscore; unique in the job */
     struct mh_role_options *roles;
     size_t role_count;
     struct mh_chaos_options *chaos;
     size_t chaos_count;
+    uint32_t before; /* enum mh_before bits */
 };
 
 enum mh_recheck { MH_RECHECK_FLUSH = 1, MH_RECHECK_RELOAD = 2 }; /* bits, order of mh_recheck_names */

@@ -10,6 +10,7 @@ const char *const mh_metric_names[] = {"auto", "L2", "IP", "COSINE", NULL};
 const char *const mh_consistency_names[] = {"strong", "session", "bounded", "eventually", NULL};
 const char *const mh_arrival_names[] = {"constant", "poisson", NULL};
 const char *const mh_recheck_names[] = {"flush", "reload", NULL};
+const char *const mh_before_names[] = {"flush", "load", NULL};
 const char *const mh_allow_names[] = {"upsert_not_atomic", NULL};
 
 /* {pointer, count} side by side is what a LIST row fills. */
@@ -262,6 +263,12 @@ static const struct mh_option stage_rows[] = {
      .unit = "roles",
      .item_size = sizeof(struct mh_role_options),
      .help = "what runs side by side, each {role: NAME, ...}"},
+    {.name = "before",
+     .type = MH_OPTION_CHOICES,
+     AT(before),
+     .fallback = "[]",
+     .choices = mh_before_names,
+     .help = "done and waited for before the stage begins; a stage whose roles read is always loaded"},
     {.name = "chaos",
      .type = MH_OPTION_LIST,
      AT(chaos),

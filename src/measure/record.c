@@ -14,6 +14,8 @@ static uint32_t rows_of(const struct mh_op *op, bool write)
 {
     if (write)
         return (uint32_t)op->rows.rows;
+    if (op->request.kind == MH_OP_SEARCH)
+        return (uint32_t)op->reply.hit_count;
     return op->reply.column_count ? (uint32_t)op->reply.columns[0].rows : 0;
 }
 

@@ -117,29 +117,75 @@ bool mh_column_of_field(struct mh_column *column, const SCHEMA(FieldData) * fiel
 
 /* protobuf-c keeps no length of a text: what stands behind a NUL in it would be lost unseen. Packed again it
  * would be shorter. */
-static bool hides_bytes(const MILVUS(QueryResults) * message, size_t length)
+static bool hides_bytes(SCHEMA(FieldData) *const *fields, size_t count, const ProtobufCMessage *message,
+                        size_t length)
 {
     bool texts = false;
-    for (size_t i = 0; i < message->n_fields_data; i++)
-        texts |= message->fields_data[i]->type == MILVUS__PROTO__SCHEMA__DATA_TYPE__VarChar;
-    return texts && milvus__proto__milvus__query_results__get_packed_size(message) < length;
+    for (size_t i = 0; i < count; i++)
+        texts |= fields[i]->type == MILVUS__PROTO__SCHEMA__DATA_TYPE__VarChar;
+    return texts && protobuf_c_message_get_packed_size(message) < length;
+}
+
+/* -1: a type we have no use for, or columns of different lengths: nobody can say which rows they are. */
+static int set_columns(struct mh_reply *reply, SCHEMA(FieldData) *const *fields, size_t count)
+{
+    const size_t room = sizeof reply->columns / sizeof reply->columns[0];
+    for (size_t i = 0; i < count; i++) {
+        if (reply->column_count == room ||
+            !mh_column_of_field(&reply->columns[reply->column_count], fields[i]))
+            return -1;
+        if (reply->columns[reply->column_count].rows != reply->columns[0].rows)
+            return -1;
+        reply->column_count++;
+    }
+    return 0;
 }
 
 int mh_decode_query(const uint8_t *bytes, size_t length, struct mh_reply *reply)
 {
     UNPACK(message, QueryResults, query_results);
-    if (hides_bytes(message, length))
-        return -1;
-    size_t room = sizeof reply->columns / sizeof reply->columns[0];
-    for (size_t i = 0; i < message->n_fields_data; i++) {
-        if (reply->column_count == room ||
-            !mh_column_of_field(&reply->columns[reply->column_count], message->fields_data[i]))
-            return -1;
-        if (reply->columns[reply->column_count].rows != reply->columns[0].rows)
-            return -1; /* columns of different lengths: nobody can say which rows they are */
-        reply->column_count++;
+    return hides_bytes(message->fields_data, message->n_fields_data, &message->base, length)
+               ? -1
+               : set_columns(reply, message->fields_data, message->n_fields_data);
+}
+
+/* Do the numbers of hits add up to the hits that are there? */
+static bool adds_up(const struct mh_reply *reply)
+{
+    int64_t sum = 0;
+    for (int64_t i = 0; i < reply->query_count; i++) {
+        if (reply->hits_of[i] < 0 || reply->hits_of[i] > reply->hit_count - sum)
+            return false;
+        sum += reply->hits_of[i];
     }
-    return 0;
+    return sum == reply->hit_count;
+}
+
+static int set_hits(struct mh_reply *reply, const SCHEMA(SearchResultData) * data)
+{
+    const SCHEMA(LongArray) *ids = data->ids ? data->ids->int_id : NULL;
+    if (data->ids && data->ids->id_field_case == MILVUS__PROTO__SCHEMA__IDS__ID_FIELD_STR_ID)
+        return -1;
+    reply->query_count = (int64_t)data->n_topks;
+    reply->hits_of = data->topks;
+    reply->hit_count = ids ? (int64_t)ids->n_data : 0;
+    reply->ids = ids ? ids->data : NULL;
+    reply->scores = data->scores;
+    if ((int64_t)data->n_scores != reply->hit_count || !adds_up(reply))
+        return -1;
+    return reply->column_count > 0 && reply->columns[0].rows != reply->hit_count ? -1 : 0;
+}
+
+int mh_decode_search(const uint8_t *bytes, size_t length, struct mh_reply *reply)
+{
+    UNPACK(message, SearchResults, search_results);
+    const SCHEMA(SearchResultData) *data = message->results;
+    if (!data)
+        return 0;
+    if (hides_bytes(data->fields_data, data->n_fields_data, &message->base, length) ||
+        set_columns(reply, data->fields_data, data->n_fields_data) != 0)
+        return -1;
+    return set_hits(reply, data);
 }
 
 /* ---- states ---- */

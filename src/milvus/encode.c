@@ -250,41 +250,18 @@ static uint64_t guarantee(const struct mh_request *request)
     case MH_BOUNDED:
         return 2;
     case MH_SESSION:
-        return request->guarantee_ts;
+        return request->guarantee_ts ? request->guarantee_ts : 1; /* nothing of its own to be seen yet */
     default:
         return 0;
     }
 }
-
-int mh_encode_query(const struct mh_request *request, struct mh_payload *payload, struct mh_error *err)
-{
-    char limit[24];
-    snprintf(limit, sizeof limit, "%" PRId64, request->limit);
-    COMMON(KeyValuePair) limit_pair = pair_of("limit", limit);
-    COMMON(KeyValuePair) * parameters[] = {&limit_pair};
-    char *partition = text(request->partition);
-    MILVUS(QueryRequest) message;
-    milvus__proto__milvus__query_request__init(&message);
-    message.collection_name = text(request->collection);
-    message.expr = text(request->expression);
-    message.output_fields = unconst(request->output_fields);
-    message.n_output_fields = request->output_count;
-    message.partition_names = &partition;
-    message.n_partition_names = partition[0] ? 1 : 0;
-    message.query_params = parameters;
-    message.n_query_params = request->limit > 0 ? 1 : 0;
-    message.consistency_level = (COMMON(ConsistencyLevel))request->consistency;
-    message.guarantee_timestamp = guarantee(request);
-    return pack(&message.base, request, payload, err);
-}
-
-/* ---- definitions ---- */
 
 enum { MAX_PARAMETERS = 32 };
 
 struct parameters {
     COMMON(KeyValuePair) pairs[MAX_PARAMETERS];
     COMMON(KeyValuePair) * pointers[MAX_PARAMETERS];
+    char numbers[MAX_PARAMETERS][24];
     size_t count;
 };
 
@@ -294,6 +271,117 @@ static void add_parameter(struct parameters *list, const char *key, const char *
     list->pointers[list->count] = &list->pairs[list->count];
     list->count++;
 }
+
+static void add_number(struct parameters *list, const char *key, int64_t number)
+{
+    char *text = list->numbers[list->count];
+    snprintf(text, sizeof list->numbers[0], "%" PRId64, number);
+    add_parameter(list, key, text);
+}
+
+/* Where a reader looks: *one is room for a single name. */
+static size_t partitions_of(const struct mh_request *request, char **one, char ***names)
+{
+    *one = text(request->partition);
+    *names = one;
+    if ((*one)[0])
+        return 1;
+    *names = unconst(request->partitions);
+    return request->partition_count;
+}
+
+int mh_encode_query(const struct mh_request *request, struct mh_payload *payload, struct mh_error *err)
+{
+    struct parameters list = {.count = 0};
+    char *partition;
+    if (request->limit > 0)
+        add_number(&list, "limit", request->limit);
+    if (request->offset > 0)
+        add_number(&list, "offset", request->offset);
+    MILVUS(QueryRequest) message;
+    milvus__proto__milvus__query_request__init(&message);
+    message.collection_name = text(request->collection);
+    message.expr = text(request->expression);
+    message.output_fields = unconst(request->output_fields);
+    message.n_output_fields = request->output_count;
+    message.n_partition_names = partitions_of(request, &partition, &message.partition_names);
+    message.query_params = list.pointers;
+    message.n_query_params = list.count;
+    message.consistency_level = (COMMON(ConsistencyLevel))request->consistency;
+    message.guarantee_timestamp = guarantee(request);
+    return pack(&message.base, request, payload, err);
+}
+
+/* ---- searches ---- */
+
+static int pack_queries(const struct mh_request *request, struct mh_arena *arena, ProtobufCBinaryData *packed)
+{
+    const size_t count = (size_t)request->query_count;
+    ProtobufCBinaryData *values = mh_arena_get(arena, count * sizeof *values);
+    COMMON(PlaceholderValue) value, *pointer = &value;
+    COMMON(PlaceholderGroup) group;
+    if (!values)
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        values[i].len = (size_t)request->dim * sizeof(float);
+        values[i].data = unconst(request->queries + i * (size_t)request->dim);
+    }
+    milvus__proto__common__placeholder_value__init(&value);
+    value.tag = text("$0");
+    value.type = MILVUS__PROTO__COMMON__PLACEHOLDER_TYPE__FloatVector;
+    value.values = values;
+    value.n_values = count;
+    milvus__proto__common__placeholder_group__init(&group);
+    group.placeholders = &pointer;
+    group.n_placeholders = 1;
+    packed->len = milvus__proto__common__placeholder_group__get_packed_size(&group);
+    packed->data = mh_arena_get(arena, packed->len);
+    if (!packed->data)
+        return -1;
+    milvus__proto__common__placeholder_group__pack(&group, packed->data);
+    return 0;
+}
+
+static void add_search_parameters(struct parameters *list, const struct mh_request *request)
+{
+    add_parameter(list, "anns_field", request->index_field);
+    add_parameter(list, "metric_type", request->index_metric);
+    add_number(list, "topk", request->limit);
+    add_parameter(list, "params", request->search_params ? request->search_params : "{}");
+    add_parameter(list, "round_decimal", "-1");
+    if (request->offset > 0)
+        add_number(list, "offset", request->offset);
+}
+
+int mh_encode_search(const struct mh_request *request, struct mh_payload *payload, struct mh_error *err)
+{
+    struct mh_arena arena = {0};
+    struct parameters list = {.count = 0};
+    char *partition;
+    if (request->query_count < 1 || request->query_count > MH_MOST_QUERIES || request->dim < 1)
+        return mh_fail(err, "a search needs 1 to %d query vectors of dimension 1 or more", MH_MOST_QUERIES);
+    MILVUS(SearchRequest) message;
+    milvus__proto__milvus__search_request__init(&message);
+    add_search_parameters(&list, request);
+    message.collection_name = text(request->collection);
+    message.n_partition_names = partitions_of(request, &partition, &message.partition_names);
+    message.dsl = text(request->expression);
+    message.dsl_type = MILVUS__PROTO__COMMON__DSL_TYPE__BoolExprV1; /* Milvus 2.3 dies of the other */
+    message.output_fields = unconst(request->output_fields);
+    message.n_output_fields = request->output_count;
+    message.search_params = list.pointers;
+    message.n_search_params = list.count;
+    message.nq = request->query_count;
+    message.consistency_level = (COMMON(ConsistencyLevel))request->consistency;
+    message.guarantee_timestamp = guarantee(request);
+    int rc = pack_queries(request, &arena, &message.placeholder_group) != 0
+                 ? mh_fail(err, "out of memory for %" PRId64 " query vectors", request->query_count)
+                 : pack(&message.base, request, payload, err);
+    mh_arena_free(&arena);
+    return rc;
+}
+
+/* ---- definitions ---- */
 
 int mh_encode_create_index(const struct mh_request *request, struct mh_payload *payload, struct mh_error *err)
 {

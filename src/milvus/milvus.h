@@ -16,6 +16,7 @@ enum mh_op_kind { /* order of the table in op.c */
                   MH_OP_UPSERT,
                   MH_OP_DELETE,
                   MH_OP_QUERY,
+                  MH_OP_SEARCH,
                   MH_OP_CREATE_INDEX,
                   MH_OP_DROP_INDEX,
                   MH_OP_DESCRIBE_INDEX,
@@ -51,6 +52,8 @@ struct mh_column {
     void *held;
 };
 
+enum { MH_MOST_QUERIES = 16384 /* Milvus' own limit of a search's query vectors */ };
+
 /* One request. Which fields are read depends on the kind; everything is borrowed until mh_encode returns,
  * except vector columns, which must stay until released (or for ever, without `release`). */
 struct mh_request {
@@ -65,16 +68,23 @@ struct mh_request {
     const char *key_field;
     const int64_t *keys;
     int64_t key_count;
-    /* QUERY */
-    const char *expression;           /* "" for all */
+    /* QUERY, SEARCH */
+    const char *expression;           /* "" or NULL for all */
     const char *const *output_fields; /* {"count(*)"} alone for a count */
     size_t output_count;
-    int64_t limit;   /* 0: none */
+    const char *const *partitions; /* beside `partition` */
+    size_t partition_count;
+    int64_t limit;   /* QUERY: 0: none. SEARCH: hits wanted for each query vector */
+    int64_t offset;  /* rows left out in front */
     int consistency; /* enum mh_consistency; SESSION uses guarantee_ts */
     uint64_t guarantee_ts;
+    /* SEARCH: on index_field, by index_metric */
+    const float *queries;      /* query_count x dim */
+    int64_t query_count;       /* at most MH_MOST_QUERIES */
+    const char *search_params; /* JSON object text */
     /* CREATE_COLLECTION */
     const struct mh_collection_options *schema;
-    int64_t dim; /* of the vector field where the schema leaves it to the data set */
+    int64_t dim; /* of the vector field where the schema leaves it to the data set; SEARCH: of the queries */
     /* CREATE_INDEX, DROP_INDEX, DESCRIBE_INDEX */
     const char *index_field;
     const char *index_type, *index_metric, *index_params; /* params: JSON object text */
@@ -102,8 +112,14 @@ struct mh_reply {
     char reason[256];                         /* the server's words, one line, cut */
     int64_t affected;                         /* INSERT, UPSERT, DELETE: the count the server claims */
     uint64_t timestamp;                       /* INSERT, UPSERT, DELETE: hybrid timestamp, 0 if none */
-    struct mh_column columns[MH_MOST_FIELDS]; /* QUERY */
+    struct mh_column columns[MH_MOST_FIELDS]; /* QUERY, SEARCH */
     size_t column_count;
+    /* SEARCH: the hits of all query vectors, one after the other; columns hold as many rows */
+    const int64_t *hits_of; /* hits of each query vector; query_count of them */
+    int64_t query_count;
+    const int64_t *ids;
+    const float *scores; /* L2: squared distance; IP, COSINE: similarity */
+    int64_t hit_count;
     bool yes;                 /* HAS_COLLECTION, FLUSH_STATE (flushed) */
     int state;                /* LOAD_STATE: enum mh_load_state; DESCRIBE_INDEX: enum mh_index_state */
     int64_t collection_id;    /* DESCRIBE_COLLECTION; 0: the server gives none */

@@ -15,6 +15,7 @@ const struct mh_op_info mh_op_infos[MH_OP_KINDS] = {
     [MH_OP_UPSERT] = {"upsert", METHOD("Upsert"), true, mh_encode_rows, mh_decode_mutation},
     [MH_OP_DELETE] = {"delete", METHOD("Delete"), true, mh_encode_delete, mh_decode_mutation},
     [MH_OP_QUERY] = {"query", METHOD("Query"), false, mh_encode_query, mh_decode_query},
+    [MH_OP_SEARCH] = {"search", METHOD("Search"), false, mh_encode_search, mh_decode_search},
     [MH_OP_CREATE_INDEX] = {"create_index", METHOD("CreateIndex"), false, mh_encode_create_index,
                             mh_decode_status},
     [MH_OP_DROP_INDEX] = {"drop_index", METHOD("DropIndex"), false, mh_encode_drop_index, mh_decode_status},

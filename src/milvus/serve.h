@@ -10,8 +10,7 @@
 #include <stdint.h>
 
 enum mh_serve_kind { /* begins with the kinds of enum mh_op_kind, under their numbers */
-                     MH_SERVE_SEARCH = MH_OP_KINDS,
-                     MH_SERVE_CONNECT,
+                     MH_SERVE_CONNECT = MH_OP_KINDS,
                      MH_SERVE_HEALTH,
                      MH_SERVE_TIMESTAMP,
                      MH_SERVE_COMPONENTS,

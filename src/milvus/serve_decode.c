@@ -12,7 +12,6 @@ static const struct {
     const char *name, *method;
 } others[MH_SERVE_KINDS - MH_OP_KINDS] = {
 #define OTHER(kind, name, method) [MH_SERVE_##kind - MH_OP_KINDS] = {name, METHOD(method)}
-    OTHER(SEARCH, "search", "Search"),
     OTHER(CONNECT, "connect", "Connect"),
     OTHER(HEALTH, "health", "CheckHealth"),
     OTHER(TIMESTAMP, "timestamp", "AllocTimestamp"),
@@ -375,7 +374,7 @@ static int (*const decoders[MH_SERVE_KINDS])(struct input *, struct mh_served *)
     [MH_OP_FLUSH_STATE] = decode_flush_state,
     [MH_OP_STATISTICS] = decode_statistics,
     [MH_OP_VERSION] = decode_nothing,
-    [MH_SERVE_SEARCH] = decode_search,
+    [MH_OP_SEARCH] = decode_search,
     [MH_SERVE_CONNECT] = decode_nothing,
     [MH_SERVE_HEALTH] = decode_nothing,
     [MH_SERVE_TIMESTAMP] = decode_nothing,

@@ -43,6 +43,7 @@ bool mh_column_of_field(struct mh_column *column, const SCHEMA(FieldData) * fiel
 MH_ENCODER(mh_encode_rows);
 MH_ENCODER(mh_encode_delete);
 MH_ENCODER(mh_encode_query);
+MH_ENCODER(mh_encode_search);
 MH_ENCODER(mh_encode_create_index);
 MH_ENCODER(mh_encode_drop_index);
 MH_ENCODER(mh_encode_describe_index);
@@ -60,6 +61,7 @@ MH_ENCODER(mh_encode_nothing);
 MH_DECODER(mh_decode_status);
 MH_DECODER(mh_decode_mutation);
 MH_DECODER(mh_decode_query);
+MH_DECODER(mh_decode_search);
 MH_DECODER(mh_decode_describe_index);
 MH_DECODER(mh_decode_bool);
 MH_DECODER(mh_decode_collection);

@@ -56,7 +56,7 @@ bool mh_null_handle(struct mh_turn *turn)
     case MH_OP_DELETE:
         answer_write(turn);
         return true;
-    case MH_SERVE_SEARCH:
+    case MH_OP_SEARCH:
         answer_search(turn);
         return true;
     default:

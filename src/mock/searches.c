@@ -111,9 +111,9 @@ static int set_search(struct mh_turn *turn, const struct mh_collection *collecti
 static bool strikes(struct mh_turn *turn, const char *name)
 {
     struct mh_mock *mock = turn->mock;
-    const struct mh_fault *fault = mh_faults_strike(&mock->faults, name, MH_SERVE_SEARCH, mock->calls);
+    const struct mh_fault *fault = mh_faults_strike(&mock->faults, name, MH_OP_SEARCH, mock->calls);
     if (fault)
-        mh_fault_log_call(fault, MH_SERVE_SEARCH, mock->calls);
+        mh_fault_log_call(fault, MH_OP_SEARCH, mock->calls);
     return fault != NULL;
 }
 

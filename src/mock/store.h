@@ -5,8 +5,8 @@
 #define MH_MOCK_STORE_H
 
 #include "base/error.h"
+#include "expr/expr.h"
 #include "milvus/milvus.h"
-#include "mock/expr.h"
 
 #include <stdbool.h>
 #include <stddef.h>

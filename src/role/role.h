@@ -7,6 +7,7 @@
 #define MH_ROLE_ROLE_H
 
 #include "client/op.h"
+#include "dataset/content.h"
 #include "job/job.h"
 #include "plan/plan.h"
 
@@ -39,6 +40,7 @@ struct mh_role {
     const struct mh_role_options *options;
     const struct mh_worker *worker;
     const struct mh_plan *plan;
+    const struct mh_content *content;
     const struct mh_stage_view *view;
     struct mh_random random; /* of this worker alone */
     void *state;             /* state_size zeroed bytes */
@@ -56,6 +58,7 @@ struct mh_role_ops {
     struct mh_role_kind kind;
     int order;               /* roles end in this order: writers 0, those who live on their rows after them */
     enum mh_claim_use takes; /* what it does with rows that others wrote */
+    bool reads;              /* the collection must be loaded */
     bool writes_rows;        /* the plan gives each worker options->rows ids of its own */
     const char *(*partition)(
         const struct mh_role_options *options); /* see struct mh_plan_needs; NULL: none */
@@ -64,8 +67,9 @@ struct mh_role_ops {
     size_t state_size;
     int (*init)(struct mh_role *role, struct mh_error *err); /* NULL: nothing to do */
     enum mh_next (*next)(struct mh_role *role,
-                         struct mh_op *op); /* fills op->request.kind, and for writes rows.ids, rows.rows,
-                                               versions, partition */
+                         struct mh_op *op); /* fills op->request.kind, for writes rows.ids, rows.rows,
+                                               versions, partition, for reads the request's other fields and
+                                               read, collection and guarantee_ts apart */
     void (*done)(struct mh_role *role, const struct mh_op *op); /* final; NULL: nothing to learn */
     int64_t (*left)(
         const struct mh_role *role);    /* operations it would still have sent, when stopped early; NULL: 0 */

@@ -6,7 +6,9 @@
     ROLE(writer)                                                                                             \
     ROLE(upserter)                                                                                           \
     ROLE(deleter)                                                                                            \
-    ROLE(indexer)
+    ROLE(indexer)                                                                                            \
+    ROLE(searcher)                                                                                           \
+    ROLE(querier)
 
 #define DECLARE(name) extern const struct mh_role_ops mh_role_##name;
 #define OPS(name)     &mh_role_##name,

@@ -53,6 +53,7 @@ int mh_hand_open(struct mh_hand *hand, struct mh_stage *stage, const struct mh_w
                                   .options = options,
                                   .worker = worker,
                                   .plan = run->plan,
+                                  .content = run->content,
                                   .view = &stage->views[worker->role],
                                   .random = {.seed = run->seed, .stream = (uint64_t)worker->number + 1},
                                   .core = hand};
@@ -90,6 +91,20 @@ static bool is_write(const struct mh_op *op)
     return mh_op_infos[op->request.kind].write;
 }
 
+static bool is_read(const struct mh_op *op)
+{
+    return op->request.kind == MH_OP_QUERY || op->request.kind == MH_OP_SEARCH;
+}
+
+static void prepare_read(const struct mh_hand *hand, struct mh_op *op)
+{
+    const struct mh_run *run = hand->stage->run;
+    op->request.collection = run->job->collection.name;
+    op->request.index_field = mh_content_vector_name(run->content);
+    op->request.index_metric = mh_metric_names[run->job->collection.index.metric];
+    op->request.guarantee_ts = hand->own_ts;
+}
+
 /* The protocol's request from what the role asked for. */
 static int prepare(struct mh_hand *hand, struct mh_op *op, struct mh_error *err)
 {
@@ -97,6 +112,10 @@ static int prepare(struct mh_hand *hand, struct mh_op *op, struct mh_error *err)
     const struct mh_index_options *index = &run->job->collection.index;
     struct mh_request *request = &op->request;
     const bool rows = request->kind == MH_OP_INSERT || request->kind == MH_OP_UPSERT;
+    if (is_read(op)) {
+        prepare_read(hand, op);
+        return 0;
+    }
     if (rows && mh_rowset_fill(&op->rows, run->content, op->versions) != 0)
         return mh_fail(err, "out of memory for %lld rows", (long long)op->rows.rows);
     *request =
@@ -292,6 +311,8 @@ void mh_hand_finish(struct mh_hand *hand, struct mh_op *op)
 {
     if (op->unreachable)
         hand->stage->sums->give_up = 1;
+    if (op->outcome == MH_OUTCOME_OK && op->reply.timestamp > hand->own_ts)
+        hand->own_ts = op->reply.timestamp;
     book(hand, op);
     if (hand->role.ops->done)
         hand->role.ops->done(&hand->role, op);

@@ -42,6 +42,7 @@ struct mh_hand {
     struct mh_op *idle;    /* those not in use, by op.next */
     int64_t busy;          /* slots in use */
     int64_t issued;        /* operations */
+    uint64_t own_ts;       /* newest timestamp of its own writes: what a session must see */
     int64_t next_due_ns;   /* open loop */
     int64_t end_ns;        /* by `for`; INT64_MAX: none */
     int64_t idle_since_ns; /* since when a slot has been free */

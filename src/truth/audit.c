@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "client/steps.h"
 #include "comm/comm.h"
 #include "truth/partition.h"
 #include "truth/scan.h"
@@ -13,10 +14,7 @@
 
 enum {
     QUESTIONS_AT_ONCE = 16, /* over all ranks */
-    POLL_MS = 100,
-    SLOWEST_STEP_S = 900, /* flush, index build, load */
     PATIENCE_S = 120, /* with one question: a server that lags behind its log lets a read at Strong wait */
-    LOAD_TRIES = 3,   /* the first load after a restart of 2.3 fails now and then */
 };
 
 static const char *const count_field[] = {"count(*)"};
@@ -31,116 +29,7 @@ static int ask(struct mh_asker *asker, struct mh_request request, const struct m
 
 static struct mh_request about(const struct mh_audit *audit, enum mh_op_kind kind)
 {
-    const struct mh_index_options *index = &audit->job->collection.index;
-    return (struct mh_request){.kind = kind,
-                               .collection = audit->job->collection.name,
-                               .index_field = mh_content_vector_name(audit->content),
-                               .index_type = index->type,
-                               .index_metric = mh_metric_names[index->metric],
-                               .index_params = index->params};
-}
-
-static int not_in_time(const struct mh_asker *asker, const char *what, struct mh_error *err)
-{
-    if (asker->stop && asker->stop())
-        return mh_fail(err, "stopped by a signal");
-    return mh_fail(err, "%s took longer than %d s", what, SLOWEST_STEP_S);
-}
-
-static bool go_on(struct mh_asker *asker, int64_t deadline_ns)
-{
-    return mh_now_ns() < deadline_ns && mh_ask_pause(asker, POLL_MS * MH_MS);
-}
-
-static int create_index(struct mh_audit *audit, struct mh_asker *asker, struct mh_error *err)
-{
-    mh_note("audit: the collection has no index, so it cannot be loaded: creating %s",
-            audit->job->collection.index.type);
-    return ask(asker, about(audit, MH_OP_CREATE_INDEX), NULL, err);
-}
-
-/* A loaded collection is what can be read, and only one with an index can be loaded. */
-static int have_index(struct mh_audit *audit, struct mh_asker *asker, struct mh_error *err)
-{
-    const int64_t deadline = mh_now_ns() + SLOWEST_STEP_S * MH_S;
-    const struct mh_reply *reply;
-    bool created = false;
-    do {
-        int rc = ask(asker, about(audit, MH_OP_DESCRIBE_INDEX), &reply, err);
-        bool none =
-            (rc != 0 && mh_code_is_missing_index(reply->code)) || (rc == 0 && reply->state == MH_INDEX_NONE);
-        if (none && !created) {
-            created = true;
-            if (create_index(audit, asker, err) != 0)
-                return -1;
-            continue;
-        }
-        if (rc != 0)
-            return -1;
-        if (reply->state == MH_INDEX_FAILED)
-            return mh_fail(err, "the index could not be built: %s", reply->text);
-        if (reply->state == MH_INDEX_FINISHED && reply->pending_rows == 0)
-            return 0;
-    } while (go_on(asker, deadline));
-    return not_in_time(asker, "building the index", err);
-}
-
-static int wait_loaded(struct mh_audit *audit, struct mh_asker *asker, struct mh_error *err)
-{
-    const int64_t deadline = mh_now_ns() + SLOWEST_STEP_S * MH_S;
-    const struct mh_reply *reply;
-    do {
-        if (ask(asker, about(audit, MH_OP_LOAD_STATE), &reply, err) != 0)
-            return -1;
-        if (reply->state == MH_LOAD_LOADED)
-            return 0;
-        if (reply->state != MH_LOAD_LOADING)
-            return mh_fail(err, "loading the collection ended in state %d", reply->state);
-    } while (go_on(asker, deadline));
-    return not_in_time(asker, "loading the collection", err);
-}
-
-static int load(struct mh_audit *audit, struct mh_asker *asker, struct mh_error *err)
-{
-    int rc = -1;
-    for (int try = 0; rc != 0 && try < LOAD_TRIES; try++) {
-        if (try > 0 && !mh_ask_pause(asker, MH_S))
-            break;
-        rc = ask(asker, about(audit, MH_OP_LOAD), NULL, err);
-        if (rc == 0)
-            rc = wait_loaded(audit, asker, err);
-    }
-    return rc;
-}
-
-static int flush(struct mh_audit *audit, struct mh_asker *asker, struct mh_error *err)
-{
-    const int64_t deadline = mh_now_ns() + SLOWEST_STEP_S * MH_S;
-    const struct mh_reply *reply;
-    if (ask(asker, about(audit, MH_OP_FLUSH), &reply, err) != 0)
-        return -1;
-    struct mh_request state = about(audit, MH_OP_FLUSH_STATE);
-    int64_t *segments = malloc((reply->segment_count + 1) * sizeof *segments);
-    if (!segments)
-        return mh_fail(err, "out of memory");
-    if (reply->segment_count)
-        memcpy(segments, reply->segments, reply->segment_count * sizeof *segments);
-    state.segments = segments;
-    state.segment_count = reply->segment_count;
-    state.flush_ts = reply->flush_ts;
-    int rc;
-    do
-        rc = ask(asker, state, &reply, err);
-    while (rc == 0 && !reply->yes && go_on(asker, deadline));
-    free(segments);
-    return rc == 0 && !reply->yes ? not_in_time(asker, "flushing", err) : rc;
-}
-
-static int reload(struct mh_audit *audit, struct mh_asker *asker, struct mh_error *err)
-{
-    if (ask(asker, about(audit, MH_OP_RELEASE), NULL, err) != 0)
-        return -1;
-    return load(audit, asker, err);
+    return mh_steps_request(audit->job, audit->content, kind);
 }
 
 static int count_all(struct mh_audit *audit, struct mh_asker *asker, int64_t *count, struct mh_error *err)
@@ -376,30 +265,22 @@ static int pass_over(struct mh_audit *audit, struct mh_asker *asker, struct mh_f
 
 /* ---- all passes ---- */
 
-typedef int server_step(struct mh_audit *audit, struct mh_asker *asker, struct mh_error *err);
-
-static int prepare(struct mh_audit *audit, struct mh_asker *asker, struct mh_error *err)
-{
-    return have_index(audit, asker, err) != 0 ? -1 : load(audit, asker, err);
-}
-
 /* Nothing can be done to a collection that is gone, or that goes meanwhile: the pass will say what is lost.
  */
-static int step_if_there(struct mh_audit *audit, struct mh_asker *asker, server_step *step,
-                         struct mh_error *err)
+static int step_if_there(struct mh_audit *audit, struct mh_asker *asker, mh_step *step, struct mh_error *err)
 {
     bool gone = false;
     struct mh_error ignored;
     if (ask_gone(audit, asker, &gone, err) != 0)
         return -1;
-    if (gone || step(audit, asker, err) == 0)
+    if (gone || step(asker, audit->job, audit->content, err) == 0)
         return 0;
     return ask_gone(audit, asker, &gone, &ignored) == 0 && gone ? 0 : -1;
 }
 
 /* Rank 0 does something to the collection; then all ranks look at every row of what is there after it. */
 static int step_and_pass(struct mh_audit *audit, struct mh_asker *asker, struct mh_fan *fan, const char *name,
-                         server_step *step, struct mh_error *err)
+                         mh_step *step, struct mh_error *err)
 {
     struct presence presence = {0};
     const int64_t before = mh_audit_violations(&audit->figures), begin = mh_now_ns();
@@ -426,11 +307,11 @@ static int every_pass(struct mh_audit *audit, struct mh_asker *asker, struct mh_
     const uint32_t recheck = audit->job->verify.recheck;
     if (audit->rank == 0)
         mh_note("audit: reading every row back by key, on ranks that did not write it");
-    int rc = step_and_pass(audit, asker, fan, "first pass", prepare, err);
+    int rc = step_and_pass(audit, asker, fan, "first pass", mh_step_load, err);
     if (rc == 0 && recheck & MH_RECHECK_FLUSH)
-        rc = step_and_pass(audit, asker, fan, "after flush", flush, err);
+        rc = step_and_pass(audit, asker, fan, "after flush", mh_step_flush, err);
     if (rc == 0 && recheck & MH_RECHECK_RELOAD)
-        rc = step_and_pass(audit, asker, fan, "after release and load", reload, err);
+        rc = step_and_pass(audit, asker, fan, "after release and load", mh_step_reload, err);
     return rc;
 }
 

@@ -151,6 +151,33 @@ static void write_queries(const char *folder)
     }
 }
 
+static void write_searches(const char *folder)
+{
+    static const char *const fields[] = {"id", "text"}, *const partitions[] = {"part_1", "part_2"};
+    static uint32_t queries[3 * SMALL_DIM];
+    for (int64_t i = 0; i < 3 * SMALL_DIM; i++)
+        queries[i] = float_bits(i);
+    struct mh_request request = {.kind = MH_OP_SEARCH,
+                                 .collection = "things",
+                                 .index_field = "vector",
+                                 .index_metric = "L2",
+                                 .queries = (const float *)(const void *)queries,
+                                 .query_count = 1,
+                                 .dim = SMALL_DIM,
+                                 .limit = 10};
+    write_request(folder, "search", &request);
+    request.query_count = 3;
+    request.expression = "text like \"prefix%\"";
+    request.output_fields = fields;
+    request.output_count = 2;
+    request.partitions = partitions;
+    request.partition_count = 2;
+    request.offset = 5;
+    request.search_params = "{\"nprobe\": 16}";
+    request.consistency = MH_BOUNDED;
+    write_request(folder, "search_full", &request);
+}
+
 static void write_indexes(const char *folder)
 {
     struct mh_request request = {.kind = MH_OP_CREATE_INDEX,
@@ -217,6 +244,7 @@ int main(int argc, char **argv)
     write_rows(argv[1]);
     write_keys(argv[1]);
     write_queries(argv[1]);
+    write_searches(argv[1]);
     write_indexes(argv[1]);
     write_schema(argv[1]);
     write_named(argv[1]);

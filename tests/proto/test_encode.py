@@ -127,6 +127,18 @@ def query(level, guarantee):
         consistency_level=theirs.number("common.ConsistencyLevel." + level))
 
 
+def search(queries, params, *offset, **more):
+    def build(theirs):
+        values = [struct.pack(f"<{SMALL_DIM}f", *(float_of(i) for i in range(q * SMALL_DIM, (q + 1) * SMALL_DIM))) for q in range(queries)]
+        value = theirs.message("common.PlaceholderValue", tag="$0", type=theirs.number("common.PlaceholderType.FloatVector"), values=values)
+        group = theirs.message("common.PlaceholderGroup", placeholders=[value]).SerializeToString()
+        given = [("anns_field", "vector"), ("metric_type", "L2"), ("topk", "10"), ("params", params), ("round_decimal", "-1"), *offset]
+        return theirs.message("milvus.SearchRequest", collection_name="things", placeholder_group=group, nq=queries,
+                              dsl_type=theirs.number("common.DslType.BoolExprV1"),
+                              search_params=[pair(theirs, *one) for one in given], **more)
+    return build
+
+
 def create_index(params):
     return lambda theirs: theirs.message(
         "milvus.CreateIndexRequest", collection_name="things", field_name="vector", index_name="vector",
@@ -166,6 +178,9 @@ EXPECTED = {  # name in encode.c: (method, message)
     "query_session": ("Query", query("Session", TIMESTAMP)),
     "query_bounded": ("Query", query("Bounded", 2)),
     "query_eventually": ("Query", query("Eventually", 1)),
+    "search": ("Search", search(1, "{}")),
+    "search_full": ("Search", search(3, '{"nprobe": 16}', ("offset", "5"), dsl='text like "prefix%"', output_fields=["id", "text"],
+                                     partition_names=["part_1", "part_2"], consistency_level=2, guarantee_timestamp=2)),
     "create_index": ("CreateIndex", create_index('{"nlist": 128}')),
     "create_index_plain": ("CreateIndex", create_index("{}")),
     "drop_index": ("DropIndex", plain("DropIndexRequest", **INDEX)),

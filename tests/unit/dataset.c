@@ -111,7 +111,10 @@ static bool holds_the_truth(const struct mh_dataset *d, int64_t overlap)
     for (int64_t i = 0; i < (rows + overlap) * dim; i++)
         if (d->train[i] != value_at(i / dim % rows, i % dim))
             return false;
-    return true;
+    for (int64_t i = 0; i < d->query_rows * dim; i++) /* test, or train in its place: the same values here */
+        if (d->queries[i] != value_at(i / dim, i % dim))
+            return false;
+    return d->query_rows == (d->shape.test_rows ? d->shape.test_rows : rows);
 }
 
 static void check_reading(const struct mh_dataset_options *options, int64_t rows, int64_t dim,
@@ -389,7 +392,7 @@ static void a_refused_window_is_told(void **state)
     char expected[600];
     make_usual();
     snprintf(expected, sizeof expected, "node %s: MPI cannot share %d bytes: MPI_ERR_NO_MEM: out of memory",
-             node, (TRAIN_ROWS + 1) * DIM * 4);
+             node, (TRAIN_ROWS + 1 + TEST_ROWS) * DIM * 4);
     for (failing_rank = 0; failing_rank < ranks; failing_rank++)
         all_told(open_world(&options, 1, &d), expected);
     failing_rank = -1;
@@ -439,6 +442,12 @@ static void synthetic_rows_are_the_same_everywhere(void **state)
             mh_synthetic_row(&options.synthetic, 11, i % 103, row);
             same &= !memcmp(row, d->train + i * 6, sizeof row);
         }
+        for (int64_t i = 0; i < d->query_rows; i++) {
+            float row[6];
+            mh_synthetic_row(&options.synthetic, 11, 103 + i, row);
+            same &= !memcmp(row, d->queries + i * 6, sizeof row);
+        }
+        same &= d->query_rows == 1000;
         all_true(same, "rows differ");
         mh_dataset_close(d);
     }

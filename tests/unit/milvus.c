@@ -276,6 +276,42 @@ static void columns_of_every_type_are_read(void **state)
     assert_null(mh_reply_column(&reply, ""));
 }
 
+static void hits_are_read_query_by_query(void **state)
+{
+    (void)state;
+    struct bytes bytes = reply_to(MH_OP_SEARCH, 0, 0, "");
+    decode(MH_OP_SEARCH, bytes);
+    free(bytes.data);
+    assert_int_equal(reply.outcome, MH_OUTCOME_OK);
+    assert_int_equal(reply.query_count, 3);
+    assert_int_equal(reply.hit_count, 3);
+    assert_int_equal(reply.hits_of[0], 1);
+    assert_int_equal(reply.hits_of[1], 0);
+    assert_int_equal(reply.hits_of[2], 2);
+    assert_int_equal(reply.ids[2], 9);
+    assert_true(reply.scores[2] == 3);
+}
+
+/* Numbers of hits that do not add up to the hits that are there: nobody can say whose they are. */
+static void hits_that_do_not_add_up_are_no_answer(void **state)
+{
+    (void)state;
+    static const int64_t wrong[][3] = {
+        {1, 0, 1}, {1, 0, 3}, {-1, 2, 2}, {4, 0, -1}, {INT64_MAX, 2, INT64_MAX}};
+    for (size_t i = 0; i < COUNT(wrong); i++) {
+        struct bytes bytes = search_with(wrong[i], 3, 3);
+        decode(MH_OP_SEARCH, bytes);
+        assert_int_equal(reply.outcome, MH_OUTCOME_FAILED);
+        assert_int_equal(reply.code, -1);
+        free(bytes.data);
+    }
+    static const int64_t right[] = {1, 0, 2};
+    struct bytes bytes = search_with(right, 3, 2); /* a score is missing */
+    decode(MH_OP_SEARCH, bytes);
+    assert_int_equal(reply.code, -1);
+    free(bytes.data);
+}
+
 static void odd_columns_are_no_answer(void **state)
 {
     (void)state;
@@ -444,6 +480,8 @@ int main(void)
         DECODES(a_success_that_names_failed_rows_is_in_doubt),
         DECODES(a_statistic_that_is_no_number_was_not_said),
         DECODES(columns_of_every_type_are_read),
+        DECODES(hits_are_read_query_by_query),
+        DECODES(hits_that_do_not_add_up_are_no_answer),
         DECODES(odd_columns_are_no_answer),
         DECODES(columns_without_rows_are_an_answer),
         DECODES(too_many_columns_are_no_answer),

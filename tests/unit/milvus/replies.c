@@ -55,6 +55,41 @@ static struct bytes query(COMMON(Status) * status)
     return bytes_of(&m.base);
 }
 
+static struct bytes search_of(COMMON(Status) * status, const int64_t *hits_of, size_t ids_count,
+                              size_t scores)
+{
+    MILVUS(SearchResults) m = MILVUS__PROTO__MILVUS__SEARCH_RESULTS__INIT;
+    SCHEMA(SearchResultData) data = MILVUS__PROTO__SCHEMA__SEARCH_RESULT_DATA__INIT;
+    SCHEMA(IDs) ids = MILVUS__PROTO__SCHEMA__IDS__INIT;
+    SCHEMA(LongArray) longs = MILVUS__PROTO__SCHEMA__LONG_ARRAY__INIT;
+    longs.data = keys;
+    longs.n_data = ids_count;
+    ids.id_field_case = MILVUS__PROTO__SCHEMA__IDS__ID_FIELD_INT_ID;
+    ids.int_id = &longs;
+    data.num_queries = 3;
+    data.top_k = 2;
+    data.topks = (int64_t *)(uintptr_t)hits_of;
+    data.n_topks = 3;
+    data.scores = vectors;
+    data.n_scores = scores;
+    data.ids = &ids;
+    m.status = status;
+    m.results = &data;
+    return bytes_of(&m.base);
+}
+
+struct bytes search_with(const int64_t hits_of[3], size_t ids, size_t scores)
+{
+    COMMON(Status) status = MILVUS__PROTO__COMMON__STATUS__INIT;
+    return search_of(&status, hits_of, ids, scores);
+}
+
+static struct bytes search(COMMON(Status) * status)
+{
+    static const int64_t hits[] = {1, 0, 2};
+    return search_of(status, hits, 3, 3);
+}
+
 static struct bytes index_of(COMMON(Status) * status)
 {
     MILVUS(DescribeIndexResponse) m = MILVUS__PROTO__MILVUS__DESCRIBE_INDEX_RESPONSE__INIT;
@@ -148,6 +183,8 @@ static struct bytes reply(enum mh_op_kind kind, COMMON(Status) * status)
         return mutation(status);
     case MH_OP_QUERY:
         return query(status);
+    case MH_OP_SEARCH:
+        return search(status);
     case MH_OP_DESCRIBE_INDEX:
         return index_of(status);
     case MH_OP_FLUSH:

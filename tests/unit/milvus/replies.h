@@ -17,4 +17,7 @@ struct bytes reply_to(enum mh_op_kind kind, int legacy, int code, const char *re
 /* The same as if the server had left its status out (an operation whose reply is a status: no bytes). */
 struct bytes reply_without_status(enum mh_op_kind kind);
 
+/* A reply to a search for three vectors: hits of each, and how many ids and scores (at most 3) there are. */
+struct bytes search_with(const int64_t hits_of[3], size_t ids, size_t scores);
+
 #endif

@@ -29,6 +29,17 @@ void core_deliver(struct core *core, struct mh_claim claim)
     core->waiting[core->waiting_count++] = claim;
 }
 
+static void make_content(struct core *core)
+{
+    for (int i = 0; i < CORE_ROWS * CORE_DIM; i++)
+        core->vectors[i] = (float)(i / CORE_DIM);
+    core->data = (struct mh_dataset){.shape = {.train_rows = CORE_ROWS, .dim = CORE_DIM},
+                                     .train = core->vectors,
+                                     .queries = core->vectors,
+                                     .query_rows = CORE_QUERIES};
+    mh_content_init(&core->content, &core->data, &core->job->collection, 1);
+}
+
 void core_open(struct core *core, const char *role, uint64_t seed)
 {
     static const char frame[] = "dataset: {synthetic: {rows: 100, dim: 4}}\n"
@@ -46,6 +57,9 @@ void core_open(struct core *core, const char *role, uint64_t seed)
     memset(core, 0, sizeof *core);
     if (mh_job_parse("test.yaml", text, NULL, 0, mh_role_kinds, &core->job, &err) != 0)
         fail_msg("%s", err.text);
+    static char *partitions[] = {"_default"};
+    make_content(core);
+    core->plan = (struct mh_plan){.partitions = partitions, .partition_count = 1, .id_end = 100};
     const struct mh_role_options *options = &core->job->stages[0].roles[0];
     core->worker =
         (struct mh_worker){.number = 3, .peers = 1, .first_id = 5000, .rows = options->rows, .partition = 2};
@@ -54,6 +68,7 @@ void core_open(struct core *core, const char *role, uint64_t seed)
                                   .options = options,
                                   .worker = &core->worker,
                                   .plan = &core->plan,
+                                  .content = &core->content,
                                   .view = &core->view,
                                   .random = {.seed = seed, .stream = 1},
                                   .core = core};
@@ -84,5 +99,6 @@ void core_free_op(struct mh_op *op)
 {
     free(op->rows.ids);
     free(op->versions);
+    free(op->read.text);
     free(op);
 }

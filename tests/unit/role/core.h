@@ -4,7 +4,7 @@
 
 #include "role/role.h"
 
-enum { CORE_CLAIMS = 64 };
+enum { CORE_CLAIMS = 64, CORE_ROWS = 100, CORE_QUERIES = 20, CORE_DIM = 4 };
 
 struct core {
     struct mh_claim waiting[CORE_CLAIMS]; /* the oldest first */
@@ -15,6 +15,9 @@ struct core {
     struct mh_job *job;
     struct mh_worker worker;
     struct mh_plan plan;
+    struct mh_dataset data; /* CORE_ROWS x CORE_DIM, row r is r in every dimension; CORE_QUERIES likewise */
+    struct mh_content content;
+    float vectors[CORE_ROWS * CORE_DIM];
     struct mh_role role;
 };
 

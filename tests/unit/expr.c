@@ -1,7 +1,7 @@
 /* Expressions: by hand, against values worked out while random ones are written, and nonsense. */
+#include "expr/expr.h"
 #include "base/random.h"
 #include "job/job.h"
-#include "mock/expr.h"
 
 #include "check.h"
 

@@ -1,6 +1,6 @@
 /* Words of an expression, for expr.c alone. */
-#ifndef MH_MOCK_LEX_H
-#define MH_MOCK_LEX_H
+#ifndef MH_EXPR_LEX_H
+#define MH_EXPR_LEX_H
 
 #include <stdint.h>
 

@@ -1,4 +1,4 @@
-#include "mock/lex.h"
+#include "expr/lex.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
-#include "mock/expr.h"
+#include "expr/expr.h"
 
+#include "expr/lex.h"
 #include "job/job.h"
-#include "mock/lex.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -6,8 +6,8 @@
  * `not` takes what is in parentheses, a `like` or another `not`: so does Milvus' grammar, where it binds more
  * tightly than comparisons do. `like` takes a prefix: an unescaped % or _ before the pattern's last
  * characters is refused, as there. */
-#ifndef MH_MOCK_EXPR_H
-#define MH_MOCK_EXPR_H
+#ifndef MH_EXPR_EXPR_H
+#define MH_EXPR_EXPR_H
 
 #include "base/error.h"
 
