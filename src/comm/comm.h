@@ -3,6 +3,7 @@
 #ifndef MH_COMM_COMM_H
 #define MH_COMM_COMM_H
 
+#include "base/bytes.h"
 #include "base/error.h"
 
 #include <mpi.h>
@@ -32,6 +33,12 @@ static inline int mh_comm_agree(MPI_Comm comm, int rc, struct mh_error *err)
  * how many. Collective; all ranks return the same. */
 int mh_comm_gather_bytes(MPI_Comm comm, const void *mine, size_t bytes, void **all, size_t *total,
                          struct mh_error *err);
+
+/* Each rank's bytes `to` each other (np of them), delivered: *received (its data owned by the caller) holds what
+ * all ranks sent to this one, in order of rank; from[r], unless NULL, how much of it came from rank r. At most
+ * 2 GiB out of and into a rank. Collective; all ranks return the same. */
+int mh_comm_exchange(MPI_Comm comm, const struct mh_bytes *to, struct mh_bytes *received, size_t *from,
+                     struct mh_error *err);
 
 /* This rank's monotonic clock minus rank 0's, to about half the shortest of 8 round trips. Collective, before
  * there is load: it does wait in MPI, a few microseconds a rank. */

@@ -130,6 +130,7 @@ int mh_session_open_run(struct mh_session *session, struct mh_error *err)
     run->start_ns = mh_now_ns() - run->offset_ns;
     mh_comm_bcast(session->comm, &run->start_ns, sizeof run->start_ns, 0);
     run->start_ns += run->offset_ns;
+    run->reads = (struct mh_reads){.content = run->content, .plan = run->plan, .start_ns = run->start_ns};
     run->stage_seconds = calloc(session->job->stage_count + 1, sizeof *run->stage_seconds);
     bool made = run->stage_seconds && mh_tallies_init(&run->tallies, session->job, run->start_ns) == 0 &&
                 mh_ledger_init(&run->ledger, session->plan->worker_count) == 0;
@@ -174,6 +175,8 @@ static void audit(struct mh_session *session)
                                .start_ns = session->run.start_ns,
                                .tallies = &session->run.tallies,
                                .stop = stop_audit};
+    for (int64_t i = 0; i < session->run.accused_count; i++)
+        mh_audit_condemn(audit, &session->run.accused[i]);
     signals_before_audit = mh_signals_seen();
     if (!session->job->verify.enabled) {
         if (mh_slices_make(&audit->slices, audit->plan, &session->run.ledger, session->comm, &err) != 0)
@@ -283,6 +286,8 @@ static void close_session(struct mh_session *session)
     mh_ledger_free(&session->run.ledger);
     mh_events_free(&session->run.events);
     free(session->run.stage_seconds);
+    free(session->run.accused);
+    mh_reads_free(&session->run.reads);
     mh_rpc_close(session->rpc);
     mh_dataset_close(session->data);
     free(session->issued.workers);

@@ -49,16 +49,20 @@ const char *mh_content_vector_name(const struct mh_content *content)
     return content->fields[content->vector_field].name;
 }
 
+bool mh_content_field_tells(const struct mh_content *content, size_t at)
+{
+    const struct mh_field *field = &content->fields[at];
+    const bool wide = field->type == MH_FIELD_INT32 || field->type == MH_FIELD_INT64 ||
+                      field->type == MH_FIELD_FLOAT || field->type == MH_FIELD_DOUBLE;
+    return (wide && !field->primary) ||
+           (field->type == MH_FIELD_VARCHAR && field->max_length >= SHORTEST_TELLING_TEXT);
+}
+
 bool mh_content_tells_version(const struct mh_content *content)
 {
-    for (size_t i = 0; i < content->field_count; i++) {
-        const struct mh_field *field = &content->fields[i];
-        bool wide = field->type == MH_FIELD_INT32 || field->type == MH_FIELD_INT64 ||
-                    field->type == MH_FIELD_FLOAT || field->type == MH_FIELD_DOUBLE;
-        if ((wide && !field->primary) ||
-            (field->type == MH_FIELD_VARCHAR && field->max_length >= SHORTEST_TELLING_TEXT))
+    for (size_t i = 0; i < content->field_count; i++)
+        if (mh_content_field_tells(content, i))
             return true;
-    }
     return false;
 }
 
@@ -280,6 +284,23 @@ int mh_rowset_fill(struct mh_rowset *set, const struct mh_content *content, cons
             fill_scalars(set, content, i, versions);
     }
     return fill_vectors(set, content, versions);
+}
+
+void mh_content_scalar(const struct mh_content *content, size_t field, int64_t id, int64_t version,
+                       struct mh_scalar *out)
+{
+    const struct mh_field *kind = &content->fields[field];
+    const uint64_t bits = draw(content, field, id, version);
+    if (kind->primary)
+        out->whole = id;
+    else if (kind->type == MH_FIELD_VARCHAR)
+        text_value(kind, bits, id, version, out->text);
+    else if (kind->type == MH_FIELD_FLOAT)
+        out->real = (double)float_value(bits);
+    else if (kind->type == MH_FIELD_DOUBLE)
+        out->real = double_value(bits);
+    else
+        out->whole = integer_value(kind->type, bits);
 }
 
 /* ---- rows received ---- */

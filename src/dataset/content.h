@@ -30,6 +30,7 @@ const char *mh_content_vector_name(const struct mh_content *content);
 /* Can a reader tell versions apart without the vector? False when no scalar field is wide enough (32 bits or
  * a varchar of 8 bytes). */
 bool mh_content_tells_version(const struct mh_content *content);
+bool mh_content_field_tells(const struct mh_content *content, size_t at); /* this one alone */
 
 const float *mh_content_vector(const struct mh_content *content, int64_t id, int64_t version);
 
@@ -53,6 +54,16 @@ void mh_rowset_free(struct mh_rowset *set);
  * column refers to the data set where the rows lie side by side there; else it is a copy that the column's
  * `release` frees. Returns 0, or -1: no memory. */
 int mh_rowset_fill(struct mh_rowset *set, const struct mh_content *content, const uint16_t *versions);
+
+/* One scalar of (id, version), by the field's type: whole (bool and integers), real (float and double) or text.
+ */
+struct mh_scalar {
+    int64_t whole;
+    double real;
+    char text[64];
+};
+void mh_content_scalar(const struct mh_content *content, size_t field, int64_t id, int64_t version,
+                       struct mh_scalar *out);
 
 /* Does row `row` of a received column hold what (id, version) must? */
 bool mh_content_matches(const struct mh_content *content, size_t field, const struct mh_column *column,

@@ -313,6 +313,8 @@ void mh_hand_finish(struct mh_hand *hand, struct mh_op *op)
         hand->stage->sums->give_up = 1;
     if (op->outcome == MH_OUTCOME_OK && op->reply.timestamp > hand->own_ts)
         hand->own_ts = op->reply.timestamp;
+    if (op->outcome == MH_OUTCOME_OK && is_read(op))
+        mh_reads_note(&hand->stage->run->reads, op);
     book(hand, op);
     if (hand->role.ops->done)
         hand->role.ops->done(&hand->role, op);

@@ -8,12 +8,20 @@
 #include "measure/tally.h"
 #include "plan/plan.h"
 #include "rpc/rpc.h"
+#include "truth/hits.h"
 #include "truth/journal.h"
 #include "truth/ledger.h"
 
 #include <mpi.h>
 #include <signal.h>
 #include <stdbool.h>
+
+/* What the judges said of the last stage with searches or queries: the same on every rank. */
+struct mh_judged {
+    int64_t violations;
+    double recall; /* NaN: not measured */
+    int64_t judged; /* readings */
+};
 
 struct mh_run {
     const struct mh_job *job;
@@ -31,6 +39,11 @@ struct mh_run {
     int64_t rows_issued[3]; /* of inserts, upserts and deletes that were not called off: what the ledger must
                                book */
     struct mh_journal journal;
+    struct mh_reads reads;                /* of the stage under way */
+    struct mh_judged judged;              /* of the last one */
+    struct mh_hit_figures hit_figures;    /* of all, over all ranks */
+    struct mh_violation *accused;         /* what this rank's reads saw wrong; owned */
+    int64_t accused_count, accused_room;
     int64_t schedule_lag_ns;            /* see struct mh_report_rank */
     int64_t private_bytes;              /* see struct mh_report_rank */
     struct mh_events events;            /* rank 0's */

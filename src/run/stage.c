@@ -264,6 +264,7 @@ int mh_stage_run(struct mh_run *run, int index, struct mh_error *err)
     struct mh_stage stage = {.run = run, .index = index, .options = &run->job->stages[index]};
     struct mh_error ignored; /* after a first cause */
     int rc = open_stage(&stage, err);
+    mh_reads_begin(&run->reads);
     if (rc == 0) {
         record_begin(&stage);
         mh_post_open(&stage.post, run->comm, sizeof(struct mh_claim));
@@ -277,6 +278,8 @@ int mh_stage_run(struct mh_run *run, int index, struct mh_error *err)
             rc = mh_comm_agree(run->comm, stage.sums->broken ? -1 : 0, err);
             if (mh_outages_report(&stage, rc == 0 ? err : &ignored) != 0)
                 rc = -1;
+            if (rc == 0)
+                rc = mh_judge_stage(&stage, err);
         }
         mh_pulse_close(&stage.pulse);
         mh_post_close(&stage.post);

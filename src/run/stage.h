@@ -92,6 +92,9 @@ void mh_stage_send_waiting(struct mh_stage *stage, int64_t now_ns);
 void mh_stage_wait_until(struct mh_stage *stage, struct mh_op *op, int64_t when_ns);
 void mh_stage_break(struct mh_stage *stage, const struct mh_error *err); /* this rank cannot go on */
 
+/* judge.c */
+int mh_judge_stage(struct mh_stage *stage, struct mh_error *err); /* collective, when nothing is under way */
+
 /* feed.c */
 void mh_feed_receive(struct mh_stage *stage);
 void mh_claim_queue_free(struct mh_claim_queue *queue);

@@ -81,6 +81,9 @@ void mh_audit_free(struct mh_audit *audit);
  * by id; the others none. */
 int mh_audit_provenance(struct mh_audit *audit, const char *journal_path, struct mh_error *err);
 
+/* Puts it on record, once for each (kind, id). */
+void mh_audit_condemn(struct mh_audit *audit, const struct mh_violation *violation);
+
 int64_t mh_audit_violations(const struct mh_audit_figures *figures); /* late rows are none */
 
 #endif

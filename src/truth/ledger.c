@@ -274,23 +274,6 @@ struct piece {
     int64_t fate; /* of a run; else 0, and count fates of 2 bytes follow */
 };
 
-int mh_bytes_append(struct mh_bytes *bytes, const void *data, size_t length)
-{
-    if (length == 0) /* memcpy wants a pointer even so */
-        return 0;
-    if (bytes->length + length > bytes->room) {
-        size_t room = 2 * (bytes->length + length);
-        uint8_t *grown = realloc(bytes->data, room);
-        if (!grown)
-            return -1;
-        bytes->data = grown;
-        bytes->room = room;
-    }
-    memcpy(bytes->data + bytes->length, data, length);
-    bytes->length += length;
-    return 0;
-}
-
 static int64_t larger(int64_t a, int64_t b)
 {
     return a > b ? a : b;

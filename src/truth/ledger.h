@@ -6,6 +6,7 @@
 #ifndef MH_TRUTH_LEDGER_H
 #define MH_TRUTH_LEDGER_H
 
+#include "base/bytes.h"
 #include "measure/record.h"
 
 #include <stdbool.h>
@@ -73,12 +74,6 @@ struct mh_fates {
     uint16_t *fate;  /* version and bits, count of them */
 };
 
-/* A growing run of bytes, as ranks exchange it. */
-struct mh_bytes {
-    uint8_t *data;
-    size_t length, room;
-};
-
 /* Appends what this ledger knows of [first, first+count), ids of `worker`, to `out`. -1: no memory. */
 int mh_ledger_export(const struct mh_ledger *ledger, int64_t worker, int64_t first, int64_t count,
                      struct mh_bytes *out);
@@ -89,7 +84,5 @@ int mh_fates_import(struct mh_fates *fates, const uint8_t *data, size_t length);
 int mh_fates_init(struct mh_fates *fates, int64_t room);                   /* -1: no memory */
 void mh_fates_reset(struct mh_fates *fates, int64_t first, int64_t count); /* count <= room */
 void mh_fates_free(struct mh_fates *fates);
-
-int mh_bytes_append(struct mh_bytes *bytes, const void *data, size_t length); /* -1: no memory */
 
 #endif

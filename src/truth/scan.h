@@ -83,9 +83,6 @@ bool mh_pass_allows(const struct mh_pass *pass,
 int mh_judge_row(enum mh_insert_fate insert, uint16_t fate, int32_t seen);
 int32_t mh_expected_version(enum mh_insert_fate insert, uint16_t fate);
 
-void mh_audit_condemn(struct mh_audit *audit,
-                      const struct mh_violation *violation); /* once for each (kind, id) */
-
 bool mh_audit_condemned(const struct mh_audit *audit, int kind, int64_t id);
 bool mh_audit_accused(const struct mh_audit *audit, int64_t id); /* of anything but being late */
 

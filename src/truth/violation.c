@@ -10,4 +10,10 @@ const char *const mh_wrong_names[MH_WRONGS] = {
     [MH_MISPLACED] = "misplaced",
     [MH_CORRUPTED] = "corrupted",
     [MH_MISCOUNTED] = "miscounted",
+    [MH_WRONG_DISTANCE] = "wrong_distance",
+    [MH_WRONG_ORDER] = "wrong_order",
+    [MH_FILTER_IGNORED] = "filter_ignored",
+    [MH_RANGE_IGNORED] = "range_ignored",
+    [MH_SURPLUS] = "surplus",
+    [MH_MISSED] = "missed",
 };

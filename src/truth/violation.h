@@ -16,6 +16,13 @@ enum mh_wrong {
     MH_CORRUPTED,   /* content differs from what was written */
     MH_MISCOUNTED,  /* count(*) contradicts what a scan of the same rows at the same consistency finds; id:
                        first of the range, -1: all */
+    /* of a search or query under load alone */
+    MH_WRONG_DISTANCE, /* the hit's score is not the distance of its vector */
+    MH_WRONG_ORDER,    /* a hit that is nearer than the one before it */
+    MH_FILTER_IGNORED, /* the row does not satisfy the expression */
+    MH_RANGE_IGNORED,  /* the hit lies outside radius and range_filter */
+    MH_SURPLUS,        /* more rows than were asked for; id: of the first too many */
+    MH_MISSED,         /* a row that certainly qualified was left out by a read that must find all */
     MH_WRONGS,
 };
 extern const char *const mh_wrong_names[MH_WRONGS];
@@ -45,7 +52,10 @@ struct mh_violation { /* no padding: ranks send it, tests compare it byte by byt
     int32_t worker;                      /* that wrote it last, number in the plan; -1: none */
     int32_t rank;                        /* of that worker; -1: none */
     int32_t kind_of_write;               /* enum mh_op_kind of the last write; -1: none */
-    int32_t first_pass, last_pass;       /* of the audit, from 0 */
+    int32_t first_pass, last_pass;       /* of the audit, from 0; -1: it was a read under load that saw it */
+    int32_t seen_by;                     /* MH_OP_SEARCH or MH_OP_QUERY of that read; 0: the audit */
+    int32_t reader;                      /* its worker, number in the plan */
+    double expected_value, seen_value;   /* distances, of WRONG_DISTANCE, WRONG_ORDER and RANGE_IGNORED; else 0 */
 };
 
 #endif

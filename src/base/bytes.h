@@ -1,0 +1,15 @@
+/* A growing run of bytes, as ranks exchange it. */
+#ifndef MH_BASE_BYTES_H
+#define MH_BASE_BYTES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct mh_bytes {
+    uint8_t *data;
+    size_t length, room;
+};
+
+int mh_bytes_append(struct mh_bytes *bytes, const void *data, size_t length); /* -1: no memory */
+
+#endif

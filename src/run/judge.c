@@ -1,0 +1,86 @@
+/* After a stage with searches or queries: what they returned, judged against the journals of all ranks. */
+#include "run/stage.h"
+
+#include "base/clock.h"
+#include "base/grow.h"
+#include "base/log.h"
+#include "comm/comm.h"
+#include "truth/hits.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum {
+    BOUNDED_LAG_S = 5,       /* Milvus' default for `bounded`; its clock runs in steps of 0.2 s */
+    BOUNDED_SLACK_MS = 500,
+    CLOCKS_APART_MS = 2, /* two nodes' clocks, after correction: the offset is known to half a round trip */
+};
+
+static int adopt(struct mh_run *run, const struct mh_hits *hits, struct mh_error *err)
+{
+    for (int64_t i = 0; i < hits->violation_count; i++) {
+        if (!mh_grow(&run->accused, &run->accused_room, run->accused_count, sizeof *run->accused))
+            return mh_fail(err, "out of memory for violations");
+        run->accused[run->accused_count++] = hits->violations[i];
+    }
+    return 0;
+}
+
+static void add_figures(struct mh_run *run, const struct mh_hit_figures *figures)
+{
+    int64_t *sums = (int64_t *)&run->hit_figures;
+    const int64_t *more = (const int64_t *)figures;
+    for (size_t i = 0; i < sizeof *figures / sizeof *sums; i++)
+        sums[i] += more[i];
+}
+
+static void say(const struct mh_stage *stage, const struct mh_hit_figures *figures)
+{
+    if (stage->run->rank != 0)
+        return;
+    mh_note("stage %s: %lld of %lld reads judged, %lld hits and %lld rows, in %.1f s of CPU time: %lld wrong",
+            stage->options->name, (long long)figures->judged, (long long)figures->asked,
+            (long long)figures->hits, (long long)figures->rows, (double)figures->judging_ns / (double)MH_S,
+            (long long)figures->violations);
+}
+
+static bool reads(const struct mh_stage *stage)
+{
+    for (size_t r = 0; r < stage->options->role_count; r++)
+        if (mh_role_ops_of(&stage->options->roles[r])->reads)
+            return true;
+    return false;
+}
+
+int mh_judge_stage(struct mh_stage *stage, struct mh_error *err)
+{
+    struct mh_run *run = stage->run;
+    struct mh_history history;
+    if (!reads(stage))
+        return 0;
+    mh_journal_flush(&run->journal);
+    if (mh_history_make(&history, run->plan, run->journal.path, run->start_ns, run->comm, err) != 0)
+        return -1;
+    struct mh_hits hits = {.reads = &run->reads,
+                           .history = &history,
+                           .doubt = {.bound_ns = BOUNDED_LAG_S * MH_S + BOUNDED_SLACK_MS * MH_MS,
+                                     .clock_ns = run->plan->node_count > 1 ? CLOCKS_APART_MS * MH_MS : 0},
+                           .plan = run->plan,
+                           .content = run->content,
+                           .metric = run->job->collection.index.metric,
+                           .quantised = mh_index_is_quantised(run->job->collection.index.type),
+                           .comm = run->comm,
+                           .rank = run->rank};
+    int rc = mh_hits_judge(&hits, err);
+    if (rc == 0)
+        rc = mh_comm_agree(run->comm, adopt(run, &hits, err), err);
+    if (rc == 0) {
+        add_figures(run, &hits.figures);
+        run->judged =
+            (struct mh_judged){hits.figures.violations, (double)NAN, hits.figures.judged};
+        say(stage, &hits.figures);
+    }
+    mh_hits_free(&hits);
+    mh_history_free(&history);
+    return rc;
+}

@@ -1,0 +1,218 @@
+#include "truth/reads.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_VERSIONS = 4096 };
+
+void mh_reads_begin(struct mh_reads *reads)
+{
+    reads->log.length = 0;
+    reads->asked = reads->kept = 0;
+    reads->stride = 1;
+    reads->no_memory = false;
+}
+
+void mh_reads_free(struct mh_reads *reads)
+{
+    free(reads->log.data);
+    reads->log = (struct mh_bytes){0};
+}
+
+/* ---- which version a row's fields are of ---- */
+
+static bool is_of(const struct mh_content *content, const struct mh_reply *reply, int64_t row, int64_t id,
+                  int64_t version)
+{
+    for (size_t f = 0; f < content->field_count; f++) {
+        const struct mh_column *column = mh_reply_column(reply, content->fields[f].name);
+        if (column && !mh_content_matches(content, f, column, row, id, version))
+            return false;
+    }
+    return true;
+}
+
+static bool tells_version(const struct mh_content *content, const struct mh_reply *reply)
+{
+    for (size_t f = 0; f < content->field_count; f++)
+        if ((int)f != content->key_field && mh_content_field_tells(content, f) &&
+            mh_reply_column(reply, content->fields[f].name))
+            return true;
+    return false;
+}
+
+static int32_t claim_of(const struct mh_content *content, const struct mh_reply *reply, int64_t row, int64_t id,
+                        bool tells)
+{
+    for (int32_t version = 0; version < MOST_VERSIONS; version++)
+        if (is_of(content, reply, row, id, version))
+            return tells ? version : MH_CLAIM_NONE;
+    return MH_CLAIM_FALSE;
+}
+
+/* ---- keeping ---- */
+
+static size_t length_of(const struct mh_reading *reading)
+{
+    return sizeof *reading + reading->text_room + (size_t)reading->rows * sizeof(struct mh_seen);
+}
+
+const struct mh_reading *mh_reads_next(const struct mh_reads *reads, size_t *at)
+{
+    if (*at >= reads->log.length)
+        return NULL;
+    const struct mh_reading *reading = (const void *)(reads->log.data + *at);
+    *at += length_of(reading);
+    return reading;
+}
+
+const char *mh_reading_text(const struct mh_reading *reading)
+{
+    return (const char *)(reading + 1);
+}
+
+const struct mh_seen *mh_reading_rows(const struct mh_reading *reading)
+{
+    return (const void *)((const char *)(reading + 1) + reading->text_room);
+}
+
+/* Every second one goes, so that those that stay are spread over the whole stage. */
+static void thin_out(struct mh_reads *reads)
+{
+    size_t at = 0, to = 0;
+    const struct mh_reading *reading;
+    for (int64_t i = 0; (reading = mh_reads_next(reads, &at)); i++) {
+        const size_t length = length_of(reading);
+        if (i % 2 == 0) {
+            memmove(reads->log.data + to, reading, length);
+            to += length;
+        }
+    }
+    reads->log.length = to;
+    reads->kept = (reads->kept + 1) / 2;
+    reads->stride *= 2;
+}
+
+static int32_t partition_of(const struct mh_reads *reads, const struct mh_request *request)
+{
+    if (request->partition_count != 1)
+        return request->partition_count == 0 ? -1 : -2;
+    for (int p = 0; p < reads->plan->partition_count; p++)
+        if (strcmp(reads->plan->partitions[p], request->partitions[0]) == 0)
+            return p;
+    return -2;
+}
+
+static struct mh_reading reading_of(const struct mh_reads *reads, const struct mh_op *op)
+{
+    struct mh_reading reading;
+    memset(&reading, 0, sizeof reading); /* it travels, padding and all */
+    reading.sent_ns = op->sent_ns - reads->start_ns;
+    reading.done_ns = op->done_ns - reads->start_ns;
+    reading.sequence = op->tag;
+    reading.limit = op->request.limit;
+    reading.offset = op->request.offset;
+    reading.count = -1;
+    reading.query = -1;
+    reading.radius = op->read.radius;
+    reading.range_filter = op->read.range_filter;
+    reading.worker = (int32_t)op->worker->number;
+    reading.stage = op->worker->stage;
+    reading.role = op->worker->role;
+    reading.item = op->read.item;
+    reading.consistency = op->request.consistency;
+    reading.partition = partition_of(reads, &op->request);
+    reading.kind = (uint8_t)op->request.kind;
+    reading.exact = op->read.exact;
+    reading.text_room = (uint32_t)(strlen(op->read.text) / 8 + 1) * 8;
+    return reading;
+}
+
+static int put(struct mh_reads *reads, const struct mh_reading *reading, const char *text)
+{
+    static const char zeros[8];
+    const size_t length = strlen(text);
+    if (mh_bytes_append(&reads->log, reading, sizeof *reading) != 0 ||
+        mh_bytes_append(&reads->log, text, length) != 0 ||
+        mh_bytes_append(&reads->log, zeros, reading->text_room - length) != 0)
+        return -1;
+    return 0;
+}
+
+static int put_rows(struct mh_reads *reads, const struct mh_op *op, const int64_t *ids, int64_t from,
+                    int64_t count)
+{
+    const bool tells = tells_version(reads->content, &op->reply);
+    for (int64_t i = from; i < from + count; i++) {
+        const struct mh_seen seen = {
+            .id = ids[i],
+            .score = op->reply.scores ? op->reply.scores[i] : 0,
+            .claim = op->reply.column_count > 0 ? claim_of(reads->content, &op->reply, i, ids[i], tells)
+                                                : MH_CLAIM_NONE};
+        if (mh_bytes_append(&reads->log, &seen, sizeof seen) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* One reading of those the operation makes; false when its turn is not to be kept. */
+static bool wanted(struct mh_reads *reads)
+{
+    return reads->asked++ % reads->stride == 0;
+}
+
+static void keep(struct mh_reads *reads, const struct mh_op *op, struct mh_reading *reading, const int64_t *ids,
+                 int64_t from, int64_t count)
+{
+    const size_t before = reads->log.length;
+    if (!wanted(reads))
+        return;
+    reading->rows = (int32_t)count;
+    if (put(reads, reading, op->read.text) != 0 || put_rows(reads, op, ids, from, count) != 0) {
+        reads->log.length = before;
+        reads->no_memory = true;
+        return;
+    }
+    reads->kept++;
+    if ((int64_t)reads->log.length > MH_READS_MOST_BYTES && reads->kept > 1)
+        thin_out(reads);
+}
+
+static void note_search(struct mh_reads *reads, const struct mh_op *op)
+{
+    struct mh_reading reading = reading_of(reads, op);
+    int64_t from = 0;
+    for (int64_t q = 0; q < op->request.query_count; q++) {
+        const int64_t count = q < op->reply.query_count ? op->reply.hits_of[q] : 0;
+        reading.query = op->read.first_query + q;
+        keep(reads, op, &reading, op->reply.ids, from, count);
+        from += count;
+    }
+}
+
+static void note_query(struct mh_reads *reads, const struct mh_op *op)
+{
+    struct mh_reading reading = reading_of(reads, op);
+    if (op->read.count) {
+        const struct mh_column *column = mh_reply_column(&op->reply, "count(*)");
+        reading.count = column && column->type == MH_FIELD_INT64 && column->rows == 1
+                            ? *(const int64_t *)column->values
+                            : -2;
+        keep(reads, op, &reading, NULL, 0, 0);
+        return;
+    }
+    const struct mh_column *keys = mh_reply_column(&op->reply, mh_content_key_name(reads->content));
+    if (keys && keys->type == MH_FIELD_INT64)
+        keep(reads, op, &reading, keys->values, 0, keys->rows);
+    else if (op->reply.column_count == 0 || op->reply.columns[0].rows == 0)
+        keep(reads, op, &reading, NULL, 0, 0);
+}
+
+void mh_reads_note(struct mh_reads *reads, const struct mh_op *op)
+{
+    if (op->request.kind == MH_OP_SEARCH)
+        note_search(reads, op);
+    else
+        note_query(reads, op);
+}

@@ -1,0 +1,67 @@
+/* What searches and queries returned, kept by the rank that asked, and judged when the stage has ended: with
+ * the history of writes at hand one can say of every hit whether it was right to be there. */
+#ifndef MH_TRUTH_READS_H
+#define MH_TRUTH_READS_H
+
+#include "base/bytes.h"
+#include "client/op.h"
+#include "dataset/content.h"
+#include "plan/plan.h"
+#include "truth/violation.h"
+
+#include <mpi.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define MH_READS_MOST_BYTES (64LL << 20) /* kept a rank and stage; beyond, every second one is dropped */
+
+enum { MH_CLAIM_NONE = -1 /* no field that tells versions */, MH_CLAIM_FALSE = -2 /* of no version */ };
+
+struct mh_seen { /* a hit, or a row of a query */
+    int64_t id;
+    float score;
+    int32_t claim; /* the version that its fields are of, or MH_CLAIM_* */
+};
+
+/* One query, or one query vector of a search. Its text, then `rows` struct mh_seen follow it. */
+struct mh_reading {
+    int64_t sent_ns, done_ns; /* since the run began */
+    int64_t sequence;         /* of the worker's operations */
+    int64_t limit;            /* rows asked for; 0: no limit */
+    int64_t offset;
+    int64_t count;               /* count(*)'s answer; -1: rows were asked for */
+    int64_t query;               /* SEARCH: row of the data set's queries */
+    double radius, range_filter; /* NaN: none */
+    int32_t worker, stage, role, item;
+    int32_t consistency; /* enum mh_consistency */
+    int32_t rows;
+    int32_t partition; /* the one it looked in; -1: all; -2: several, see the job */
+    uint32_t text_room; /* bytes of the expression, its NUL and what fills up to 8 */
+    uint8_t kind;       /* MH_OP_SEARCH or MH_OP_QUERY */
+    bool exact;
+    uint8_t spare[6];
+};
+
+struct mh_reads {
+    const struct mh_content *content;
+    const struct mh_plan *plan;
+    int64_t start_ns; /* when the run began, on this rank's clock */
+    struct mh_bytes log;
+    int64_t asked;  /* readings of this stage */
+    int64_t kept;   /* of them, in the log */
+    int64_t stride; /* one of so many is kept: a power of two, 1 at first */
+    bool no_memory; /* something was lost: nothing can be said */
+};
+
+void mh_reads_begin(struct mh_reads *reads); /* a stage: nothing seen yet; keeps the memory */
+void mh_reads_free(struct mh_reads *reads);
+
+/* Notes the reply of a search or query that is OK. */
+void mh_reads_note(struct mh_reads *reads, const struct mh_op *op);
+
+/* Goes through the log: the reading at *at, which moves on to the next; NULL at the end. */
+const struct mh_reading *mh_reads_next(const struct mh_reads *reads, size_t *at);
+const char *mh_reading_text(const struct mh_reading *reading);
+const struct mh_seen *mh_reading_rows(const struct mh_reading *reading);
+
+#endif
