@@ -33,7 +33,7 @@ struct mh_hits {
     int rank;
     /* out */
     struct mh_hit_figures figures;
-    struct mh_violation *violations; /* this rank's */
+    struct mh_violation *violations; /* of the rows that this rank audits, as often as they were seen */
     int64_t violation_count, violation_room;
 };
 
