@@ -116,7 +116,8 @@ static void print_judgement(FILE *out, const struct mh_report_violation *violati
         fprintf(out, "\n- first seen wrong %s by a %s of worker %d", seconds(row->first_seen_ns, first),
                 mh_result_reader_name(row->seen_by), row->reader);
     else
-        fprintf(out, "\n- first seen wrong %s (pass %d)", seconds(row->first_seen_ns, first), row->first_pass + 1);
+        fprintf(out, "\n- first seen wrong %s (pass %d)", seconds(row->first_seen_ns, first),
+                row->first_pass + 1);
     if (row->last_pass >= 0)
         fprintf(out, ", last %s (pass %d)", seconds(row->last_seen_ns, last), row->last_pass + 1);
     fputc('\n', out);

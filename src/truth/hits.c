@@ -60,15 +60,16 @@ void mh_hits_condemn(struct mh_hits *hits, const struct mh_reading *reading,
     out->reader = reading->worker;
 }
 
-static void condemn_row(struct mh_hits *hits, const struct mh_reading *reading, const struct mh_seen *seen, int kind,
-                        const struct mh_standing *standing)
+static void condemn_row(struct mh_hits *hits, const struct mh_reading *reading, const struct mh_seen *seen,
+                        int kind, const struct mh_standing *standing)
 {
     const bool exists = standing->kind == MH_STANDS_PERHAPS || standing->kind == MH_STANDS_SURELY;
-    const struct mh_violation violation = {
-        .kind = kind,
-        .id = seen->id,
-        .expected_version = exists ? standing->highest : MH_VERSION_NONE,
-        .seen_version = seen->claim == MH_CLAIM_FALSE ? MH_VERSION_UNKNOWN : seen->claim >= 0 ? seen->claim : 0};
+    const struct mh_violation violation = {.kind = kind,
+                                           .id = seen->id,
+                                           .expected_version = exists ? standing->highest : MH_VERSION_NONE,
+                                           .seen_version = seen->claim == MH_CLAIM_FALSE ? MH_VERSION_UNKNOWN
+                                                           : seen->claim >= 0            ? seen->claim
+                                                                                         : 0};
     mh_hits_condemn(hits, reading, &violation);
 }
 
@@ -95,8 +96,8 @@ static const float *query_of(const struct mh_hits *hits, const struct mh_reading
     return data->queries + reading->query * data->shape.dim;
 }
 
-static bool score_fits(const struct mh_hits *hits, const struct mh_reading *reading, const struct mh_seen *seen,
-                       int64_t version)
+static bool score_fits(const struct mh_hits *hits, const struct mh_reading *reading,
+                       const struct mh_seen *seen, int64_t version)
 {
     const int64_t dim = hits->content->dataset->shape.dim;
     const float *query = query_of(hits, reading), *row = mh_content_vector(hits->content, seen->id, version);
@@ -281,7 +282,8 @@ static struct batch next_batch(const struct mh_reads *reads, size_t from)
     return batch;
 }
 
-static int put_questions(const struct mh_hits *hits, const struct batch *batch, struct mh_bytes *to, int32_t *owners)
+static int put_questions(const struct mh_hits *hits, const struct batch *batch, struct mh_bytes *to,
+                         int32_t *owners)
 {
     const struct mh_reading *reading;
     int64_t row = 0;
@@ -439,6 +441,8 @@ int mh_hits_judge(struct mh_hits *hits, struct mh_error *err)
     mh_filter_close(&judge.filter);
     free(judge.ids);
     if (rc == 0)
+        rc = mh_hits_compare(hits, err);
+    if (rc == 0)
         rc = send_home(hits, err);
     hits->figures.judging_ns = (int64_t)((mh_cpu_s() - begin) * (double)MH_S);
     share_figures(hits);
@@ -448,6 +452,10 @@ int mh_hits_judge(struct mh_hits *hits, struct mh_error *err)
 void mh_hits_free(struct mh_hits *hits)
 {
     free(hits->violations);
+    free(hits->recall);
+    free(hits->missed);
     hits->violations = NULL;
-    hits->violation_count = hits->violation_room = 0;
+    hits->recall = NULL;
+    hits->missed = NULL;
+    hits->violation_count = hits->violation_room = hits->recall_count = hits->missed_count = 0;
 }
