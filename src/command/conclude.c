@@ -377,6 +377,41 @@ static void judge_successes(struct verdict *verdict, const struct mh_session *se
     }
 }
 
+static bool did_nothing(const struct mh_tallies *tallies, size_t stage, size_t role)
+{
+    struct mh_tally *const *cells = &tallies->cells[(stage * (size_t)tallies->roles + role) * MH_OP_KINDS];
+    for (int kind = 0; kind < MH_OP_KINDS; kind++)
+        if (cells[kind] && cells[kind]->planned > 0)
+            return false;
+    return true;
+}
+
+struct idle { /* a role of which no worker ever asked for anything; NULL: none */
+    const char *stage, *role;
+};
+
+static struct idle find_idle(const struct mh_session *session)
+{
+    const struct mh_job *job = session->job;
+    for (size_t s = 0; s < job->stage_count; s++)
+        for (size_t r = 0; r < job->stages[s].role_count; r++) {
+            const struct mh_role_options *role = &job->stages[s].roles[r];
+            const struct mh_role_ops *ops = mh_role_ops_of(role);
+            const bool wants_rows = ops->takes == MH_CLAIMS_NONE || ops->share(role) > 0;
+            if (wants_rows && did_nothing(&session->run.tallies, s, r))
+                return (struct idle){job->stages[s].name, role->kind->name};
+        }
+    return (struct idle){0};
+}
+
+/* A role that never reports was not there, whatever the others did. Verify runs no roles. */
+static void judge_idle(struct verdict *verdict, const struct mh_session *session, struct idle idle)
+{
+    const bool ended_early = session->run.stopped || session->run.gave_up || session->broken;
+    if (idle.role && !ended_early && !session->parent.run_id[0])
+        say(verdict, MH_EXIT_UNUSABLE, "the %s role of stage %s did nothing", idle.role, idle.stage);
+}
+
 /* A run that was to survive something that never happened tested nothing. */
 static void judge_chaos(struct verdict *verdict, const struct mh_run *run)
 {
@@ -424,7 +459,8 @@ static void judge_audit(struct verdict *verdict, const struct mh_session *sessio
         say(verdict, 0, "not audited (verify.enabled is false)");
 }
 
-static void judge(struct mh_session *session, const struct mh_ledger_totals *totals, int thresholds_missed)
+static void judge(struct mh_session *session, const struct mh_ledger_totals *totals, struct idle idle,
+                  int thresholds_missed)
 {
     struct mh_report *report = &session->report;
     struct verdict verdict = {report->verdict, sizeof report->verdict, MH_EXIT_GOOD};
@@ -440,6 +476,7 @@ static void judge(struct mh_session *session, const struct mh_ledger_totals *tot
         say(&verdict, totals->acknowledged_inserts > 0 ? 0 : MH_EXIT_UNUSABLE, "stopped early by a signal%s",
             totals->acknowledged_inserts > 0 ? "" : ", before anything was acknowledged");
     judge_successes(&verdict, session);
+    judge_idle(&verdict, session, idle);
     judge_chaos(&verdict, &session->run);
     judge_hits(&verdict, session, MH_CLAIMS_TO_DELETE, "delete", totals->acknowledged_deletes,
                session->audit.figures.deletes_hit_live);
@@ -483,6 +520,7 @@ static int put_header(struct mh_session *session)
 int mh_session_fill_report(struct mh_session *session, const struct mh_ledger_totals *totals)
 {
     struct mh_report *report = &session->report;
+    const struct idle idle = find_idle(session); /* the report takes the tallies over */
     double stages_s = 0;
     for (size_t s = 0; s < session->job->stage_count; s++)
         stages_s += session->run.stage_seconds[s];
@@ -498,7 +536,7 @@ int mh_session_fill_report(struct mh_session *session, const struct mh_ledger_to
     int missed = mh_thresholds_judge(session->job, report);
     if (missed < 0)
         return -1;
-    judge(session, totals, missed);
+    judge(session, totals, idle, missed);
     report->collection_kept = mh_session_keeps_collection(session);
     return 0;
 }

@@ -242,24 +242,49 @@ static void print_groups(FILE *out, const struct mh_report *report, const struct
     }
 }
 
-int mh_report_print_evidence(FILE *out, const struct mh_report *report, const char *path,
-                             struct mh_error *err)
+static void print_all(FILE *out, const struct mh_report *report, const char *path,
+                      struct mh_report_violation *rows)
 {
-    struct mh_report_violation *rows = calloc((size_t)report->violation_count + 1, sizeof *rows);
-    if (!rows)
-        return mh_fail(err, "out of memory for %" PRId64 " violations", report->violation_count);
     const int64_t count = without_late(report, rows);
     print_head(out, report, path);
     if (count == 0) {
         fprintf(out, "\nThere are no violations.\n");
-    } else {
-        qsort(rows, (size_t)count, sizeof *rows, by_write);
-        fprintf(out, "\n## What is wrong\n\nTimes count from the run's beginning.\n");
-        print_groups(out, report, rows, count);
-        if (report->violations_dropped > 0)
-            fprintf(out, "\n(%" PRId64 " more were counted and not kept)\n", report->violations_dropped);
-        print_again(out, report);
+        return;
     }
+    qsort(rows, (size_t)count, sizeof *rows, by_write);
+    fprintf(out, "\n## What is wrong\n\nTimes count from the run's beginning.\n");
+    print_groups(out, report, rows, count);
+    if (report->violations_dropped > 0)
+        fprintf(out, "\n(%" PRId64 " more were counted and not kept)\n", report->violations_dropped);
+    print_again(out, report);
+}
+
+/* A result file is anybody's: nothing of what it says may speak to the terminal. */
+static void print_clean(FILE *out, char *text)
+{
+    for (char *line = text, *end; *line; line = end) {
+        end = line + strcspn(line, "\n");
+        const bool more = *end == '\n';
+        *end = '\0';
+        mh_result_clean(line, true, line, (size_t)(end - line) + 1);
+        fprintf(out, more ? "%s\n" : "%s", line);
+        end += more;
+    }
+}
+
+int mh_report_print_evidence(FILE *out, const struct mh_report *report, const char *path,
+                             struct mh_error *err)
+{
+    struct mh_report_violation *rows = calloc((size_t)report->violation_count + 1, sizeof *rows);
+    char *text = NULL;
+    size_t length;
+    FILE *memory = rows ? open_memstream(&text, &length) : NULL;
+    if (memory)
+        print_all(memory, report, path, rows);
+    const bool whole = memory && !ferror(memory);
+    if (memory && fclose(memory) == 0 && whole)
+        print_clean(out, text);
     free(rows);
-    return 0;
+    free(text);
+    return whole ? 0 : mh_fail(err, "out of memory for %" PRId64 " violations", report->violation_count);
 }

@@ -412,11 +412,12 @@ void mh_result_clean(const char *text, bool one_line, char *out, size_t size)
         const size_t step = length ? length : 1;
         if (used + step >= size)
             break;
-        memcpy(out + used, from, step);
+        const bool control = *from < 0x20 || *from == 0x7f || (*from == 0xc2 && from[1] < 0xa0);
+        memmove(out + used, from, step);
         if (length == 0)
             out[used] = '?';
-        else if (one_line && (*from < 0x20 || *from == 0x7f))
-            out[used] = ' ';
+        else if (one_line && control)
+            memset(out + used, ' ', step);
         used += step;
         from += step;
     }

@@ -77,7 +77,8 @@ const char *mh_result_write_name(int kind);  /* of an operation kind; NULL: no s
 const char *mh_result_reader_name(int kind); /* of seen_by */
 
 /* A server's words, or a damaged file's: each byte that is not valid UTF-8 becomes '?'; with one_line,
- * control characters become blanks. What does not fit into `out` is cut between characters. */
+ * control characters become blanks. What does not fit into `out` is cut between characters; `out` may be
+ * `text`. */
 void mh_result_clean(const char *text, bool one_line, char *out, size_t size);
 
 /* Where each field stands in a row of the file. */

@@ -169,9 +169,10 @@ static int learn_presence(struct mh_audit *audit, struct mh_asker *asker, struct
 
 /* ---- one pass ---- */
 
-static int settle_counts(struct mh_audit *audit, struct mh_asker *asker, int64_t partition_sum,
+static int settle_counts(struct mh_pass *pass, struct mh_asker *asker, int64_t partition_sum,
                          struct mh_error *err)
 {
+    struct mh_audit *audit = pass->audit;
     const struct mh_reply *reply;
     int64_t again = 0;
     int rc = count_all(audit, asker, &audit->figures.count_star, err);
@@ -187,22 +188,12 @@ static int settle_counts(struct mh_audit *audit, struct mh_asker *asker, int64_t
                   apart = llabs(audit->figures.count_star - partition_sum);
     if (moved <= audit->in_doubt && apart <= audit->in_doubt)
         return 0;
-    const int64_t wrong = moved > audit->in_doubt ? again : audit->figures.count_star;
-    int64_t now = mh_now_ns() - audit->start_ns;
-    struct mh_violation violation = {.kind = MH_MISCOUNTED,
-                                     .expected_version = partition_sum,
-                                     .seen_version = wrong,
-                                     .partition = -1,
-                                     .seen_partition = -1,
-                                     .worker = -1,
-                                     .rank = -1,
-                                     .kind_of_write = -1,
-                                     .id = MH_ID_ALL,
-                                     .first_seen_ns = now,
-                                     .last_seen_ns = now,
-                                     .first_pass = (int32_t)audit->figures.passes,
-                                     .last_pass = (int32_t)audit->figures.passes};
-    mh_audit_condemn(audit, &violation);
+    const struct mh_suspect all = {.id = MH_ID_ALL,
+                                   .partition = -1,
+                                   .expected_version = partition_sum,
+                                   .seen_version =
+                                       moved > audit->in_doubt ? again : audit->figures.count_star};
+    mh_pass_condemn(pass, MH_MISCOUNTED, &all, -1);
     return 0;
 }
 
@@ -251,7 +242,7 @@ static int pass_over(struct mh_audit *audit, struct mh_asker *asker, struct mh_f
     if (rc == 0)
         rc = mh_pass_partitions(&pass, &partition_sum, err);
     if (rc == 0 && audit->rank == 0 && !presence->collection_gone)
-        rc = settle_counts(audit, asker, partition_sum, err);
+        rc = settle_counts(&pass, asker, partition_sum, err);
     rc = mh_comm_agree(audit->comm, rc, err);
     if (rc == 0) {
         audit->figures.partition_sum = partition_sum;

@@ -2,7 +2,6 @@
  * judged by the ranks that hold those ids. */
 #include "truth/partition.h"
 
-#include "base/clock.h"
 #include "base/grow.h"
 #include "comm/comm.h"
 
@@ -143,21 +142,11 @@ static int list_partition(struct counting *counting, int32_t partition, struct m
 
 static void condemn_count(struct mh_pass *pass, int32_t partition, int64_t found, int64_t counted)
 {
-    int64_t now = mh_now_ns() - pass->audit->start_ns;
-    struct mh_violation violation = {.kind = MH_MISCOUNTED,
-                                     .expected_version = found,
-                                     .seen_version = counted,
+    const struct mh_suspect whole = {.id = MH_ID_ALL - 1 - partition,
                                      .partition = partition,
-                                     .seen_partition = partition,
-                                     .worker = -1,
-                                     .rank = -1,
-                                     .kind_of_write = -1,
-                                     .id = MH_ID_ALL - 1 - partition,
-                                     .first_seen_ns = now,
-                                     .last_seen_ns = now,
-                                     .first_pass = pass->number,
-                                     .last_pass = pass->number};
-    mh_audit_condemn(pass->audit, &violation);
+                                     .expected_version = found,
+                                     .seen_version = counted};
+    mh_pass_condemn(pass, MH_MISCOUNTED, &whole, partition);
 }
 
 /* With writes in doubt a row may appear between the slices' counts and the partition's: then a difference

@@ -678,12 +678,54 @@ static void test_clean_text(void **state)
     char out[16];
     mh_result_clean("a\x1b\n\xc3\xbc\xff\xed\xa0\x80z", true, out, sizeof out);
     assert_string_equal(out, "a  \xc3\xbc????z");
+    mh_result_clean("a\xc2\x9b"
+                    "31m\xc2\xa0",
+                    true, out, sizeof out); /* CSI in one character */
+    assert_string_equal(out, "a  31m\xc2\xa0");
     mh_result_clean("a\nb", false, out, sizeof out);
     assert_string_equal(out, "a\nb");
     mh_result_clean("12\xc3\xbc", true, out, 4);
     assert_string_equal(out, "12");
     mh_result_clean("1\xc3", true, out, sizeof out);
     assert_string_equal(out, "1?");
+}
+
+/* A file made by somebody else: none of its texts may speak to the terminal. */
+static void test_evidence_is_clean(void **state)
+{
+    (void)state;
+    static const char evil[] = "\x1b]0;x\x07\xc2\x9b"
+                               "2J\xff\t";
+    struct mh_report report;
+    struct mh_error err;
+    char *text;
+    size_t length;
+    sample_violated(&report);
+    char *const texts[] = {report.verdict,
+                           report.server_version,
+                           report.server_uri,
+                           report.collection,
+                           report.dataset,
+                           report.run_id,
+                           report.parent,
+                           report.violations[5].partition,
+                           report.violations[5].seen_partition};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        strcpy(texts[i], evil);
+    free(report.job_text);
+    report.job_text = strdup(evil);
+    free(report.options[0].value);
+    report.options[0].value = strdup(evil);
+    FILE *out = open_memstream(&text, &length);
+    assert_int_equal(mh_report_print_evidence(out, &report, evil, &err), 0);
+    fclose(out);
+    assert_non_null(strstr(text, " ]0;x   2J? "));
+    assert_non_null(strstr(text, "\n### misplaced: 1 row\n"));
+    for (size_t i = 0; i < length; i++)
+        assert_true(text[i] == '\n' || ((unsigned char)text[i] >= 0x20 && text[i] != 0x7f));
+    assert_null(strstr(text, "\xc2\x9b"));
+    free(text);
+    mh_report_free(&report);
 }
 
 static void test_figures(void **state)
@@ -816,6 +858,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_json_not_writable),
         cmocka_unit_test(test_clean_text),
+        cmocka_unit_test(test_evidence_is_clean),
         cmocka_unit_test(test_figures),
         cmocka_unit_test(test_documented),
         cmocka_unit_test(test_h5dump),

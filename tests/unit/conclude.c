@@ -1,0 +1,314 @@
+/* The verdict: from books, ledger and audit figures that were made by hand. One that is right in everything
+ * is good; each single thing wrong with it is said, and is the exit code. */
+#include "command/session.h"
+
+#include "check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { WRITER, DELETER, UPSERTER, ROLES, INSERTS = 10, BATCH = 100, CHANGED = 200 };
+
+static const char job_text[] =
+    "dataset: {synthetic: {rows: 100, dim: 4}}\n"
+    "collection:\n"
+    "  name: things\n"
+    "  fields:\n"
+    "    - {name: id, type: int64, primary: true}\n"
+    "    - {name: vector, type: float_vector}\n"
+    "  index: {type: FLAT, metric: L2}\n"
+    "stages:\n"
+    "  - name: load\n"
+    "    roles: [{role: writer}, {role: deleter, share: 30%}, {role: upserter, share: 30%}]\n";
+
+static struct mh_session session;
+static struct mh_arguments arguments;
+static struct mh_ledger_totals totals;
+
+static struct mh_tally *tally(int role)
+{
+    static const enum mh_op_kind kinds[ROLES] = {MH_OP_INSERT, MH_OP_DELETE, MH_OP_UPSERT};
+    return mh_tally_at(&session.run.tallies, 0, role, kinds[role]);
+}
+
+static void carry_out(int role, int operations)
+{
+    struct mh_tally *t = tally(role);
+    t->planned = t->ok = operations;
+    t->rows = (int64_t)operations * BATCH;
+    for (int i = 0; i < operations; i++)
+        mh_histogram_record(&t->due, 1000);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    struct mh_error err;
+    memset(&session, 0, sizeof session);
+    session.arguments = &arguments;
+    session.np = session.nodes = 1;
+    session.audited = true;
+    assert_int_equal(mh_job_parse("job.yaml", job_text, NULL, 0, mh_role_kinds, &session.job, &err), 0);
+    assert_int_equal(mh_plan_make(session.job, 1, NULL, mh_role_needs, &session.plan, &err), 0);
+    assert_int_equal(mh_tallies_init(&session.run.tallies, session.job, 0), 0);
+    session.run.stage_seconds = calloc(session.job->stage_count, sizeof *session.run.stage_seconds);
+    carry_out(WRITER, INSERTS);
+    carry_out(DELETER, CHANGED / BATCH);
+    carry_out(UPSERTER, CHANGED / BATCH);
+    totals = (struct mh_ledger_totals){.acknowledged_inserts = INSERTS * BATCH,
+                                       .acknowledged_deletes = CHANGED,
+                                       .acknowledged_upserts = CHANGED};
+    for (int kind = MH_OP_INSERT; kind <= MH_OP_DELETE; kind++)
+        session.run.rows_issued[kind] = mh_ledger_booked(&totals, (enum mh_op_kind)kind);
+    const int64_t live = INSERTS * BATCH - CHANGED;
+    session.audit.figures = (struct mh_audit_figures){.expected_live = live,
+                                                      .count_star = live,
+                                                      .partition_sum = live,
+                                                      .scanned = live,
+                                                      .statistics_row_count = INSERTS * BATCH,
+                                                      .deletes_hit_live = CHANGED,
+                                                      .upserts_hit_live = CHANGED,
+                                                      .passes = 1};
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    mh_report_free(&session.report);
+    mh_tallies_free(&session.run.tallies);
+    free(session.run.stage_seconds);
+    mh_plan_free(session.plan);
+    mh_job_free(session.job);
+    return 0;
+}
+
+static void begin_again(void **state)
+{
+    tear_down(state);
+    set_up(state);
+}
+
+static void expect(int exit_code, const char *said)
+{
+    assert_int_equal(mh_session_fill_report(&session, &totals), 0);
+    if (!strstr(session.report.verdict, said))
+        fail_msg("\"%s\" is not in \"%s\"", said, session.report.verdict);
+    assert_int_equal(session.report.exit_code, exit_code);
+}
+
+static void a_run_without_blemish_is_good(void **state)
+{
+    (void)state;
+    expect(MH_EXIT_GOOD, "GOOD");
+    assert_string_equal(session.report.verdict, "GOOD: every acknowledged row is there, and nothing else");
+}
+
+/* ---- the harness itself ---- */
+
+static void a_planned_operation_that_nobody_accounts_for(void **state)
+{
+    (void)state;
+    tally(DELETER)->planned++;
+    expect(MH_EXIT_UNUSABLE, "lost count of delete operations");
+}
+
+static void an_end_that_was_not_planned(void **state)
+{
+    (void)state;
+    tally(UPSERTER)->unknown++;
+    expect(MH_EXIT_UNUSABLE, "lost count of upsert operations");
+}
+
+static void operations_and_latencies_that_differ_in_number(void **state)
+{
+    (void)state;
+    mh_histogram_record(&tally(WRITER)->due, 1);
+    expect(MH_EXIT_UNUSABLE, "lost count of insert operations");
+}
+
+static void every_way_to_end_is_in_the_books(void **state)
+{
+    (void)state;
+    struct mh_tally *t = tally(WRITER);
+    t->planned += 15;
+    t->failed = 1;
+    t->unknown = 2;
+    t->unsent = 4;
+    t->in_flight = 8;
+    expect(MH_EXIT_GOOD, "GOOD");
+}
+
+static void issued_inserts_that_the_ledger_lacks(void **state)
+{
+    (void)state;
+    session.run.rows_issued[MH_OP_INSERT]++;
+    expect(MH_EXIT_UNUSABLE, "lost count of insert rows");
+}
+
+static void booked_deletes_that_nobody_issued(void **state)
+{
+    (void)state;
+    totals.unknown_deletes++;
+    expect(MH_EXIT_UNUSABLE, "lost count of delete rows");
+}
+
+static void a_deleter_that_never_hits(void **state)
+{
+    (void)state;
+    session.audit.figures.deletes_hit_live = 0;
+    expect(MH_EXIT_UNUSABLE, "no delete hit a live row, so the run did not test deletes");
+}
+
+static void a_deleter_that_seldom_hits(void **state)
+{
+    (void)state;
+    session.audit.figures.deletes_hit_live = CHANGED * 9 / 10 - 1;
+    expect(MH_EXIT_UNUSABLE, "only 179 of 200 deletes hit a live row");
+}
+
+static void an_upserter_that_never_hits(void **state)
+{
+    (void)state;
+    session.audit.figures.upserts_hit_live = 0;
+    expect(MH_EXIT_UNUSABLE, "no upsert hit a live row");
+}
+
+static void nine_hits_in_ten_are_enough(void **state)
+{
+    (void)state;
+    session.audit.figures.deletes_hit_live = session.audit.figures.upserts_hit_live = CHANGED * 9 / 10;
+    expect(MH_EXIT_GOOD, "GOOD");
+}
+
+static void a_role_that_never_succeeds(void **state)
+{
+    (void)state;
+    struct mh_tally *t = mh_tally_at(&session.run.tallies, 0, UPSERTER, MH_OP_DROP_INDEX);
+    t->planned = t->failed = 3;
+    expect(MH_EXIT_UNUSABLE, "no drop_index of the upserter role succeeded");
+}
+
+/* Another stage's upserters may have hit all the same. */
+static void a_role_that_never_reports(void **state)
+{
+    (void)state;
+    mh_tallies_free(&session.run.tallies);
+    assert_int_equal(mh_tallies_init(&session.run.tallies, session.job, 0), 0);
+    carry_out(WRITER, INSERTS);
+    carry_out(DELETER, CHANGED / BATCH);
+    expect(MH_EXIT_UNUSABLE, "the upserter role of stage load did nothing");
+}
+
+static void verify_runs_no_roles(void **state)
+{
+    (void)state;
+    mh_tallies_free(&session.run.tallies);
+    assert_int_equal(mh_tallies_init(&session.run.tallies, session.job, 0), 0);
+    strcpy(session.parent.run_id, "an earlier one");
+    expect(MH_EXIT_GOOD, "GOOD");
+}
+
+static void an_incomplete_run_is_not_good(void **state)
+{
+    (void)state;
+    session.audited = false;
+    session.broken = true;
+    strcpy(session.broken_why, "the disk is full");
+    expect(MH_EXIT_UNUSABLE, "INCOMPLETE: the disk is full");
+}
+
+/* ---- the server ---- */
+
+static void any_violation_is_one(void **state)
+{
+    for (int kind = 0; kind < MH_WRONGS; kind++) {
+        begin_again(state);
+        session.audit.figures.wrong[kind] = 2;
+        if (kind == MH_LATE)
+            expect(MH_EXIT_GOOD, "GOOD");
+        else
+            expect(MH_EXIT_VIOLATION, "VIOLATED: the server broke its promise about 2 rows");
+    }
+}
+
+static void violations_outlive_a_broken_run(void **state)
+{
+    (void)state;
+    session.audit.figures.wrong[MH_LOST] = 1;
+    session.broken = true;
+    expect(MH_EXIT_UNUSABLE, "VIOLATED: the server broke its promise about 1 row; INCOMPLETE");
+}
+
+static const struct {
+    size_t offset;
+    const char *name;
+} sums[] = {{offsetof(struct mh_audit_figures, count_star), "count(*) says"},
+            {offsetof(struct mh_audit_figures, partition_sum), "the partitions' sum says"},
+            {offsetof(struct mh_audit_figures, scanned), "the scan says"}};
+
+static void set_sum(size_t i, int64_t rows)
+{
+    struct mh_audit_figures *figures = &session.audit.figures;
+    figures->count_star = figures->partition_sum = figures->scanned = figures->expected_live;
+    memcpy((char *)figures + sums[i].offset, &rows, sizeof rows);
+}
+
+static void a_sum_outside_of_what_must_be_live(void **state)
+{
+    for (size_t i = 0; i < COUNT(sums); i++)
+        for (int way = -1; way <= 1; way += 2) {
+            begin_again(state);
+            session.audit.figures.expected_maybe = 50;
+            set_sum(i, session.audit.figures.expected_live + (way < 0 ? -1 : 51));
+            expect(MH_EXIT_VIOLATION, sums[i].name);
+        }
+}
+
+static void sums_that_contradict_one_another_decide_nothing(void **state)
+{
+    for (size_t i = 0; i < COUNT(sums); i++) {
+        begin_again(state);
+        session.audit.figures.expected_maybe = 50;
+        set_sum(i, session.audit.figures.expected_live + 50);
+        expect(MH_EXIT_UNUSABLE, "UNDECIDED");
+    }
+}
+
+/* Deletes do not lower it before a compaction. */
+static void statistics_are_shown_and_judge_nothing(void **state)
+{
+    (void)state;
+    session.audit.figures.statistics_row_count = 7;
+    expect(MH_EXIT_GOOD, "GOOD");
+    assert_int_equal(mh_report_figure(&session.report, "statistics_row_count"), 7);
+}
+
+#define OF_SESSION(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        OF_SESSION(a_run_without_blemish_is_good),
+        OF_SESSION(a_planned_operation_that_nobody_accounts_for),
+        OF_SESSION(an_end_that_was_not_planned),
+        OF_SESSION(operations_and_latencies_that_differ_in_number),
+        OF_SESSION(every_way_to_end_is_in_the_books),
+        OF_SESSION(issued_inserts_that_the_ledger_lacks),
+        OF_SESSION(booked_deletes_that_nobody_issued),
+        OF_SESSION(a_deleter_that_never_hits),
+        OF_SESSION(a_deleter_that_seldom_hits),
+        OF_SESSION(an_upserter_that_never_hits),
+        OF_SESSION(nine_hits_in_ten_are_enough),
+        OF_SESSION(a_role_that_never_succeeds),
+        OF_SESSION(a_role_that_never_reports),
+        OF_SESSION(verify_runs_no_roles),
+        OF_SESSION(an_incomplete_run_is_not_good),
+        OF_SESSION(any_violation_is_one),
+        OF_SESSION(violations_outlive_a_broken_run),
+        OF_SESSION(a_sum_outside_of_what_must_be_live),
+        OF_SESSION(sums_that_contradict_one_another_decide_nothing),
+        OF_SESSION(statistics_are_shown_and_judge_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
