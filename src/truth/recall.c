@@ -282,7 +282,7 @@ static void consider(struct compare *compare, struct target *target, int64_t id,
 static void compare_block(struct compare *compare, struct block *block)
 {
     const int dim = (int)dim_of(compare->hits), searches = (int)compare->search_count;
-    if (block->count == 0 || searches == 0)
+    if (block->count == 0)
         return;
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, searches, block->count, dim, 1, compare->queries,
                 dim, block->rows, dim, 0, block->products, BLOCK);
@@ -309,7 +309,9 @@ static int find_nearest(struct compare *compare)
 {
     const struct mh_history *history = compare->hits->history;
     const size_t dim = (size_t)dim_of(compare->hits);
-    struct block *block = calloc(1, sizeof *block);
+    struct block *block = compare->search_count > 0 ? calloc(1, sizeof *block) : NULL;
+    if (compare->search_count == 0)
+        return 0;
     if (!block)
         return -1;
     block->rows = malloc(BLOCK * dim * sizeof(float));
