@@ -40,7 +40,7 @@ int mh_template_check(const char *text, struct mh_error *err)
                 err,
                 "'%.40s' at character %td is no operand; expected {id}, {prefix} or {FROM..TO} (and "
                 "{{ or }} for a brace)",
-                at, at - text + 1);
+                from, from - text + 1);
     }
     return 0;
 }

@@ -318,8 +318,9 @@ static void give_up_if_refused(struct mh_hand *hand, const struct mh_op *op)
         return;
     char text[400];
     mh_op_describe(op, text, sizeof text);
-    mh_warn("worker %lld (%s) gives up: %d operations and none succeeded; %s",
-            (long long)hand->role.worker->number, hand->role.ops->kind.name, PATIENCE, text);
+    if (hand->role.worker->index == 0) /* the role's others will say the same */
+        mh_warn("worker %lld (%s) gives up: %d operations and none succeeded; %s",
+                (long long)hand->role.worker->number, hand->role.ops->kind.name, PATIENCE, text);
     hand->exhausted = true;
 }
 
