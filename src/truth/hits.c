@@ -218,19 +218,18 @@ static void judge_order(struct judge *judge, const struct mh_reading *reading, c
 }
 
 /* By the score that the server itself gives, to within single precision. */
-static void judge_range(struct judge *judge, const struct mh_reading *reading, const struct mh_seen *rows)
+static void judge_range(struct judge *judge, const struct mh_reading *reading, const struct mh_seen *seen)
 {
     const int metric = judge->hits->metric;
-    for (int32_t i = 0; i < reading->rows; i++) {
-        const double score = (double)rows[i].score, slack = 1e-5 * fabs(score) + 1e-30;
-        const double far = metric == MH_METRIC_L2 ? score - slack : score + slack,
-                     near = metric == MH_METRIC_L2 ? score + slack : score - slack;
-        if (!isnan(reading->radius) && mh_is_nearer(metric, reading->radius, far))
-            condemn_score(judge->hits, reading, &rows[i], MH_RANGE_IGNORED, reading->radius);
-        else if (!isnan(reading->radius) && !isnan(reading->range_filter) &&
-                 mh_is_nearer(metric, near, reading->range_filter))
-            condemn_score(judge->hits, reading, &rows[i], MH_RANGE_IGNORED, reading->range_filter);
-    }
+    const double score = (double)seen->score, slack = 1e-5 * fabs(score) + 1e-30;
+    const double far = metric == MH_METRIC_L2 ? score - slack : score + slack,
+                 near = metric == MH_METRIC_L2 ? score + slack : score - slack;
+    if (isnan(reading->radius))
+        return;
+    if (mh_is_nearer(metric, reading->radius, far))
+        condemn_score(judge->hits, reading, seen, MH_RANGE_IGNORED, reading->radius);
+    else if (!isnan(reading->range_filter) && mh_is_nearer(metric, near, reading->range_filter))
+        condemn_score(judge->hits, reading, seen, MH_RANGE_IGNORED, reading->range_filter);
 }
 
 static int judge_reading(struct judge *judge, const struct mh_reading *reading,
@@ -251,10 +250,10 @@ static int judge_reading(struct judge *judge, const struct mh_reading *reading,
             continue;
         if (before && reading->kind == MH_OP_SEARCH)
             judge_order(judge, reading, before, &rows[i]);
+        if (reading->kind == MH_OP_SEARCH)
+            judge_range(judge, reading, &rows[i]);
         before = &rows[i];
     }
-    if (reading->kind == MH_OP_SEARCH)
-        judge_range(judge, reading, rows);
     return judge_repeats(judge, reading, rows);
 }
 

@@ -160,9 +160,17 @@ static int line_up_queries(struct compare *compare)
 
 /* ---- one row and one target ---- */
 
+static bool promises_rows(const struct mh_reading *reading)
+{
+    return reading->consistency == MH_STRONG || reading->consistency == MH_BOUNDED;
+}
+
+/* Session and eventually promise nothing of others' rows; those of a while ago are expected all the same, for
+ * recall, and their absence is no violation. */
 static struct mh_look look_of(const struct mh_reading *reading)
 {
-    return (struct mh_look){reading->sent_ns, reading->done_ns, reading->worker, reading->consistency};
+    return (struct mh_look){reading->sent_ns, reading->done_ns, reading->worker,
+                            promises_rows(reading) ? reading->consistency : MH_BOUNDED};
 }
 
 static bool is_in_place(const struct mh_hits *hits, const struct mh_reading *reading, int64_t id)
@@ -479,7 +487,7 @@ static int take_missing(struct mh_hits *hits, const struct target *target, const
         const struct near *near = &target->nearest[i];
         if (!is_missing(hits, target, reading, near))
             continue;
-        if (reading->exact) {
+        if (reading->exact && promises_rows(reading)) {
             const struct mh_violation violation = {
                 .kind = MH_MISSED, .id = near->id, .seen_version = MH_VERSION_NONE};
             mh_hits_condemn(hits, reading, &violation);
@@ -523,6 +531,8 @@ static void judge_query(struct mh_hits *hits, const struct target *target)
     struct mh_violation violation = {
         .kind = MH_MISSED, .id = MH_ID_ALL, .expected_version = least, .seen_version = reading->rows};
     hits->figures.queries_compared++;
+    if (!promises_rows(reading))
+        return;
     if (reading->count != -1) {
         violation.kind = MH_MISCOUNTED;
         violation.seen_version = reading->count;

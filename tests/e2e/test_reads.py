@@ -1,0 +1,176 @@
+"""Searches and queries under load: a mock that lies in their answers must be caught, each lie under its own name; an honest one and a
+merely poor one must not be accused. Then the real server.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mockserver import Mock
+from support import GOOD, UNUSABLE, VIOLATED, Done, Server, assert_books_balance, assert_ledger_agrees, hpc, write_job
+
+SEED = 17
+FIELDS = [{"name": "id", "type": "int64", "primary": True}, {"name": "vector", "type": "float_vector"},
+          {"name": "varchar_field", "type": "varchar", "max_length": 64}]
+FILL = {"name": "fill", "roles": [{"role": "writer", "count": 4, "rows": 1000, "batch": 100},
+                                  {"role": "deleter", "count": 1, "batch": 20, "share": "30%"},
+                                  {"role": "upserter", "count": 1, "batch": 20, "share": "30%"}]}
+SEARCHER = {"role": "searcher", "count": 3, "ops": 200, "topk": 10, "nq": 2, "params": {"nprobe": 16}}
+FILTERED = SEARCHER | {"filter": 'varchar_field like "prefix{prefix}%" or id < {id}'}
+RANGE = SEARCHER | {"topk": 200, "radius": "random", "range_filter": "random", "share": "2%"}
+TELLING = SEARCHER | {"output": ["varchar_field"]}
+QUERIER = {"role": "querier", "count": 2, "ops": 100, "expression": 'id > {id} and varchar_field like "prefix1%"'}
+COUNTER = QUERIER | {"returns": "count"}
+CHURN = [{"role": "writer", "count": 2, "rows": 1500, "batch": 20, "rate": "75/s"}, {"role": "deleter", "count": 1, "batch": 5},
+         {"role": "upserter", "count": 1, "batch": 5}]
+
+
+def job_for(*stages: list[dict], metric: str = "L2", level: str = "strong", **verify: object) -> dict:
+    return {
+        "server": {"uri": "", "timeout": "20s"},
+        "dataset": {"synthetic": {"rows": 3000, "dim": 12}},
+        "collection": {"name": "reads", "fields": FIELDS, "consistency": level,
+                       "index": {"type": "FLAT", "metric": metric, "params": {}}},
+        "stages": [FILL, *({"name": f"look{i}", "roles": roles} for i, roles in enumerate(stages))],
+        "verify": {"recheck": [], "vectors": "none", "recall": 100000} | verify,
+    }
+
+
+def run(folder: Path, job: dict, faults: str = "", np: int = 2, *words: object) -> Done:
+    with Mock(folder, faults.split()) as mock:
+        path = write_job(folder / "job.yaml", job)
+        return hpc("run", path, "--server", mock.uri, "--seed", SEED, "--output", folder / "result.h5", *words, np=np,
+                   result=folder / "result.h5", timeout=120)
+
+
+def kinds_of(done: Done) -> set[str]:
+    return {kind for kind, ids in done.result.found.items() if ids}
+
+
+LIES = [
+    ("search_dead=4", [SEARCHER], {"resurrected"}),
+    ("search_dead=4", [TELLING], {"resurrected"}),
+    ("search_repeat=4", [SEARCHER], {"duplicated"}),
+    ("search_distance=4", [SEARCHER], {"wrong_distance"}),
+    ("search_distance=4", [RANGE], {"wrong_distance"}),
+    ("search_order=4", [SEARCHER], {"wrong_order"}),
+    ("search_unfiltered=4", [FILTERED], {"filter_ignored"}),
+    ("search_radius_ignored=4", [RANGE], {"range_ignored"}),
+    ("search_short=4", [SEARCHER | {"exact": True}], {"missed"}),
+    ("count_off=3,seconds=2", [COUNTER], {"miscounted"}),
+    ("keep_deleted=1%", [SEARCHER, QUERIER], {"resurrected"}),
+    ("upsert_lost=2%", [SEARCHER | {"topk": 500}, QUERIER], {"stale"}),
+    ("lose=1%", [SEARCHER | {"topk": 500, "exact": True}], {"missed", "lost"}),
+]
+
+
+ALSO = {"upsert_lost=2%": {"missed"}}  # the version that is not there would have satisfied some query
+
+
+@pytest.mark.parametrize(("fault", "roles", "kinds"), LIES, ids=[f"{fault}-{roles[0]['role']}" for fault, roles, _ in LIES])
+def test_a_lie_is_called_by_its_name(tmp_path, fault, roles, kinds):
+    done = run(tmp_path, job_for(roles), fault, 1 + len(fault) % 3)
+    assert done.code == VIOLATED, str(done)
+    # count(*) is asked by the audit as well; a row not found by a search may be told by the audit as what it is
+    assert kinds <= kinds_of(done) <= kinds | ALSO.get(fault, set()), str(done)
+    by_reads = [row for row in done.result.violations if row["seen_by"] in ("search", "query")]
+    assert by_reads, str(done)
+    for row in by_reads:
+        assert row["first_pass"] == -1 and row["reader"] >= 0
+    assert_books_balance(done.result)
+
+
+@pytest.mark.parametrize(("level", "metric"), [("strong", "L2"), ("strong", "IP"), ("strong", "COSINE"), ("session", "L2"),
+                                               ("bounded", "IP"), ("eventually", "COSINE")])
+def test_an_honest_server_is_not_accused_under_churn(tmp_path, metric, level):
+    roles = [*CHURN, FILTERED | {"ops": 2000}, RANGE | {"ops": 1000}, TELLING | {"ops": 1000}, QUERIER | {"ops": 500}, COUNTER | {"ops": 200}]
+    done = run(tmp_path, job_for(roles, metric=metric, level=level, recall=300), "", 3)
+    assert done.code == GOOD, str(done)
+    figures = done.result.figures
+    assert figures["reads_judged"] == figures["reads"] > 20000
+    assert figures["hits_judged"] > 100000 and figures["searches_compared"] >= 300
+    assert figures["true_neighbors_found"] == figures["true_neighbors"]  # the mock's search is exact: live truth must say so too
+    assert (figures["true_neighbors"] > 0) == (level == "strong")  # elsewhere only rows of five seconds ago are certain
+    assert_books_balance(done.result)
+    assert_ledger_agrees(done.result)
+
+
+def test_a_stale_read_at_strong_is_a_violation(tmp_path):
+    done = run(tmp_path, job_for([*CHURN, QUERIER | {"ops": 1000, "expression": "id >= 4000", "limit": 16384}]), "stale_read=20%,seconds=1", 3)
+    assert done.code == VIOLATED, str(done)
+    assert set() < kinds_of(done) <= {"stale", "resurrected", "missed"}, str(done)
+
+
+def test_at_eventually_the_same_is_no_lie(tmp_path):
+    done = run(tmp_path, job_for([*CHURN, QUERIER | {"ops": 2000, "consistency": "eventually"}]), "stale_read=20%,seconds=1,op=query", 3)
+    assert "stale" not in kinds_of(done) or all(row["seen_by"] == "audit" for row in done.result.violations), str(done)
+
+
+def test_a_poor_index_costs_recall_and_is_no_violation(tmp_path):
+    job = job_for([SEARCHER])
+    job["thresholds"] = {"recall": ">= 0.999"}
+    done = run(tmp_path, job, "search_short=20%")
+    figures = done.result.figures
+    assert done.code == 1, str(done)
+    assert 0.95 < figures["true_neighbors_found"] / figures["true_neighbors"] < 0.999
+    assert figures["short_results"] > 0 and figures["neighbors_missed"] > 0 and figures["neighbors_missed_wrong"] == 0
+    assert "the index is poor" in done.out
+
+
+def test_a_gone_row_is_told_from_a_poor_index(tmp_path):
+    done = run(tmp_path, job_for([SEARCHER | {"topk": 500}]), "lose=1%")
+    figures = done.result.figures
+    assert done.code == VIOLATED and kinds_of(done) == {"lost"}, str(done)
+    assert figures["neighbors_missed"] == figures["neighbors_missed_wrong"] > 0
+
+
+@pytest.mark.parametrize(("option", "message"), [
+    ("filter='nofield > 3'", "field nofield not exist"),
+    ("filter='id >'", "cannot parse"),
+    ("topk=20000", "topk"),
+])
+def test_what_the_server_always_refuses_ends_early_with_its_words_once(tmp_path, option, message):
+    done = run(tmp_path, job_for([SEARCHER | {"count": 4, "ops": 100000}]), "", 2, "--set", f"stages.look0.searcher.{option}")
+    assert done.code == UNUSABLE, str(done)
+    searches = next(row for row in done.result.tables["operations"] if row["op"] == "search")
+    assert searches["ok"] == 0 and 100 <= searches["failed"] <= 500
+    assert sum(message in row["message"] for row in done.result.tables["errors"]) == 1
+    assert "no search of the searcher role succeeded" in done.out
+
+
+@pytest.mark.parametrize(("option", "message"), [
+    ("filter='id > {x}'", "'{x}' at character 6 is no operand; expected {id}, {prefix} or {FROM..TO}"),
+    ("output=[nofield]", "output: 'nofield' is no field of collection reads"),
+    ("partitions=[nowhere]", "partitions: 'nowhere' is no partition of the run"),
+    ("nq=1001", "searcher.nq: is 1001, but the data set has 1000 query vectors"),
+    ("radius=wide", "radius"),
+])
+def test_bad_options_are_named(tmp_path, option, message):
+    done = run(tmp_path, job_for([SEARCHER]), "", 2, "--set", f"stages.look0.searcher.{option}")
+    assert done.code == UNUSABLE and message in done.err, str(done)
+
+
+def test_a_sample_of_reads_is_judged_and_said(tmp_path):
+    done = run(tmp_path, job_for([SEARCHER], reads="sample 10%"))
+    figures = done.result.figures
+    assert done.code == GOOD, str(done)
+    assert figures["reads"] == 1200 and 60 < figures["reads_judged"] < 180
+    assert f"{figures['reads_judged']} of 1,200 judged" in done.out
+
+
+def test_the_real_server_under_churn_is_not_accused(tmp_path, server: Server):
+    roles = [*CHURN, FILTERED | {"ops": 400, "consistency": "bounded"}, RANGE | {"ops": 200, "nq": 10, "consistency": "bounded"},
+             TELLING | {"ops": 20}, QUERIER | {"ops": 20}, COUNTER | {"ops": 20}]
+    job = job_for(roles, recall=200)
+    job["collection"]["index"] = {"type": "HNSW", "metric": "L2", "params": {"M": 16, "efConstruction": 100}}
+    for role in job["stages"][1]["roles"]:
+        if role["role"] == "searcher":
+            role["params"] = {"ef": 256}
+    path = write_job(tmp_path / "job.yaml", job)
+    done = hpc("run", path, "--server", server.uri, "--seed", SEED, "--output", tmp_path / "result.h5", np=3, result=tmp_path / "result.h5",
+               timeout=300)
+    assert done.code == GOOD, str(done)
+    figures = done.result.figures
+    assert figures["reads_judged"] == figures["reads"] > 7000
+    assert figures["true_neighbors_found"] / figures["true_neighbors"] > 0.95, str(done)
