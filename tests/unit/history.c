@@ -1,0 +1,140 @@
+/* What a look at the collection may and must see, given who wrote what when. */
+#include "truth/history.h"
+
+#include "check.h"
+#include "job/job.h"
+#include "milvus/milvus.h"
+
+#include <string.h>
+
+enum { MS = 1000000 };
+
+static struct mh_write inserts[1], changes[4];
+static struct mh_history history;
+static const struct mh_doubt doubt = {.bound_ns = 5000LL * MS, .clock_ns = 0};
+
+static struct mh_write write(enum mh_op_kind kind, int version, int64_t sent_ms, int64_t done_ms, bool certain)
+{
+    return (struct mh_write){.first = 7,
+                             .count = 1,
+                             .worker = 3,
+                             .sent_ns = sent_ms * MS,
+                             .done_ns = done_ms * MS,
+                             .version = (uint16_t)version,
+                             .kind = (uint8_t)kind,
+                             .certain = certain,
+                             .stamped = kind != MH_OP_DELETE};
+}
+
+static void have(struct mh_write insert, int64_t count, struct mh_write a, struct mh_write b)
+{
+    inserts[0] = insert;
+    changes[0] = a;
+    changes[1] = b;
+    history = (struct mh_history){
+        .inserts = inserts, .insert_count = 1, .changes = changes, .change_count = count};
+}
+
+static struct mh_standing stands(int64_t sent_ms, int64_t done_ms, int consistency, int worker)
+{
+    const struct mh_look look = {sent_ms * MS, done_ms * MS, worker, consistency};
+    return mh_history_standing(&history, &doubt, &look, 7);
+}
+
+static void expect(struct mh_standing standing, int kind, int lowest, int highest)
+{
+    assert_int_equal(standing.kind, kind);
+    if (kind == MH_STANDS_PERHAPS || kind == MH_STANDS_SURELY) {
+        assert_int_equal(standing.lowest, lowest);
+        assert_int_equal(standing.highest, highest);
+    }
+}
+
+static void an_insert_is_seen_from_its_acknowledgement(void **state)
+{
+    (void)state;
+    const struct mh_write none = {0};
+    have(write(MH_OP_INSERT, 0, 100, 110, true), 0, none, none);
+    expect(stands(90, 99, MH_STRONG, 0), MH_STANDS_NOWHERE, 0, 0);
+    expect(stands(90, 100, MH_STRONG, 0), MH_STANDS_PERHAPS, 0, 0);
+    expect(stands(105, 120, MH_STRONG, 0), MH_STANDS_PERHAPS, 0, 0);
+    expect(stands(110, 120, MH_STRONG, 0), MH_STANDS_PERHAPS, 0, 0); /* the same moment is not before */
+    expect(stands(111, 120, MH_STRONG, 0), MH_STANDS_SURELY, 0, 0);
+    const struct mh_look other = {111 * MS, 120 * MS, 0, MH_STRONG};
+    assert_int_equal(mh_history_standing(&history, &doubt, &other, 8).kind, MH_STANDS_NOWHERE);
+    have(write(MH_OP_INSERT, 0, 100, 110, false), 0, none, none); /* no known outcome */
+    expect(stands(500, 510, MH_STRONG, 0), MH_STANDS_PERHAPS, 0, 0);
+}
+
+static void each_level_promises_its_own(void **state)
+{
+    (void)state;
+    const struct mh_write none = {0};
+    have(write(MH_OP_INSERT, 0, 100, 110, true), 0, none, none);
+    expect(stands(5110, 5120, MH_BOUNDED, 0), MH_STANDS_PERHAPS, 0, 0);
+    expect(stands(5111, 5120, MH_BOUNDED, 0), MH_STANDS_SURELY, 0, 0);
+    expect(stands(111, 120, MH_SESSION, 3), MH_STANDS_SURELY, 0, 0);
+    expect(stands(60000, 60010, MH_SESSION, 4), MH_STANDS_PERHAPS, 0, 0); /* another's */
+    expect(stands(60000, 60010, MH_EVENTUALLY, 3), MH_STANDS_PERHAPS, 0, 0);
+    inserts[0].stamped = false; /* nothing that the session could ask for */
+    expect(stands(111, 120, MH_SESSION, 3), MH_STANDS_PERHAPS, 0, 0);
+}
+
+static void an_upsert_under_way_shows_either_version_or_none(void **state)
+{
+    (void)state;
+    const struct mh_write none = {0};
+    have(write(MH_OP_INSERT, 0, 100, 110, true), 1, write(MH_OP_UPSERT, 1, 200, 210, true), none);
+    expect(stands(150, 199, MH_STRONG, 0), MH_STANDS_SURELY, 0, 0);
+    expect(stands(150, 200, MH_STRONG, 0), MH_STANDS_PERHAPS, 0, 1);
+    expect(stands(205, 250, MH_STRONG, 0), MH_STANDS_PERHAPS, 0, 1);
+    expect(stands(211, 250, MH_STRONG, 0), MH_STANDS_SURELY, 1, 1);
+    expect(stands(211, 250, MH_BOUNDED, 0), MH_STANDS_PERHAPS, 0, 1);
+    have(write(MH_OP_INSERT, 0, 100, 110, false), 1, write(MH_OP_UPSERT, 1, 200, 210, true), none);
+    expect(stands(211, 250, MH_STRONG, 0), MH_STANDS_SURELY, 1, 1); /* whatever became of the insert */
+    have(write(MH_OP_INSERT, 0, 100, 110, true), 1, write(MH_OP_UPSERT, 1, 200, 210, false), none);
+    expect(stands(900, 950, MH_STRONG, 0), MH_STANDS_PERHAPS, 0, 1); /* for ever */
+}
+
+static void a_deleted_row_is_gone_from_the_acknowledgement(void **state)
+{
+    (void)state;
+    have(write(MH_OP_INSERT, 0, 100, 110, true), 2, write(MH_OP_UPSERT, 1, 200, 210, true),
+         write(MH_OP_DELETE, 1, 300, 310, true));
+    expect(stands(250, 299, MH_STRONG, 0), MH_STANDS_SURELY, 1, 1);
+    expect(stands(250, 300, MH_STRONG, 0), MH_STANDS_PERHAPS, 1, 1);
+    expect(stands(311, 320, MH_STRONG, 0), MH_STANDS_GONE, 0, 0);
+    expect(stands(311, 320, MH_BOUNDED, 0), MH_STANDS_PERHAPS, 0, 1); /* three things may not be seen yet */
+    expect(stands(5311, 5320, MH_BOUNDED, 0), MH_STANDS_GONE, 0, 0);
+    expect(stands(311, 320, MH_SESSION, 3), MH_STANDS_PERHAPS, 1, 1); /* deletes have no stamp here */
+    changes[1].certain = false;
+    expect(stands(900, 950, MH_STRONG, 0), MH_STANDS_PERHAPS, 1, 1);
+}
+
+static void clocks_that_differ_widen_the_window(void **state)
+{
+    (void)state;
+    const struct mh_write none = {0};
+    const struct mh_doubt apart = {.bound_ns = doubt.bound_ns, .clock_ns = 2 * MS};
+    struct mh_look look = {112 * MS, 120 * MS, 0, MH_STRONG};
+    have(write(MH_OP_INSERT, 0, 100, 110, true), 0, none, none);
+    assert_int_equal(mh_history_standing(&history, &apart, &look, 7).kind, MH_STANDS_PERHAPS);
+    look.sent_ns = 113 * MS;
+    assert_int_equal(mh_history_standing(&history, &apart, &look, 7).kind, MH_STANDS_SURELY);
+    look = (struct mh_look){90 * MS, 98 * MS, 0, MH_STRONG};
+    assert_int_equal(mh_history_standing(&history, &apart, &look, 7).kind, MH_STANDS_PERHAPS);
+    look.done_ns = 97 * MS;
+    assert_int_equal(mh_history_standing(&history, &apart, &look, 7).kind, MH_STANDS_NOWHERE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_insert_is_seen_from_its_acknowledgement),
+        cmocka_unit_test(each_level_promises_its_own),
+        cmocka_unit_test(an_upsert_under_way_shows_either_version_or_none),
+        cmocka_unit_test(a_deleted_row_is_gone_from_the_acknowledgement),
+        cmocka_unit_test(clocks_that_differ_widen_the_window),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
