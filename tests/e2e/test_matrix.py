@@ -30,8 +30,6 @@ def in_partition(name: str) -> list[dict]:
     return [WRITER | {"partition": name}, DELETER, UPSERTER]
 
 
-
-
 def job_for(roles: list[dict], verify: dict, timeout: str = "20s") -> dict:
     return {
         "server": {"uri": "", "timeout": timeout},
@@ -296,6 +294,34 @@ def test_all_reads_are_stale(tmp_path: Path) -> None:
     done, _ = Case("stale_read=100%,seconds=60").run(tmp_path)
     assert done.code == VIOLATED, str(done)
     assert_found(done, {"lost": set(done.result.live())})
+
+
+def test_audit_reads_at_strong(tmp_path: Path) -> None:
+    """Weaker reads would see nothing of all that."""
+    with Mock(tmp_path, options=["--staleness", "60s"]) as mock:
+        done = run(tmp_path, mock, job_for([WRITER], {}))
+    assert done.code == GOOD, str(done)
+    assert_found(done, {})
+    assert done.result.figures["late"] == 0
+
+
+def test_statistics_are_shown_as_they_are(tmp_path: Path) -> None:
+    done, log = Case("statistics_off=100%,by=7", roles=[WRITER]).run(tmp_path)
+    assert done.code == GOOD and log, str(done)
+    figures = done.result.figures
+    assert figures["statistics_row_count"] == figures["count_star"] + 7 == WRITERS * ROWS + 7
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_half_an_upsert_in_doubt(tmp_path: Path, allowed: bool) -> None:
+    """Rows that an upsert without an end deleted, and did not put back. Only the job may excuse that."""
+    case = Case("upsert_half_deleted=5 grpc_status=1,status=14,op=upsert,when=after",
+                roles=[WRITER, UPSERTER | {"count": 1, "inflight": 1}], verify={"allow": ["upsert_not_atomic"] if allowed else []})
+    done, log = case.run(tmp_path)
+    halves = {entry["key"] for entry in log if "key" in entry}
+    assert len(halves) == 5 and done.code == (GOOD if allowed else VIOLATED), str(done)
+    assert_found(done, {} if allowed else {"lost": halves})
+    assert done.result.figures["allowed_anomalies"] == (5 if allowed else 0)
 
 
 def test_some_reads_are_stale(tmp_path: Path) -> None:
