@@ -57,7 +57,8 @@ int mh_comm_exchange(MPI_Comm comm, const struct mh_bytes *to, struct mh_bytes *
     received->data = total <= INT_MAX ? malloc((size_t)total + 1) : NULL;
     received->length = (size_t)total;
     rc = mh_comm_agree(
-        comm, received->data ? 0 : mh_fail(err, "out of memory for %lld bytes from other ranks", (long long)total),
+        comm,
+        received->data ? 0 : mh_fail(err, "out of memory for %lld bytes from other ranks", (long long)total),
         err);
     if (rc != 0)
         goto done;

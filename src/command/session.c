@@ -130,7 +130,11 @@ int mh_session_open_run(struct mh_session *session, struct mh_error *err)
     run->start_ns = mh_now_ns() - run->offset_ns;
     mh_comm_bcast(session->comm, &run->start_ns, sizeof run->start_ns, 0);
     run->start_ns += run->offset_ns;
-    run->reads = (struct mh_reads){.content = run->content, .plan = run->plan, .start_ns = run->start_ns};
+    run->reads = (struct mh_reads){.content = run->content,
+                                    .plan = run->plan,
+                                    .start_ns = run->start_ns,
+                                    .share = session->job->verify.reads,
+                                    .seed = session->seed};
     run->stage_seconds = calloc(session->job->stage_count + 1, sizeof *run->stage_seconds);
     bool made = run->stage_seconds && mh_tallies_init(&run->tallies, session->job, run->start_ns) == 0 &&
                 mh_ledger_init(&run->ledger, session->plan->worker_count) == 0;
@@ -287,6 +291,8 @@ static void close_session(struct mh_session *session)
     mh_events_free(&session->run.events);
     free(session->run.stage_seconds);
     free(session->run.accused);
+    free(session->run.recall);
+    free(session->run.missed);
     mh_reads_free(&session->run.reads);
     mh_rpc_close(session->rpc);
     mh_dataset_close(session->data);

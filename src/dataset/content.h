@@ -55,7 +55,8 @@ void mh_rowset_free(struct mh_rowset *set);
  * `release` frees. Returns 0, or -1: no memory. */
 int mh_rowset_fill(struct mh_rowset *set, const struct mh_content *content, const uint16_t *versions);
 
-/* One scalar of (id, version), by the field's type: whole (bool and integers), real (float and double) or text.
+/* One scalar of (id, version), by the field's type: whole (bool and integers), real (float and double) or
+ * text.
  */
 struct mh_scalar {
     int64_t whole;

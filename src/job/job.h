@@ -182,6 +182,8 @@ struct mh_verify_options {
     bool enabled;     /* false: load only, no audit, and the verdict says so */
     uint32_t recheck; /* enum mh_recheck bits */
     double vectors;   /* share of rows whose vector is compared, 0..1 */
+    double reads;     /* share of searches and queries whose answers are judged, 0..1 */
+    int64_t recall;   /* searches of a stage that are compared with all live rows */
     int64_t grace_ns; /* how long an absent row may stay absent before it is lost */
     uint32_t allow;   /* enum mh_allow bits: violations that the user takes as anomalies */
 };

@@ -101,6 +101,8 @@ static void print_judgement(FILE *out, const struct mh_report_violation *violati
     if (row->kind == MH_MISCOUNTED)
         fprintf(out, "- a scan found %" PRId64 " rows, count(*) said %" PRId64, row->expected_version,
                 row->seen_version);
+    else if (row->expected_value != row->seen_value)
+        fprintf(out, "- expected %.9g, seen %.9g", row->expected_value, row->seen_value);
     else if (row->kind == MH_DUPLICATED)
         fprintf(out, "- expected 1 copy, seen %" PRId64, row->seen_version);
     else
@@ -110,8 +112,15 @@ static void print_judgement(FILE *out, const struct mh_report_violation *violati
         fprintf(out, "; partition %s", violation->partition);
     if (*violation->seen_partition && strcmp(violation->partition, violation->seen_partition) != 0)
         fprintf(out, ", seen in %s", violation->seen_partition);
-    fprintf(out, "\n- first seen wrong %s (pass %d), last %s (pass %d)\n", seconds(row->first_seen_ns, first),
-            row->first_pass + 1, seconds(row->last_seen_ns, last), row->last_pass + 1);
+    if (row->first_pass < 0)
+        fprintf(out, "\n- first seen wrong %s by a %s of worker %d", seconds(row->first_seen_ns, first),
+                mh_result_reader_name(row->seen_by), row->reader);
+    else
+        fprintf(out, "\n- first seen wrong %s (pass %d)", seconds(row->first_seen_ns, first),
+                row->first_pass + 1);
+    if (row->last_pass >= 0)
+        fprintf(out, ", last %s (pass %d)", seconds(row->last_seen_ns, last), row->last_pass + 1);
+    fputc('\n', out);
 }
 
 static bool around(int64_t from_ns, int64_t to_ns, const struct mh_violation *row)

@@ -193,6 +193,10 @@ static const struct mh_result_field violation_fields[] = {
     VIOLATION("last_seen_ns", INT64, row.last_seen_ns, "ns"),
     VIOLATION("first_pass", INT32, row.first_pass, ""),
     VIOLATION("last_pass", INT32, row.last_pass, ""),
+    NAMED("seen_by", struct mh_report_violation, row.seen_by, mh_result_reader_name),
+    VIOLATION("reader", INT32, row.reader, ""),
+    VIOLATION("expected_value", DOUBLE, row.expected_value, ""),
+    VIOLATION("seen_value", DOUBLE, row.seen_value, ""),
     {0},
 };
 
@@ -258,6 +262,11 @@ const char *mh_result_wrong_name(int kind)
 const char *mh_result_write_name(int kind)
 {
     return kind >= 0 && kind < MH_OP_KINDS ? mh_op_infos[kind].name : NULL;
+}
+
+const char *mh_result_reader_name(int kind)
+{
+    return kind == 0 ? "audit" : mh_result_write_name(kind);
 }
 
 /* ---- What is derived from a report ---- */

@@ -72,8 +72,9 @@ extern const struct mh_result_field mh_result_fate_fields[];
 int mh_result_view_of(const struct mh_report *report, struct mh_result_view *view, struct mh_error *err);
 void mh_result_view_free(struct mh_result_view *view); /* what the view added to the report */
 
-const char *mh_result_wrong_name(int kind); /* NULL: no such kind */
-const char *mh_result_write_name(int kind); /* of an operation kind; NULL: no such kind */
+const char *mh_result_wrong_name(int kind);  /* NULL: no such kind */
+const char *mh_result_write_name(int kind);  /* of an operation kind; NULL: no such kind */
+const char *mh_result_reader_name(int kind); /* of seen_by */
 
 /* A server's words, or a damaged file's: each byte that is not valid UTF-8 becomes '?'; with one_line,
  * control characters become blanks. What does not fit into `out` is cut between characters; `out` may be

@@ -480,7 +480,13 @@ static const char *const meanings[MH_WRONGS] = {
     [MH_UNEXPECTED] = "never written, or never in this version",
     [MH_MISPLACED] = "in another partition than written",
     [MH_CORRUPTED] = "content differs from what was written",
-    [MH_MISCOUNTED] = "count(*) contradicts a scan of the same rows",
+    [MH_MISCOUNTED] = "count(*) contradicts the rows that there are",
+    [MH_WRONG_DISTANCE] = "a hit's score is not its vector's distance",
+    [MH_WRONG_ORDER] = "a hit is nearer than the one before it",
+    [MH_FILTER_IGNORED] = "it does not satisfy the expression it was found by",
+    [MH_RANGE_IGNORED] = "a hit outside radius and range_filter",
+    [MH_SURPLUS] = "more rows than were asked for",
+    [MH_MISSED] = "left out by a read that must find every row",
 };
 
 static void print_kinds(const struct page *page)
@@ -488,6 +494,8 @@ static void print_kinds(const struct page *page)
     struct mh_grid grid = {.columns = "lrl"};
     HEADS(&grid, "kind", "rows", "what it means");
     for (int kind = 0; kind < MH_WRONGS; kind++) {
+        if (kind > MH_MISCOUNTED && figure(page, mh_wrong_names[kind]) <= 0)
+            continue; /* of reads under load: a run may have had none */
         mh_grid_put(&grid, "%s", mh_wrong_names[kind]);
         mh_grid_put_count(&grid, figure(page, mh_wrong_names[kind]));
         mh_grid_put(&grid, "%s", meanings[kind]);
@@ -499,7 +507,7 @@ static void print_no_kinds(const struct page *page)
 {
     char text[256] = "";
     size_t used = 0;
-    for (int kind = 0; kind < MH_WRONGS && used < sizeof text; kind++)
+    for (int kind = 0; kind <= MH_MISCOUNTED && used < sizeof text; kind++)
         used += (size_t)snprintf(text + used, sizeof text - used, "%s%s 0", kind ? ", " : "",
                                  mh_wrong_names[kind]);
     fputs("  ", page->out);
@@ -521,6 +529,9 @@ static void put_judgement(struct mh_grid *grid, const struct mh_violation *row)
     if (row->kind == MH_MISCOUNTED) {
         mh_grid_put(grid, "%" PRId64, row->expected_version);
         mh_grid_put(grid, "%" PRId64, row->seen_version);
+    } else if (row->expected_value != row->seen_value) {
+        mh_grid_put(grid, "%.7g", row->expected_value);
+        mh_grid_put(grid, "%.7g", row->seen_value);
     } else if (row->kind == MH_DUPLICATED) {
         mh_grid_put(grid, "1 copy");
         mh_grid_put(grid, "%" PRId64 " copies", row->seen_version);

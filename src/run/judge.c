@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 enum {
-    BOUNDED_LAG_S = 5,       /* Milvus' default for `bounded`; its clock runs in steps of 0.2 s */
+    BOUNDED_LAG_S = 5, /* Milvus' default for `bounded`; its clock runs in steps of 0.2 s */
     BOUNDED_SLACK_MS = 500,
     CLOCKS_APART_MS = 2, /* two nodes' clocks, after correction: the offset is known to half a round trip */
 };
@@ -22,6 +22,16 @@ static int adopt(struct mh_run *run, const struct mh_hits *hits, struct mh_error
         if (!mh_grow(&run->accused, &run->accused_room, run->accused_count, sizeof *run->accused))
             return mh_fail(err, "out of memory for violations");
         run->accused[run->accused_count++] = hits->violations[i];
+    }
+    for (int64_t i = 0; i < hits->recall_count; i++) {
+        if (!mh_grow(&run->recall, &run->recall_room, run->recall_count, sizeof *run->recall))
+            return mh_fail(err, "out of memory for recall");
+        run->recall[run->recall_count++] = hits->recall[i];
+    }
+    for (int64_t i = 0; i < hits->missed_count; i++) {
+        if (!mh_grow(&run->missed, &run->missed_room, run->missed_count, sizeof *run->missed))
+            return mh_fail(err, "out of memory for recall");
+        run->missed[run->missed_count++] = hits->missed[i];
     }
     return 0;
 }
@@ -34,6 +44,11 @@ static void add_figures(struct mh_run *run, const struct mh_hit_figures *figures
         sums[i] += more[i];
 }
 
+static double recall_of(const struct mh_hit_figures *figures)
+{
+    return figures->neighbors > 0 ? (double)figures->found / (double)figures->neighbors : (double)NAN;
+}
+
 static void say(const struct mh_stage *stage, const struct mh_hit_figures *figures)
 {
     if (stage->run->rank != 0)
@@ -42,6 +57,10 @@ static void say(const struct mh_stage *stage, const struct mh_hit_figures *figur
             stage->options->name, (long long)figures->judged, (long long)figures->asked,
             (long long)figures->hits, (long long)figures->rows, (double)figures->judging_ns / (double)MH_S,
             (long long)figures->violations);
+    if (figures->neighbors > 0)
+        mh_note("stage %s: recall %.4f against live truth, of %lld searches; %lld short results",
+                stage->options->name, recall_of(figures), (long long)figures->searches_compared,
+                (long long)figures->short_results);
 }
 
 static bool reads(const struct mh_stage *stage)
@@ -70,14 +89,15 @@ int mh_judge_stage(struct mh_stage *stage, struct mh_error *err)
                            .metric = run->job->collection.index.metric,
                            .quantised = mh_index_is_quantised(run->job->collection.index.type),
                            .comm = run->comm,
-                           .rank = run->rank};
+                           .rank = run->rank,
+                           .samples = run->job->verify.recall};
     int rc = mh_hits_judge(&hits, err);
     if (rc == 0)
         rc = mh_comm_agree(run->comm, adopt(run, &hits, err), err);
     if (rc == 0) {
         add_figures(run, &hits.figures);
         run->judged =
-            (struct mh_judged){hits.figures.violations, (double)NAN, hits.figures.judged};
+            (struct mh_judged){hits.figures.violations, recall_of(&hits.figures), hits.figures.judged};
         say(stage, &hits.figures);
     }
     mh_hits_free(&hits);

@@ -19,7 +19,7 @@
 /* What the judges said of the last stage with searches or queries: the same on every rank. */
 struct mh_judged {
     int64_t violations;
-    double recall; /* NaN: not measured */
+    double recall;  /* NaN: not measured */
     int64_t judged; /* readings */
 };
 
@@ -39,11 +39,15 @@ struct mh_run {
     int64_t rows_issued[3]; /* of inserts, upserts and deletes that were not called off: what the ledger must
                                book */
     struct mh_journal journal;
-    struct mh_reads reads;                /* of the stage under way */
-    struct mh_judged judged;              /* of the last one */
-    struct mh_hit_figures hit_figures;    /* of all, over all ranks */
-    struct mh_violation *accused;         /* what this rank's reads saw wrong; owned */
+    struct mh_reads reads;             /* of the stage under way */
+    struct mh_judged judged;           /* of the last one */
+    struct mh_hit_figures hit_figures; /* of all, over all ranks */
+    struct mh_violation *accused;      /* what this rank's reads saw wrong; owned */
     int64_t accused_count, accused_room;
+    struct mh_recall_point *recall; /* of all stages, on every rank; owned */
+    int64_t recall_count, recall_room;
+    int64_t *missed; /* ids of this rank's slices that searches left out; owned */
+    int64_t missed_count, missed_room;
     int64_t schedule_lag_ns;            /* see struct mh_report_rank */
     int64_t private_bytes;              /* see struct mh_report_rank */
     struct mh_events events;            /* rank 0's */

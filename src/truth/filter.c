@@ -37,8 +37,8 @@ bool mh_filter_read(struct mh_filter *filter, const char *text)
     free(filter->text);
     filter->expr = NULL;
     filter->text = strdup(text);
-    if (!filter->text ||
-        mh_expr_parse(filter->text, filter->fields, filter->content->field_count, &filter->expr, &ignored) != 0)
+    if (!filter->text || mh_expr_parse(filter->text, filter->fields, filter->content->field_count,
+                                       &filter->expr, &ignored) != 0)
         filter->expr = NULL;
     return filter->expr != NULL;
 }

@@ -27,7 +27,8 @@ static int send_run(struct sorting *sorting, struct mh_write write)
         const int64_t into = (write.first - writer->first_id) % MH_SLICE_ROWS, left = end - write.first;
         const int64_t here = MH_SLICE_ROWS - into < left ? MH_SLICE_ROWS - into : left;
         write.count = (int32_t)here;
-        if (mh_bytes_append(&sorting->to[mh_slice_owner(sorting->plan, write.first)], &write, sizeof write) != 0)
+        if (mh_bytes_append(&sorting->to[mh_slice_owner(sorting->plan, write.first)], &write, sizeof write) !=
+            0)
             return -1;
         write.first += here;
     }
@@ -130,7 +131,8 @@ int mh_history_make(struct mh_history *history, const struct mh_plan *plan, cons
         free(sorting.to[r].data);
     free(sorting.to);
     if (rc == 0) {
-        rc = put_in_order(history, &received) == 0 ? 0 : mh_fail(err, "out of memory for the history of writes");
+        rc = put_in_order(history, &received) == 0 ? 0
+                                                   : mh_fail(err, "out of memory for the history of writes");
         rc = mh_comm_agree(comm, rc, err);
     }
     free(received.data);
@@ -148,7 +150,8 @@ void mh_history_free(struct mh_history *history)
 
 /* ---- how a row stands ---- */
 
-static bool surely_sees(const struct mh_doubt *doubt, const struct mh_look *look, const struct mh_write *write)
+static bool surely_sees(const struct mh_doubt *doubt, const struct mh_look *look,
+                        const struct mh_write *write)
 {
     if (!write->certain)
         return false;
@@ -198,8 +201,8 @@ static int64_t first_change_of(const struct mh_history *history, int64_t id)
     return low;
 }
 
-/* A row has one mutator, whose next write of it leaves only when the one before was acknowledged: so the order
- * of sending is the order of effect. */
+/* A row has one mutator, whose next write of it leaves only when the one before was acknowledged: so the
+ * order of sending is the order of effect. */
 static void take_change(struct mh_standing *standing, const struct mh_write *change, bool sure)
 {
     if (change->kind == MH_OP_DELETE) {

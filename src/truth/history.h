@@ -1,6 +1,6 @@
 /* What was written when: every write with its times, put together from the ranks' journals, so that for each
- * read one can say which rows, in which versions, it may have seen and which it must have seen. Each rank holds
- * the writes of the ids whose slices it audits (mh_slice_owner). */
+ * read one can say which rows, in which versions, it may have seen and which it must have seen. Each rank
+ * holds the writes of the ids whose slices it audits (mh_slice_owner). */
 #ifndef MH_TRUTH_HISTORY_H
 #define MH_TRUTH_HISTORY_H
 

@@ -60,15 +60,16 @@ void mh_hits_condemn(struct mh_hits *hits, const struct mh_reading *reading,
     out->reader = reading->worker;
 }
 
-static void condemn_row(struct mh_hits *hits, const struct mh_reading *reading, const struct mh_seen *seen, int kind,
-                        const struct mh_standing *standing)
+static void condemn_row(struct mh_hits *hits, const struct mh_reading *reading, const struct mh_seen *seen,
+                        int kind, const struct mh_standing *standing)
 {
     const bool exists = standing->kind == MH_STANDS_PERHAPS || standing->kind == MH_STANDS_SURELY;
-    const struct mh_violation violation = {
-        .kind = kind,
-        .id = seen->id,
-        .expected_version = exists ? standing->highest : MH_VERSION_NONE,
-        .seen_version = seen->claim == MH_CLAIM_FALSE ? MH_VERSION_UNKNOWN : seen->claim >= 0 ? seen->claim : 0};
+    const struct mh_violation violation = {.kind = kind,
+                                           .id = seen->id,
+                                           .expected_version = exists ? standing->highest : MH_VERSION_NONE,
+                                           .seen_version = seen->claim == MH_CLAIM_FALSE ? MH_VERSION_UNKNOWN
+                                                           : seen->claim >= 0            ? seen->claim
+                                                                                         : 0};
     mh_hits_condemn(hits, reading, &violation);
 }
 
@@ -95,8 +96,8 @@ static const float *query_of(const struct mh_hits *hits, const struct mh_reading
     return data->queries + reading->query * data->shape.dim;
 }
 
-static bool score_fits(const struct mh_hits *hits, const struct mh_reading *reading, const struct mh_seen *seen,
-                       int64_t version)
+static bool score_fits(const struct mh_hits *hits, const struct mh_reading *reading,
+                       const struct mh_seen *seen, int64_t version)
 {
     const int64_t dim = hits->content->dataset->shape.dim;
     const float *query = query_of(hits, reading), *row = mh_content_vector(hits->content, seen->id, version);
@@ -142,7 +143,8 @@ static void condemn_version(struct judge *judge, const struct mh_reading *readin
                                       judge->hits->content->dataset->shape.dim));
 }
 
-static void judge_version(struct judge *judge, const struct mh_reading *reading, const struct mh_seen *seen,
+/* Returns whether the row is one that the reading may show at all. */
+static bool judge_version(struct judge *judge, const struct mh_reading *reading, const struct mh_seen *seen,
                           const struct mh_standing *standing, bool filtered)
 {
     bool shown = false, satisfies = false;
@@ -158,6 +160,7 @@ static void judge_version(struct judge *judge, const struct mh_reading *reading,
         condemn_version(judge, reading, seen, standing);
     else if (!satisfies)
         condemn_row(judge->hits, reading, seen, MH_FILTER_IGNORED, standing);
+    return shown;
 }
 
 static bool is_misplaced(const struct mh_hits *hits, const struct mh_reading *reading, int64_t id)
@@ -166,7 +169,8 @@ static bool is_misplaced(const struct mh_hits *hits, const struct mh_reading *re
     return reading->partition >= 0 && writer && writer->partition != reading->partition;
 }
 
-static void judge_row(struct judge *judge, const struct mh_reading *reading, const struct mh_seen *seen,
+/* Returns false when its score says nothing about the order. */
+static bool judge_row(struct judge *judge, const struct mh_reading *reading, const struct mh_seen *seen,
                       const struct mh_standing *standing, bool filtered)
 {
     if (standing->kind == MH_STANDS_NOWHERE)
@@ -176,7 +180,8 @@ static void judge_row(struct judge *judge, const struct mh_reading *reading, con
     else if (is_misplaced(judge->hits, reading, seen->id))
         condemn_row(judge->hits, reading, seen, MH_MISPLACED, standing);
     else
-        judge_version(judge, reading, seen, standing, filtered);
+        return judge_version(judge, reading, seen, standing, filtered);
+    return true;
 }
 
 /* ---- one reading ---- */
@@ -198,17 +203,18 @@ static int judge_repeats(struct judge *judge, const struct mh_reading *reading, 
         qsort(judge->ids, (size_t)reading->rows, sizeof *judge->ids, by_number);
     for (int32_t i = 1; i < reading->rows; i++)
         if (judge->ids[i] == judge->ids[i - 1] && (i == 1 || judge->ids[i] != judge->ids[i - 2])) {
-            const struct mh_violation violation = {.kind = MH_DUPLICATED, .id = judge->ids[i]};
+            const struct mh_violation violation = {
+                .kind = MH_DUPLICATED, .id = judge->ids[i], .seen_version = 2};
             mh_hits_condemn(judge->hits, reading, &violation);
         }
     return 0;
 }
 
-static void judge_order(struct judge *judge, const struct mh_reading *reading, const struct mh_seen *rows)
+static void judge_order(struct judge *judge, const struct mh_reading *reading, const struct mh_seen *before,
+                        const struct mh_seen *seen)
 {
-    for (int32_t i = 1; i < reading->rows; i++)
-        if (mh_is_nearer(judge->hits->metric, (double)rows[i].score, (double)rows[i - 1].score))
-            condemn_score(judge->hits, reading, &rows[i], MH_WRONG_ORDER, (double)rows[i - 1].score);
+    if (mh_is_nearer(judge->hits->metric, (double)seen->score, (double)before->score))
+        condemn_score(judge->hits, reading, seen, MH_WRONG_ORDER, (double)before->score);
 }
 
 /* By the score that the server itself gives, to within single precision. */
@@ -239,12 +245,16 @@ static int judge_reading(struct judge *judge, const struct mh_reading *reading,
     *(reading->kind == MH_OP_SEARCH ? &figures->hits : &figures->rows) += reading->rows;
     if (reading->limit > 0 && reading->rows > reading->limit)
         condemn_score(judge->hits, reading, &rows[reading->limit], MH_SURPLUS, 0);
-    for (int32_t i = 0; i < reading->rows; i++)
-        judge_row(judge, reading, &rows[i], &standings[i], filtered);
-    if (reading->kind == MH_OP_SEARCH) {
-        judge_order(judge, reading, rows);
-        judge_range(judge, reading, rows);
+    const struct mh_seen *before = NULL; /* the last one whose score is its distance */
+    for (int32_t i = 0; i < reading->rows; i++) {
+        if (!judge_row(judge, reading, &rows[i], &standings[i], filtered))
+            continue;
+        if (before && reading->kind == MH_OP_SEARCH)
+            judge_order(judge, reading, before, &rows[i]);
+        before = &rows[i];
     }
+    if (reading->kind == MH_OP_SEARCH)
+        judge_range(judge, reading, rows);
     return judge_repeats(judge, reading, rows);
 }
 
@@ -272,7 +282,8 @@ static struct batch next_batch(const struct mh_reads *reads, size_t from)
     return batch;
 }
 
-static int put_questions(const struct mh_hits *hits, const struct batch *batch, struct mh_bytes *to, int32_t *owners)
+static int put_questions(const struct mh_hits *hits, const struct batch *batch, struct mh_bytes *to,
+                         int32_t *owners)
 {
     const struct mh_reading *reading;
     int64_t row = 0;
@@ -386,6 +397,28 @@ static bool any_left(const struct mh_hits *hits, size_t at)
     return left != 0;
 }
 
+/* Several ranks may have seen the same row wrong: the one that audits it puts it on record once. */
+static int send_home(struct mh_hits *hits, struct mh_error *err)
+{
+    const int np = hits->plan->np;
+    struct mh_bytes *to = calloc((size_t)np, sizeof *to), received = {0};
+    int rc = to ? 0 : -1;
+    for (int64_t i = 0; rc == 0 && i < hits->violation_count; i++) {
+        const int owner = mh_slice_owner(hits->plan, hits->violations[i].id);
+        rc = mh_bytes_append(&to[owner < 0 ? 0 : owner], &hits->violations[i], sizeof *hits->violations);
+    }
+    rc = mh_comm_agree(hits->comm, rc == 0 ? 0 : mh_fail(err, "out of memory for violations"), err);
+    if (rc == 0)
+        rc = mh_comm_exchange(hits->comm, to, &received, NULL, err);
+    free_all(to, np);
+    if (rc != 0)
+        return -1;
+    free(hits->violations);
+    hits->violations = (void *)received.data;
+    hits->violation_count = hits->violation_room = (int64_t)(received.length / sizeof *hits->violations);
+    return 0;
+}
+
 static void share_figures(struct mh_hits *hits)
 {
     mh_comm_sum_i64(hits->comm, (int64_t *)&hits->figures, sizeof hits->figures / sizeof(int64_t));
@@ -407,6 +440,10 @@ int mh_hits_judge(struct mh_hits *hits, struct mh_error *err)
     }
     mh_filter_close(&judge.filter);
     free(judge.ids);
+    if (rc == 0)
+        rc = mh_hits_compare(hits, err);
+    if (rc == 0)
+        rc = send_home(hits, err);
     hits->figures.judging_ns = (int64_t)((mh_cpu_s() - begin) * (double)MH_S);
     share_figures(hits);
     return rc;
@@ -415,6 +452,10 @@ int mh_hits_judge(struct mh_hits *hits, struct mh_error *err)
 void mh_hits_free(struct mh_hits *hits)
 {
     free(hits->violations);
+    free(hits->recall);
+    free(hits->missed);
     hits->violations = NULL;
-    hits->violation_count = hits->violation_room = 0;
+    hits->recall = NULL;
+    hits->missed = NULL;
+    hits->violation_count = hits->violation_room = hits->recall_count = hits->missed_count = 0;
 }

@@ -1,5 +1,5 @@
-/* The judgement of what searches and queries returned: every row against the history of writes and against our
- * own arithmetic. After a stage, when nothing is under way. */
+/* The judgement of what searches and queries returned: every row against the history of writes and against
+ * our own arithmetic. After a stage, when nothing is under way. */
 #ifndef MH_TRUTH_HITS_H
 #define MH_TRUTH_HITS_H
 
@@ -11,13 +11,27 @@ enum { MH_HITS_KEPT = 100000 /* violations a rank; more are counted only */ };
 
 /* Sums over all ranks, on every rank. */
 struct mh_hit_figures {
-    int64_t asked, judged;        /* query vectors and queries; judged: those that were kept */
-    int64_t hits, rows;           /* judged: of searches, of queries */
-    int64_t distances;            /* recomputed */
-    int64_t filters_unread;       /* readings whose expression we do not understand: not judged by it */
-    int64_t places_unread;        /* that named several partitions: not judged by them */
-    int64_t violations;           /* found, repeats included */
-    int64_t judging_ns;           /* CPU time of all ranks */
+    int64_t asked, judged;     /* query vectors and queries; judged: those that were kept */
+    int64_t hits, rows;        /* judged: of searches, of queries */
+    int64_t distances;         /* recomputed */
+    int64_t filters_unread;    /* readings whose expression we do not understand: not judged by it */
+    int64_t places_unread;     /* that named several partitions: not judged by them */
+    int64_t violations;        /* found, repeats included */
+    int64_t searches_compared; /* with the rows that were live then, all of them: for recall */
+    int64_t queries_compared;  /* likewise, for completeness */
+    int64_t short_results;     /* of the searches compared: fewer hits than rows certainly qualified */
+    int64_t neighbors, found;  /* certain true neighbours of the searches compared; those that were found */
+    int64_t judging_ns;        /* CPU time of all ranks */
+};
+
+/* One search compared with all rows that were certainly live and satisfied its filter and range. */
+struct mh_recall_point {
+    int64_t sent_ns; /* since the run began */
+    int32_t stage, role, item;
+    int32_t topk;
+    int32_t wanted;     /* the nearest of those rows, topk of them at most */
+    int32_t found;      /* hits that are as near; at most `wanted` */
+    double selectivity; /* share of rows that satisfy the filter, sampled; 1 without one */
 };
 
 struct mh_hits {
@@ -31,16 +45,25 @@ struct mh_hits {
     bool quantised; /* the index keeps vectors with an error of its own: scores are not compared */
     MPI_Comm comm;
     int rank;
+    int64_t samples; /* searches to compare, over all ranks; a tenth as many queries */
     /* out */
     struct mh_hit_figures figures;
-    struct mh_violation *violations; /* this rank's */
+    struct mh_violation *violations; /* of the rows that this rank audits, as often as they were seen */
     int64_t violation_count, violation_room;
+    struct mh_recall_point *recall; /* every rank's, on every rank */
+    int64_t recall_count;
+    int64_t *missed; /* ids, of the rows that this rank audits, that approximate searches left out */
+    int64_t missed_count;
 };
 
-/* Does an index of this type keep vectors as they are (FLAT, IVF_FLAT, HNSW), so that scores are distances? */
+/* Does an index of this type keep vectors as they are (FLAT, IVF_FLAT, HNSW), so that scores are distances?
+ */
 bool mh_index_is_quantised(const char *type);
 
-/* Collective: fills figures and violations. All ranks return the same. */
+/* recall.c, for hits.c: compares a sample with all rows that were live. Collective. */
+int mh_hits_compare(struct mh_hits *hits, struct mh_error *err);
+
+/* Collective: fills all of `out`. All ranks return the same. */
 int mh_hits_judge(struct mh_hits *hits, struct mh_error *err);
 void mh_hits_free(struct mh_hits *hits);
 
@@ -59,8 +82,8 @@ void mh_filter_close(struct mh_filter *filter);
 bool mh_filter_read(struct mh_filter *filter, const char *text); /* false: not understood */
 bool mh_filter_holds(const struct mh_filter *filter, int64_t id, int64_t version);
 
-/* By how much a score may differ from our distance: single precision, and the expanded form |q|^2 - 2qx + |x|^2
- * that servers use for batches, err by a few units in the last place of the lengths involved. */
+/* By how much a score may differ from our distance: single precision, and the expanded form |q|^2 - 2qx +
+ * |x|^2 that servers use for batches, err by a few units in the last place of the lengths involved. */
 double mh_score_error(int metric, const float *query, const float *row, int64_t dim);
 
 bool mh_is_nearer(int metric, double a, double b); /* a than b */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_VERSIONS = 4096 };
+enum { MOST_VERSIONS = 4096, READS_STREAM = 0x72656164 };
 
 void mh_reads_begin(struct mh_reads *reads)
 {
@@ -42,8 +42,8 @@ static bool tells_version(const struct mh_content *content, const struct mh_repl
     return false;
 }
 
-static int32_t claim_of(const struct mh_content *content, const struct mh_reply *reply, int64_t row, int64_t id,
-                        bool tells)
+static int32_t claim_of(const struct mh_content *content, const struct mh_reply *reply, int64_t row,
+                        int64_t id, bool tells)
 {
     for (int32_t version = 0; version < MOST_VERSIONS; version++)
         if (is_of(content, reply, row, id, version))
@@ -145,11 +145,11 @@ static int put_rows(struct mh_reads *reads, const struct mh_op *op, const int64_
 {
     const bool tells = tells_version(reads->content, &op->reply);
     for (int64_t i = from; i < from + count; i++) {
-        const struct mh_seen seen = {
-            .id = ids[i],
-            .score = op->reply.scores ? op->reply.scores[i] : 0,
-            .claim = op->reply.column_count > 0 ? claim_of(reads->content, &op->reply, i, ids[i], tells)
-                                                : MH_CLAIM_NONE};
+        const struct mh_seen seen = {.id = ids[i],
+                                     .score = op->reply.scores ? op->reply.scores[i] : 0,
+                                     .claim = op->reply.column_count > 0
+                                                  ? claim_of(reads->content, &op->reply, i, ids[i], tells)
+                                                  : MH_CLAIM_NONE};
         if (mh_bytes_append(&reads->log, &seen, sizeof seen) != 0)
             return -1;
     }
@@ -157,16 +157,19 @@ static int put_rows(struct mh_reads *reads, const struct mh_op *op, const int64_
 }
 
 /* One reading of those the operation makes; false when its turn is not to be kept. */
-static bool wanted(struct mh_reads *reads)
+static bool wanted(struct mh_reads *reads, const struct mh_op *op)
 {
-    return reads->asked++ % reads->stride == 0;
+    struct mh_random draw = {.seed = reads->seed ^ READS_STREAM,
+                             .stream = (uint64_t)op->worker->number,
+                             .counter = (uint64_t)op->tag};
+    return reads->asked++ % reads->stride == 0 && mh_random_unit(&draw) < reads->share;
 }
 
-static void keep(struct mh_reads *reads, const struct mh_op *op, struct mh_reading *reading, const int64_t *ids,
-                 int64_t from, int64_t count)
+static void keep(struct mh_reads *reads, const struct mh_op *op, struct mh_reading *reading,
+                 const int64_t *ids, int64_t from, int64_t count)
 {
     const size_t before = reads->log.length;
-    if (!wanted(reads))
+    if (!wanted(reads, op))
         return;
     reading->rows = (int32_t)count;
     if (put(reads, reading, op->read.text) != 0 || put_rows(reads, op, ids, from, count) != 0) {

@@ -35,7 +35,7 @@ struct mh_reading {
     int32_t worker, stage, role, item;
     int32_t consistency; /* enum mh_consistency */
     int32_t rows;
-    int32_t partition; /* the one it looked in; -1: all; -2: several, see the job */
+    int32_t partition;  /* the one it looked in; -1: all; -2: several, see the job */
     uint32_t text_room; /* bytes of the expression, its NUL and what fills up to 8 */
     uint8_t kind;       /* MH_OP_SEARCH or MH_OP_QUERY */
     bool exact;
@@ -46,6 +46,8 @@ struct mh_reads {
     const struct mh_content *content;
     const struct mh_plan *plan;
     int64_t start_ns; /* when the run began, on this rank's clock */
+    double share;     /* of all that is kept, drawn by worker and sequence */
+    uint64_t seed;
     struct mh_bytes log;
     int64_t asked;  /* readings of this stage */
     int64_t kept;   /* of them, in the log */

@@ -55,7 +55,8 @@ struct mh_violation { /* no padding: ranks send it, tests compare it byte by byt
     int32_t first_pass, last_pass;       /* of the audit, from 0; -1: it was a read under load that saw it */
     int32_t seen_by;                     /* MH_OP_SEARCH or MH_OP_QUERY of that read; 0: the audit */
     int32_t reader;                      /* its worker, number in the plan */
-    double expected_value, seen_value;   /* distances, of WRONG_DISTANCE, WRONG_ORDER and RANGE_IGNORED; else 0 */
+    double expected_value,
+        seen_value; /* distances, of WRONG_DISTANCE, WRONG_ORDER and RANGE_IGNORED; else 0 */
 };
 
 #endif
