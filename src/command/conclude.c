@@ -128,51 +128,72 @@ static void put_figure(struct mh_report *report, const char *name, int64_t value
     out->value = value;
 }
 
+enum of { OF_LOAD, OF_AUDIT, OF_READS }; /* where a figure comes from: -1 when that was not there */
+
 static int put_figures(struct mh_report *report, const struct mh_ledger_totals *totals,
-                       const struct mh_audit_figures *f, bool audited)
+                       const struct mh_session *session)
 {
+    const struct mh_audit_figures *f = &session->audit.figures;
+    const struct mh_hit_figures *reads = &session->run.hit_figures;
+    const bool there[] = {true, session->audited || f->passes > 0, reads->asked > 0};
     const struct {
         const char *name;
         int64_t value;
-        bool of_audit;
+        enum of of;
     } rows[] = {
-        {"acknowledged_inserts", totals->acknowledged_inserts, false},
-        {"acknowledged_upserts", totals->acknowledged_upserts, false},
-        {"acknowledged_deletes", totals->acknowledged_deletes, false},
-        {"refused_inserts", totals->refused_inserts, false},
-        {"refused_upserts", totals->refused_upserts, false},
-        {"refused_deletes", totals->refused_deletes, false},
-        {"unknown_inserts", totals->unknown_inserts, false},
-        {"unknown_upserts", totals->unknown_upserts, false},
-        {"unknown_deletes", totals->unknown_deletes, false},
-        {"expected_live", f->expected_live, true},
-        {"expected_maybe", f->expected_maybe, true},
-        {"count_star", f->count_star, true},
-        {"partition_sum", f->partition_sum, true},
-        {"scanned", f->scanned, true},
-        {"statistics_row_count", f->statistics_row_count, true},
-        {"unknown_present", f->unknown_present, true},
-        {"unknown_absent", f->unknown_absent, true},
-        {"rows_compared", f->rows_compared, true},
-        {"vectors_compared", f->vectors_compared, true},
-        {"deletes_hit_live", f->deletes_hit_live, true},
-        {"upserts_hit_live", f->upserts_hit_live, true},
-        {"allowed_anomalies", f->allowed, true},
-        {"passes", f->passes, true},
+        {"acknowledged_inserts", totals->acknowledged_inserts, OF_LOAD},
+        {"acknowledged_upserts", totals->acknowledged_upserts, OF_LOAD},
+        {"acknowledged_deletes", totals->acknowledged_deletes, OF_LOAD},
+        {"refused_inserts", totals->refused_inserts, OF_LOAD},
+        {"refused_upserts", totals->refused_upserts, OF_LOAD},
+        {"refused_deletes", totals->refused_deletes, OF_LOAD},
+        {"unknown_inserts", totals->unknown_inserts, OF_LOAD},
+        {"unknown_upserts", totals->unknown_upserts, OF_LOAD},
+        {"unknown_deletes", totals->unknown_deletes, OF_LOAD},
+        {"expected_live", f->expected_live, OF_AUDIT},
+        {"expected_maybe", f->expected_maybe, OF_AUDIT},
+        {"count_star", f->count_star, OF_AUDIT},
+        {"partition_sum", f->partition_sum, OF_AUDIT},
+        {"scanned", f->scanned, OF_AUDIT},
+        {"statistics_row_count", f->statistics_row_count, OF_AUDIT},
+        {"unknown_present", f->unknown_present, OF_AUDIT},
+        {"unknown_absent", f->unknown_absent, OF_AUDIT},
+        {"rows_compared", f->rows_compared, OF_AUDIT},
+        {"vectors_compared", f->vectors_compared, OF_AUDIT},
+        {"deletes_hit_live", f->deletes_hit_live, OF_AUDIT},
+        {"upserts_hit_live", f->upserts_hit_live, OF_AUDIT},
+        {"allowed_anomalies", f->allowed, OF_AUDIT},
+        {"passes", f->passes, OF_AUDIT},
+        {"reads", reads->asked, OF_READS},
+        {"reads_judged", reads->judged, OF_READS},
+        {"hits_judged", reads->hits, OF_READS},
+        {"query_rows_judged", reads->rows, OF_READS},
+        {"distances_compared", reads->distances, OF_READS},
+        {"filters_not_understood", reads->filters_unread, OF_READS},
+        {"searches_compared", reads->searches_compared, OF_READS},
+        {"queries_compared", reads->queries_compared, OF_READS},
+        {"true_neighbors", reads->neighbors, OF_READS},
+        {"true_neighbors_found", reads->found, OF_READS},
+        {"short_results", reads->short_results, OF_READS},
+        {"neighbors_missed", session->neighbors_missed, OF_READS},
+        {"neighbors_missed_wrong", session->neighbors_missed_wrong, OF_READS},
     };
     size_t count = sizeof rows / sizeof rows[0];
     report->figures = calloc(count + MH_WRONGS, sizeof *report->figures);
     if (!report->figures)
         return -1;
     for (size_t i = 0; i < count; i++)
-        put_figure(report, rows[i].name, rows[i].of_audit && !audited && f->passes == 0 ? -1 : rows[i].value);
+        put_figure(report, rows[i].name, there[rows[i].of] ? rows[i].value : -1);
     for (int kind = 0; kind < MH_WRONGS; kind++)
-        put_figure(report, mh_wrong_names[kind], !audited && f->passes == 0 ? -1 : f->wrong[kind]);
+        put_figure(report, mh_wrong_names[kind], there[OF_AUDIT] || f->wrong[kind] > 0 ? f->wrong[kind] : -1);
     return 0;
 }
 
 static const char *partition_name(const struct mh_audit *audit, int32_t partition)
 {
+    if (audit->partition_count == 0 && audit->plan && partition >= 0 &&
+        partition < audit->plan->partition_count)
+        return audit->plan->partitions[partition]; /* nobody asked the server */
     return partition >= 0 && partition < audit->partition_count ? audit->partitions[partition] : "";
 }
 
@@ -208,6 +229,28 @@ static int put_events(struct mh_report *report, const struct mh_job *job, struct
         snprintf(out->role, sizeof out->role, "%s",
                  event->role >= 0 ? stage->roles[event->role].kind->name : "");
         memcpy(out->what, event->what, sizeof out->what);
+    }
+    return 0;
+}
+
+static int put_recall(struct mh_report *report, const struct mh_job *job, const struct mh_run *run)
+{
+    report->recall = calloc((size_t)run->recall_count + 1, sizeof *report->recall);
+    if (!report->recall)
+        return -1;
+    for (int64_t i = 0; i < run->recall_count; i++) {
+        const struct mh_recall_point *point = &run->recall[i];
+        const struct mh_stage_options *stage = &job->stages[point->stage];
+        struct mh_report_recall *out = &report->recall[report->recall_count++];
+        *out = (struct mh_report_recall){.item = point->item,
+                                         .topk = point->topk,
+                                         .wanted = point->wanted,
+                                         .found = point->found,
+                                         .second = (double)point->sent_ns / (double)MH_S,
+                                         .recall = (double)point->found / (double)point->wanted,
+                                         .selectivity = point->selectivity};
+        snprintf(out->stage, sizeof out->stage, "%s", stage->name);
+        snprintf(out->role, sizeof out->role, "%s", stage->roles[point->role].kind->name);
     }
     return 0;
 }
@@ -486,9 +529,9 @@ int mh_session_fill_report(struct mh_session *session, const struct mh_ledger_to
         put_errors(report, &session->run.tallies) != 0 ||
         put_operations(report, session->job, &session->run.tallies, session->run.stage_seconds,
                        report->duration_s - stages_s) != 0 ||
-        put_figures(report, totals, &session->audit.figures, session->audited) != 0 ||
+        put_figures(report, totals, session) != 0 ||
         put_events(report, session->job, &session->run.events) != 0 ||
-        put_violations(report, &session->audit) != 0)
+        put_recall(report, session->job, &session->run) != 0 || put_violations(report, &session->audit) != 0)
         return -1;
     int missed = mh_thresholds_judge(session->job, report);
     if (missed < 0)

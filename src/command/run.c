@@ -60,10 +60,11 @@ static int make_plan(struct mh_session *session, struct mh_error *err)
 {
     if (mh_session_find_nodes(session, err) != 0)
         return -1;
-    return mh_comm_agree(
-        session->comm,
-        mh_plan_make(session->job, session->np, session->node_of_rank, mh_role_needs, &session->plan, err),
-        err);
+    int rc =
+        mh_plan_make(session->job, session->np, session->node_of_rank, mh_role_needs, &session->plan, err);
+    if (rc == 0)
+        rc = mh_roles_check(session->job, session->plan, err);
+    return mh_comm_agree(session->comm, rc, err);
 }
 
 static int open_server(struct mh_session *session, struct mh_error *err)

@@ -131,10 +131,10 @@ int mh_session_open_run(struct mh_session *session, struct mh_error *err)
     mh_comm_bcast(session->comm, &run->start_ns, sizeof run->start_ns, 0);
     run->start_ns += run->offset_ns;
     run->reads = (struct mh_reads){.content = run->content,
-                                    .plan = run->plan,
-                                    .start_ns = run->start_ns,
-                                    .share = session->job->verify.reads,
-                                    .seed = session->seed};
+                                   .plan = run->plan,
+                                   .start_ns = run->start_ns,
+                                   .share = session->job->verify.reads,
+                                   .seed = session->seed};
     run->stage_seconds = calloc(session->job->stage_count + 1, sizeof *run->stage_seconds);
     bool made = run->stage_seconds && mh_tallies_init(&run->tallies, session->job, run->start_ns) == 0 &&
                 mh_ledger_init(&run->ledger, session->plan->worker_count) == 0;
@@ -160,6 +160,30 @@ static bool stop_audit(void)
     return mh_signals_seen() > signals_before_audit;
 }
 
+static int by_number(const void *a, const void *b)
+{
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* "The index is poor" and "the row is gone" look alike to a search; the audit tells them apart. */
+static void count_missed(struct mh_session *session)
+{
+    struct mh_run *run = &session->run;
+    int64_t counts[2] = {0, 0};
+    if (run->missed_count > 1)
+        qsort(run->missed, (size_t)run->missed_count, sizeof *run->missed, by_number);
+    for (int64_t i = 0; i < run->missed_count; i++) {
+        if (i > 0 && run->missed[i] == run->missed[i - 1])
+            continue;
+        counts[0]++;
+        counts[1] += mh_audit_accused(&session->audit, run->missed[i]);
+    }
+    mh_comm_sum_i64(session->comm, counts, 2);
+    session->neighbors_missed = counts[0];
+    session->neighbors_missed_wrong = counts[1];
+}
+
 static void audit(struct mh_session *session)
 {
     struct mh_error err;
@@ -182,15 +206,11 @@ static void audit(struct mh_session *session)
     for (int64_t i = 0; i < session->run.accused_count; i++)
         mh_audit_condemn(audit, &session->run.accused[i]);
     signals_before_audit = mh_signals_seen();
-    if (!session->job->verify.enabled) {
-        if (mh_slices_make(&audit->slices, audit->plan, &session->run.ledger, session->comm, &err) != 0)
-            mh_session_break(session, &err);
-        return;
-    }
-    if (mh_audit_run(audit, &err) == 0)
-        session->audited = true;
-    else
+    int rc = session->job->verify.enabled ? mh_audit_run(audit, &err) : mh_audit_skip(audit, &err);
+    if (rc != 0)
         mh_session_break(session, &err);
+    session->audited = rc == 0 && session->job->verify.enabled;
+    count_missed(session);
     mh_journal_flush(&session->run.journal);
     if (mh_audit_provenance(audit, session->journals[0] ? session->run.journal.path : NULL, &err) != 0)
         mh_session_break(session, &err);

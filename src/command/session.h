@@ -33,7 +33,9 @@ struct mh_session {
     struct mh_report report; /* rank 0 */
     struct mh_report parent; /* verify: the run whose rows are audited again; else empty */
     uint64_t dataset_digest;
-    int64_t collection_id; /* the server's; 0: it gives none */
+    int64_t collection_id;          /* the server's; 0: it gives none */
+    int64_t neighbors_missed;       /* that searches compared with live truth left out: distinct rows */
+    int64_t neighbors_missed_wrong; /* of them, what the audit found wrong: the row is, not the index */
     bool collection_made, journal_open, audited;
     bool result_failed; /* could not be written */
     bool broken;        /* infrastructure: exit code 3 */

@@ -91,6 +91,8 @@ int mh_command_check(const struct mh_arguments *arguments)
     if (rc == 0)
         rc = mh_plan_make(job, arguments->np, NULL, mh_role_needs, &plan, &err);
     if (rc == 0)
+        rc = mh_roles_check(job, plan, &err);
+    if (rc == 0)
         print_plan(job, plan, &shape);
     mh_plan_free(plan);
     mh_job_free(job);

@@ -32,6 +32,7 @@ int mh_template_check(const char *text, struct mh_error *err)
 {
     for (const char *at = text; (at = strpbrk(at, "{}"));) {
         int64_t range[2];
+        const char *from = at;
         if (at[0] == at[1])
             at += 2;
         else if (*at == '}' || operand_at(at, &at, range) == OPERAND_NONE)
@@ -39,7 +40,7 @@ int mh_template_check(const char *text, struct mh_error *err)
                 err,
                 "'%.40s' at character %td is no operand; expected {id}, {prefix} or {FROM..TO} (and "
                 "{{ or }} for a brace)",
-                at, at - text + 1);
+                from, from - text + 1);
     }
     return 0;
 }

@@ -210,6 +210,20 @@ static const struct mh_result_field event_fields[] = {
     {0},
 };
 
+#define RECALL(NAME, CELL, MEMBER, UNIT) FIELD(NAME, CELL, struct mh_report_recall, MEMBER, UNIT)
+static const struct mh_result_field recall_fields[] = {
+    RECALL("second", DOUBLE, second, "s"),
+    RECALL("stage", TEXT, stage, ""),
+    RECALL("role", TEXT, role, ""),
+    RECALL("item", INT32, item, ""),
+    RECALL("topk", INT32, topk, "rows"),
+    RECALL("wanted", INT32, wanted, "rows"),
+    RECALL("found", INT32, found, "rows"),
+    RECALL("recall", DOUBLE, recall, ""),
+    RECALL("selectivity", DOUBLE, selectivity, ""),
+    {0},
+};
+
 #define TABLE(PATH, FIELDS, STRUCT, ROWS, COUNT)                                                             \
     .path = (PATH), .fields = (FIELDS), .row_size = sizeof(STRUCT),                                          \
     .rows = offsetof(struct mh_result_view, ROWS), .count = offsetof(struct mh_result_view, COUNT)
@@ -226,6 +240,7 @@ const struct mh_result_table mh_result_tables[] = {
     {TABLE("truth/violations", violation_fields, struct mh_report_violation, report.violations,
            report.violation_count),
      .audit = true},
+    {TABLE("recall", recall_fields, struct mh_report_recall, report.recall, report.recall_count)},
     {TABLE("server/events", event_fields, struct mh_report_event, report.events, report.event_count)},
     {0},
 };

@@ -24,7 +24,8 @@ void mh_report_free(struct mh_report *report)
         free_tally(report->operations[i].tally);
     void *const owned[] = {report->options,    report->ranks,   report->workers,    report->operations,
                            report->errors,     report->figures, report->violations, report->events,
-                           report->thresholds, report->moments, report->job_path,   report->job_text};
+                           report->thresholds, report->moments, report->job_path,   report->job_text,
+                           report->recall};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         free(owned[i]);
     *report = (struct mh_report){0};

@@ -67,6 +67,16 @@ struct mh_report_event {
     char what[192];
 };
 
+/* One search compared with every row that was certainly live: see struct mh_recall_point. */
+struct mh_report_recall {
+    char stage[256], role[32];
+    int32_t item; /* which of the role's kinds of search, from 0 */
+    int32_t topk, wanted, found;
+    double second;      /* when it was sent, since the run began */
+    double recall;      /* found / wanted */
+    double selectivity; /* share of rows that satisfy the filter */
+};
+
 struct mh_report_violation {
     struct mh_violation row;
     char partition[256], seen_partition[256];
@@ -128,9 +138,10 @@ struct mh_report {
     struct mh_report_figure *figures;       /* /truth/summary */
     struct mh_report_violation *violations; /* by id; late ones too */
     struct mh_report_event *events;
+    struct mh_report_recall *recall;
     struct mh_report_threshold *thresholds;
     int64_t option_count, rank_count, worker_count, operation_count, error_count, figure_count,
-        violation_count, event_count, threshold_count;
+        violation_count, event_count, threshold_count, recall_count;
 
     struct mh_report_moment
         *moments; /* read from a file, where tallies' timelines are no more; a run has them in its tallies */

@@ -469,6 +469,104 @@ static void print_audit(const struct page *page)
     print_beside(page);
 }
 
+/* ---- Reads ---- */
+
+struct recall_sum {
+    const struct mh_report_recall *first; /* of those of one stage, role and item */
+    int64_t searches;
+    double wanted, found, selectivity, worst;
+};
+
+static void put_recall(struct mh_grid *grid, const struct recall_sum *sum)
+{
+    mh_grid_put(grid, "%s", sum->first->stage);
+    mh_grid_put(grid, "%s", sum->first->role);
+    mh_grid_put(grid, "%d", sum->first->item);
+    mh_grid_put(grid, "%d", sum->first->topk);
+    mh_grid_put_count(grid, sum->searches);
+    mh_grid_put(grid, "%.4f", sum->found / sum->wanted);
+    mh_grid_put(grid, "%.4f", sum->worst);
+    mh_grid_put(grid, "%.3g%%", 100 * sum->selectivity / (double)sum->searches);
+}
+
+static bool alike(const struct mh_report_recall *a, const struct mh_report_recall *b)
+{
+    return a->item == b->item && strcmp(a->stage, b->stage) == 0 && strcmp(a->role, b->role) == 0;
+}
+
+static struct recall_sum sum_recall(const struct mh_report *report, const struct mh_report_recall *first)
+{
+    struct recall_sum sum = {.first = first, .worst = 1};
+    for (int64_t i = 0; i < report->recall_count; i++) {
+        const struct mh_report_recall *point = &report->recall[i];
+        if (!alike(point, first))
+            continue;
+        sum.searches++;
+        sum.wanted += point->wanted;
+        sum.found += point->found;
+        sum.selectivity += point->selectivity;
+        sum.worst = point->recall < sum.worst ? point->recall : sum.worst;
+    }
+    return sum;
+}
+
+static bool is_first(const struct mh_report *report, int64_t at)
+{
+    for (int64_t i = 0; i < at; i++)
+        if (alike(&report->recall[i], &report->recall[at]))
+            return false;
+    return true;
+}
+
+static void print_recall(const struct page *page)
+{
+    const struct mh_report *report = page->report;
+    struct mh_grid grid = {.columns = "llrrrrrr"};
+    if (report->recall_count == 0)
+        return;
+    fprintf(page->out, "\n  Recall against the rows that were certainly live and satisfied the filter\n");
+    HEADS(&grid, "stage", "role", "item", "topk", "searches", "recall", "worst", "selectivity");
+    for (int64_t i = 0; i < report->recall_count; i++)
+        if (is_first(report, i)) {
+            const struct recall_sum sum = sum_recall(report, &report->recall[i]);
+            put_recall(&grid, &sum);
+        }
+    mh_grid_print(page->out, &grid);
+}
+
+static void print_missed(const struct page *page)
+{
+    const int64_t missed = figure(page, "neighbors_missed"), wrong = figure(page, "neighbors_missed_wrong");
+    if (missed > 0)
+        fact(page, "missed",
+             "%s true neighbour%s; %s of these rows %s wrong in the audit: the index is poor, not "
+             "the rows gone, for the others",
+             show(missed).text, plural(missed), show(wrong).text, wrong == 1 ? "is" : "are");
+    if (figure(page, "short_results") > 0)
+        fact(page, "short", "%s searches compared had fewer hits than rows that qualified",
+             show(figure(page, "short_results")).text);
+    if (figure(page, "filters_not_understood") > 0)
+        fact(page, "not judged", "the filter of %s reads, whose expression is beyond this program",
+             show(figure(page, "filters_not_understood")).text);
+}
+
+static void print_reads(const struct page *page)
+{
+    const int64_t asked = figure(page, "reads"), judged = figure(page, "reads_judged");
+    if (asked <= 0)
+        return;
+    heading(page, BOLD, "READS", " under load: %s of %s judged", show(judged).text, show(asked).text);
+    fact(page, "judged",
+         "%s hits and %s rows of queries: live then, unique, in order, filter and range; %s "
+         "distances computed again",
+         show(figure(page, "hits_judged")).text, show(figure(page, "query_rows_judged")).text,
+         show(figure(page, "distances_compared")).text);
+    fact(page, "complete", "%s searches and %s queries compared with every row that was certainly live",
+         show(figure(page, "searches_compared")).text, show(figure(page, "queries_compared")).text);
+    print_missed(page);
+    print_recall(page);
+}
+
 /* ---- Violations ---- */
 
 static const char *const meanings[MH_WRONGS] = {
@@ -526,7 +624,7 @@ static void put_version(struct mh_grid *grid, int64_t version)
 
 static void put_judgement(struct mh_grid *grid, const struct mh_violation *row)
 {
-    if (row->kind == MH_MISCOUNTED) {
+    if (row->kind == MH_MISCOUNTED || (row->kind == MH_MISSED && row->id < 0)) {
         mh_grid_put(grid, "%" PRId64, row->expected_version);
         mh_grid_put(grid, "%" PRId64, row->seen_version);
     } else if (row->expected_value != row->seen_value) {
@@ -570,7 +668,7 @@ static void put_violation(struct mh_grid *grid, const struct mh_report_violation
 {
     const char *kind = mh_result_wrong_name(violation->row.kind);
     mh_grid_put(grid, "%s", kind ? kind : "?");
-    if (violation->row.kind == MH_MISCOUNTED && violation->row.id < 0)
+    if ((violation->row.kind == MH_MISCOUNTED || violation->row.kind == MH_MISSED) && violation->row.id < 0)
         mh_grid_put(grid, "all");
     else
         mh_grid_put(grid, "%" PRId64, violation->row.id);
@@ -620,7 +718,7 @@ static void print_violations(const struct page *page)
     bool measured = true;
     for (int kind = 0; kind < MH_WRONGS; kind++) {
         const int64_t rows = figure(page, mh_wrong_names[kind]);
-        measured = measured && rows >= 0;
+        measured = measured && (rows >= 0 || kind > MH_MISCOUNTED);
         wrong += kind == MH_LATE || rows < 0 ? 0 : rows;
     }
     if (wrong == 0 && measured)
@@ -677,6 +775,7 @@ static void print_all(const struct page *page)
     print_errors(page);
     print_events(page);
     print_thresholds(page);
+    print_reads(page);
     print_audit(page);
     print_violations(page);
     print_verdict(page);

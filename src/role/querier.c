@@ -73,6 +73,7 @@ const struct mh_role_ops mh_role_querier = {
     .order = 3,
     .reads = true,
     .state_size = sizeof(struct mh_reader),
+    .check = mh_reader_check,
     .init = mh_reader_init,
     .next = next,
     .fini = mh_reader_fini,

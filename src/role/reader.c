@@ -16,27 +16,27 @@ const char *const mh_read_consistency_names[] = {"collection", "strong",     "se
 
 /* ---- what the job says must fit what there is ---- */
 
-static int check_outputs(const struct mh_role *role, const struct mh_texts *output, struct mh_error *err)
+static int check_outputs(const struct mh_job *job, const struct mh_texts *output, struct mh_error *err)
 {
-    const struct mh_content *content = role->content;
+    const struct mh_field *fields = job->collection.fields.items;
     for (size_t i = 0; i < output->count; i++) {
         bool known = strcmp(output->items[i], "*") == 0;
-        for (size_t f = 0; f < content->field_count; f++)
-            known |= strcmp(output->items[i], content->fields[f].name) == 0;
+        for (size_t f = 0; f < job->collection.fields.count; f++)
+            known |= strcmp(output->items[i], fields[f].name) == 0;
         if (!known)
             return mh_fail(err, "output: '%s' is no field of collection %s", output->items[i],
-                           role->job->collection.name);
+                           job->collection.name);
     }
     return 0;
 }
 
-static int check_partitions(const struct mh_role *role, const struct mh_texts *partitions,
+static int check_partitions(const struct mh_plan *plan, const struct mh_texts *partitions,
                             struct mh_error *err)
 {
     for (size_t i = 0; i < partitions->count; i++) {
         bool known = false;
-        for (int p = 0; p < role->plan->partition_count; p++)
-            known |= strcmp(partitions->items[i], role->plan->partitions[p]) == 0;
+        for (int p = 0; p < plan->partition_count; p++)
+            known |= strcmp(partitions->items[i], plan->partitions[p]) == 0;
         if (!known)
             return mh_fail(err, "partitions: '%s' is no partition of the run (`check` lists them)",
                            partitions->items[i]);
@@ -44,20 +44,32 @@ static int check_partitions(const struct mh_role *role, const struct mh_texts *p
     return 0;
 }
 
-static int check_item(const struct mh_role *role, const struct mh_read_options *item, struct mh_error *err)
+static int check_item(const struct mh_read_options *item, const struct mh_job *job,
+                      const struct mh_plan *plan, struct mh_error *err)
 {
-    const struct mh_read read;
+    enum { LONGEST_PARAMS = sizeof((struct mh_read *)0)->params / 2 };
     if (mh_template_check(item->expression, err) != 0)
-        return -1;
-    if (item->params && strlen(item->params) > sizeof read.params / 2)
-        return mh_fail(err, "params: longer than %zu bytes", sizeof read.params / 2);
-    return check_outputs(role, &item->output, err) != 0 ? -1 : check_partitions(role, &item->partitions, err);
+        return mh_fail_in(err, "expression");
+    if (item->params && strlen(item->params) > LONGEST_PARAMS)
+        return mh_fail(err, "params: longer than %d bytes", LONGEST_PARAMS);
+    return check_outputs(job, &item->output, err) != 0 ? -1 : check_partitions(plan, &item->partitions, err);
 }
 
-static int fail_in_role(const struct mh_role *role, struct mh_error *err)
+static const struct mh_read_options *items_of(const struct mh_reader_options *own, size_t *count)
 {
-    return mh_fail_in(err, "%s: stages.%s.%s", role->job->path, role->job->stages[role->worker->stage].name,
-                      role->ops->kind.name);
+    *count = own->mix.count > 0 ? own->mix.count : 1;
+    return own->mix.count > 0 ? own->mix.items : &own->alone;
+}
+
+int mh_reader_check(const struct mh_role_options *options, const struct mh_job *job,
+                    const struct mh_plan *plan, struct mh_error *err)
+{
+    size_t count;
+    const struct mh_read_options *items = items_of(options->own, &count);
+    for (size_t i = 0; i < count; i++)
+        if (check_item(&items[i], job, plan, err) != 0)
+            return -1;
+    return 0;
 }
 
 /* ---- random radii ---- */
@@ -119,12 +131,9 @@ int mh_reader_init(struct mh_role *role, struct mh_error *err)
     const struct mh_reader_options *own = role->options->own;
     struct mh_reader *reader = role->state;
     bool random_radius = false;
-    reader->items = own->mix.count > 0 ? own->mix.items : &own->alone;
-    reader->count = own->mix.count > 0 ? own->mix.count : 1;
+    reader->items = items_of(own, &reader->count);
     for (size_t i = 0; i < reader->count; i++) {
         const struct mh_read_options *item = &reader->items[i];
-        if (check_item(role, item, err) != 0)
-            return fail_in_role(role, err);
         reader->weights += item->weight;
         random_radius |= item->radius == MH_OPERAND_RANDOM || item->range_filter == MH_OPERAND_RANDOM;
     }

@@ -75,6 +75,8 @@ struct mh_reader {
 };
 
 /* Hooks of both roles; their state is a struct mh_reader. */
+int mh_reader_check(const struct mh_role_options *options, const struct mh_job *job,
+                    const struct mh_plan *plan, struct mh_error *err);
 int mh_reader_init(struct mh_role *role, struct mh_error *err);
 void mh_reader_fini(struct mh_role *role);
 

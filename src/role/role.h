@@ -65,6 +65,9 @@ struct mh_role_ops {
     double (*share)(
         const struct mh_role_options *options); /* of offered rows that go to this role, 0..1; with `takes` */
     size_t state_size;
+    /* Do the options fit the rest of the job? Before anything is sent, and in `check`. NULL: always. */
+    int (*check)(const struct mh_role_options *options, const struct mh_job *job, const struct mh_plan *plan,
+                 struct mh_error *err);
     int (*init)(struct mh_role *role, struct mh_error *err); /* NULL: nothing to do */
     enum mh_next (*next)(struct mh_role *role,
                          struct mh_op *op); /* fills op->request.kind, for writes rows.ids, rows.rows,
@@ -82,5 +85,8 @@ extern const struct mh_role_kind *const mh_role_kinds[];
 
 const struct mh_role_ops *mh_role_ops_of(const struct mh_role_options *options);
 mh_plan_needs_of mh_role_needs; /* for mh_plan_make */
+
+/* Every role of the job, by its own `check`; the error names file, stage and role. */
+int mh_roles_check(const struct mh_job *job, const struct mh_plan *plan, struct mh_error *err);
 
 #endif

@@ -171,6 +171,7 @@ const struct mh_role_ops mh_role_searcher = {
     .order = 3,
     .reads = true,
     .state_size = sizeof(struct mh_reader),
+    .check = mh_reader_check,
     .init = init,
     .next = next,
     .fini = mh_reader_fini,

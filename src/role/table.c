@@ -33,3 +33,15 @@ struct mh_plan_needs mh_role_needs(const struct mh_role_options *options)
     return (struct mh_plan_needs){.writes_rows = ops->writes_rows,
                                   .partition = ops->partition ? ops->partition(options) : NULL};
 }
+
+int mh_roles_check(const struct mh_job *job, const struct mh_plan *plan, struct mh_error *err)
+{
+    for (size_t s = 0; s < job->stage_count; s++)
+        for (size_t r = 0; r < job->stages[s].role_count; r++) {
+            const struct mh_role_options *options = &job->stages[s].roles[r];
+            const struct mh_role_ops *ops = mh_role_ops_of(options);
+            if (ops->check && ops->check(options, job, plan, err) != 0)
+                return mh_fail_in(err, "%s: stages.%s.%s", job->path, job->stages[s].name, ops->kind.name);
+        }
+    return 0;
+}

@@ -2,6 +2,7 @@
 #include "run/stage.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -307,6 +308,22 @@ static void book(struct mh_hand *hand, struct mh_op *op)
     mh_journal_append(&run->journal, &record, NULL, NULL, message);
 }
 
+/* What is always refused is wrong in itself; asking on would only load the server. */
+static void give_up_if_refused(struct mh_hand *hand, const struct mh_op *op)
+{
+    enum { PATIENCE = 100 };
+    hand->succeeded += op->outcome == MH_OUTCOME_OK;
+    if (!hand->role.ops->reads || hand->succeeded > 0 || op->outcome != MH_OUTCOME_FAILED || op->timed_out ||
+        op->unreachable || ++hand->refused < PATIENCE || hand->exhausted)
+        return;
+    char text[400];
+    mh_op_describe(op, text, sizeof text);
+    if (hand->role.worker->index == 0) /* the role's others will say the same */
+        mh_warn("worker %lld (%s) gives up: %d operations and none succeeded; %s",
+                (long long)hand->role.worker->number, hand->role.ops->kind.name, PATIENCE, text);
+    hand->exhausted = true;
+}
+
 void mh_hand_finish(struct mh_hand *hand, struct mh_op *op)
 {
     if (op->unreachable)
@@ -316,6 +333,7 @@ void mh_hand_finish(struct mh_hand *hand, struct mh_op *op)
     if (op->outcome == MH_OUTCOME_OK && is_read(op))
         mh_reads_note(&hand->stage->run->reads, op);
     book(hand, op);
+    give_up_if_refused(hand, op);
     if (hand->role.ops->done)
         hand->role.ops->done(&hand->role, op);
     give_back(hand, op);

@@ -46,7 +46,9 @@ struct mh_hand {
     int64_t next_due_ns;   /* open loop */
     int64_t end_ns;        /* by `for`; INT64_MAX: none */
     int64_t idle_since_ns; /* since when a slot has been free */
-    bool exhausted;        /* asks for nothing more */
+    int64_t succeeded,
+        refused;    /* operations that were answered; refused: in a row, before the first success */
+    bool exhausted; /* asks for nothing more */
     struct mh_claim_queue claims;
 };
 

@@ -74,6 +74,8 @@ struct mh_audit {
 /* Collective. 0: every pass was made (look at the figures for what was found); -1: the audit could not be
  * completed, and why; what was found until then stands. All ranks return the same. */
 int mh_audit_run(struct mh_audit *audit, struct mh_error *err);
+/* In its place where no row is to be read back: what was put on record before is added up. Collective. */
+int mh_audit_skip(struct mh_audit *audit, struct mh_error *err);
 void mh_audit_free(struct mh_audit *audit);
 
 /* Adds who wrote each violating row, when, in which batch, from the journals at `journal_path` of every rank
@@ -83,6 +85,8 @@ int mh_audit_provenance(struct mh_audit *audit, const char *journal_path, struct
 
 /* Puts it on record, once for each (kind, id). */
 void mh_audit_condemn(struct mh_audit *audit, const struct mh_violation *violation);
+
+bool mh_audit_accused(const struct mh_audit *audit, int64_t id); /* of anything but being late */
 
 int64_t mh_audit_violations(const struct mh_audit_figures *figures); /* late rows are none */
 

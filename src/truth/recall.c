@@ -105,9 +105,13 @@ static int choose(struct compare *compare, int kind, int64_t wanted, struct mh_b
     return 0;
 }
 
-static int64_t share_of(const struct mh_hits *hits, int64_t samples)
+/* Of `samples` over all ranks, as many as this rank has of what can be compared. Collective. */
+static int64_t share_of(struct compare *compare, int kind, int64_t samples)
 {
-    return samples / hits->plan->np + (hits->rank < samples % hits->plan->np);
+    const int64_t mine = count_eligible(compare, kind);
+    int64_t all = mine;
+    mh_comm_sum_i64(compare->hits->comm, &all, 1);
+    return all <= samples ? mine : (samples * mine + all - 1) / all;
 }
 
 /* ---- the targets, the same on every rank ---- */
@@ -278,7 +282,7 @@ static void consider(struct compare *compare, struct target *target, int64_t id,
 static void compare_block(struct compare *compare, struct block *block)
 {
     const int dim = (int)dim_of(compare->hits), searches = (int)compare->search_count;
-    if (block->count == 0 || searches == 0)
+    if (block->count == 0)
         return;
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, searches, block->count, dim, 1, compare->queries,
                 dim, block->rows, dim, 0, block->products, BLOCK);
@@ -305,7 +309,9 @@ static int find_nearest(struct compare *compare)
 {
     const struct mh_history *history = compare->hits->history;
     const size_t dim = (size_t)dim_of(compare->hits);
-    struct block *block = calloc(1, sizeof *block);
+    struct block *block = compare->search_count > 0 ? calloc(1, sizeof *block) : NULL;
+    if (compare->search_count == 0)
+        return 0;
     if (!block)
         return -1;
     block->rows = malloc(BLOCK * dim * sizeof(float));
@@ -566,11 +572,15 @@ static int share_samples(struct compare *compare, void **all, size_t *length, st
 {
     struct mh_hits *hits = compare->hits;
     struct mh_bytes mine = {0};
-    int rc = mh_filter_open(&compare->filter, hits->content);
+    int rc =
+        mh_filter_open(&compare->filter, hits->content) == 0 ? 0 : mh_fail(err, "out of memory for recall");
+    if (mh_comm_agree(hits->comm, rc, err) != 0)
+        return -1;
+    const int64_t searches = share_of(compare, MH_OP_SEARCH, hits->samples),
+                  queries = share_of(compare, MH_OP_QUERY, (hits->samples + 9) / 10);
+    rc = choose(compare, MH_OP_SEARCH, searches, &mine);
     if (rc == 0)
-        rc = choose(compare, MH_OP_SEARCH, share_of(hits, hits->samples), &mine);
-    if (rc == 0)
-        rc = choose(compare, MH_OP_QUERY, share_of(hits, (hits->samples + 9) / 10), &mine);
+        rc = choose(compare, MH_OP_QUERY, queries, &mine);
     rc = mh_comm_agree(hits->comm, rc == 0 ? 0 : mh_fail(err, "out of memory for recall"), err);
     if (rc == 0)
         rc = mh_comm_gather_bytes(hits->comm, mine.data, mine.length, all, length, err);

@@ -84,6 +84,5 @@ int mh_judge_row(enum mh_insert_fate insert, uint16_t fate, int32_t seen);
 int32_t mh_expected_version(enum mh_insert_fate insert, uint16_t fate);
 
 bool mh_audit_condemned(const struct mh_audit *audit, int kind, int64_t id);
-bool mh_audit_accused(const struct mh_audit *audit, int64_t id); /* of anything but being late */
 
 #endif

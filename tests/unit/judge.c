@@ -234,9 +234,10 @@ static void late_rows_are_no_violations(void **state)
 static void every_wrong_has_a_name_of_its_own(void **state)
 {
     (void)state;
-    static const char *const names[MH_WRONGS] = {"lost",       "late",        "stale",
-                                                 "duplicated", "resurrected", "unexpected",
-                                                 "misplaced",  "corrupted",   "miscounted"};
+    static const char *const names[MH_WRONGS] = {
+        "lost",        "late",           "stale",         "duplicated", "resurrected",
+        "unexpected",  "misplaced",      "corrupted",     "miscounted", "wrong_distance",
+        "wrong_order", "filter_ignored", "range_ignored", "surplus",    "missed"};
     for (int kind = 0; kind < MH_WRONGS; kind++)
         assert_string_equal(mh_wrong_names[kind], names[kind]);
 }

@@ -48,6 +48,8 @@ static void what_is_no_operand_is_named(void **state)
     for (size_t i = 0; i < COUNT(wrong); i++) {
         assert_int_equal(mh_template_check(wrong[i], &err), -1);
         assert_non_null(strstr(err.text, "is no operand; expected {id}, {prefix} or {FROM..TO}"));
+        assert_int_equal(err.text[0], '\'');
+        assert_int_equal(err.text[1], *strpbrk(wrong[i], "{}"));
     }
     for (size_t i = 0; i < COUNT(right); i++)
         assert_int_equal(mh_template_check(right[i], &err), 0);

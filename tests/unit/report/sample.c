@@ -106,6 +106,17 @@ static void put_figures(struct mh_report *r, const struct mh_report_figure *figu
     r->figure_count = count;
 }
 
+static void put_recall(struct mh_report *r)
+{
+    static const struct mh_report_recall points[] = {
+        {"load_up", "searcher", 0, 10, 10, 10, 31.25, 1, 1},
+        {"load_up", "searcher", 1, 10, 10, 9, 31.5, 0.9, 0.015625},
+        {"load_up", "searcher", 0, 10, 10, 9, 32.125, 0.9, 1}};
+    r->recall = room(3, sizeof *points);
+    memcpy(r->recall, points, sizeof points);
+    r->recall_count = 3;
+}
+
 void sample_good(struct mh_report *r)
 {
     static const struct mh_report_figure figures[] = {{"acknowledged_inserts", 200000},
@@ -136,8 +147,22 @@ void sample_good(struct mh_report *r)
                                                       {"vectors_compared", 4803},
                                                       {"deletes_hit_live", 39900},
                                                       {"upserts_hit_live", 20000},
-                                                      {"passes", 3}};
+                                                      {"passes", 3},
+                                                      {"reads", 30000},
+                                                      {"reads_judged", 15000},
+                                                      {"hits_judged", 150000},
+                                                      {"query_rows_judged", 0},
+                                                      {"distances_compared", 150000},
+                                                      {"filters_not_understood", 12},
+                                                      {"searches_compared", 200},
+                                                      {"queries_compared", 0},
+                                                      {"true_neighbors", 30},
+                                                      {"true_neighbors_found", 28},
+                                                      {"short_results", 1},
+                                                      {"neighbors_missed", 2},
+                                                      {"neighbors_missed_wrong", 1}};
     *r = (struct mh_report){0};
+    put_recall(r);
     put_head(r);
     put_options(r);
     put_ranks(r);
