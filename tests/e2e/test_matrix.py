@@ -80,6 +80,7 @@ def assert_found(done: Done, wanted: Found) -> None:
 ROW_FAULTS = [
     Case("lose=5", ("lost",), roles=[WRITER]),
     Case("lose=5,after=1000", ("lost",), roles=[WRITER]),
+    Case("lose=5,op=insert", ("lost",), roles=[WRITER], verify={"vectors": "none"}),
     Case("lose=1%", ("lost",)),
     Case("lose=1%,op=upsert", ("lost",)),
     Case("lose=1%,at=flush", ("lost",)),
@@ -120,10 +121,14 @@ ROW_FAULTS = [
 ]
 
 
+PASSES = {"at=flush": 1, "at=reload": 2}  # the first that can see it
+
+
 @pytest.mark.parametrize("case", ROW_FAULTS, ids=lambda case: case.faults)
 def test_wrong_rows_are_named(tmp_path: Path, case: Case) -> None:
     done, log = case.run(tmp_path)
     assert done.code == VIOLATED, str(done)
+    assert {row["first_pass"] for row in done.result.violations} == {PASSES.get(case.faults.rpartition(",")[2], 0)}
     wanted = expected(done.result, log)
     assert set(case.kinds) == set(wanted), log
     assert_found(done, wanted)
