@@ -155,7 +155,8 @@ static void begin_to_load(struct mh_turn *turn, struct mh_collection *collection
 {
     if (collection->loaded)
         return;
-    mh_faults_happen(turn->mock, collection, MH_AT_RELOAD);
+    if (collection->loaded_ns > 0) /* it was loaded before, and released */
+        mh_faults_happen(turn->mock, collection, MH_AT_RELOAD);
     collection->loaded = true;
     collection->loaded_ns = mh_now_ns() + turn->mock->options.load_ns;
 }

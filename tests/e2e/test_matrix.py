@@ -30,8 +30,6 @@ def in_partition(name: str) -> list[dict]:
     return [WRITER | {"partition": name}, DELETER, UPSERTER]
 
 
-
-
 def job_for(roles: list[dict], verify: dict, timeout: str = "20s") -> dict:
     return {
         "server": {"uri": "", "timeout": timeout},
@@ -82,6 +80,7 @@ def assert_found(done: Done, wanted: Found) -> None:
 ROW_FAULTS = [
     Case("lose=5", ("lost",), roles=[WRITER]),
     Case("lose=5,after=1000", ("lost",), roles=[WRITER]),
+    Case("lose=5,op=insert", ("lost",), roles=[WRITER], verify={"vectors": "none"}),
     Case("lose=1%", ("lost",)),
     Case("lose=1%,op=upsert", ("lost",)),
     Case("lose=1%,at=flush", ("lost",)),
@@ -122,10 +121,14 @@ ROW_FAULTS = [
 ]
 
 
+PASSES = {"at=flush": 1, "at=reload": 2}  # the first that can see it
+
+
 @pytest.mark.parametrize("case", ROW_FAULTS, ids=lambda case: case.faults)
 def test_wrong_rows_are_named(tmp_path: Path, case: Case) -> None:
     done, log = case.run(tmp_path)
     assert done.code == VIOLATED, str(done)
+    assert {row["first_pass"] for row in done.result.violations} == {PASSES.get(case.faults.rpartition(",")[2], 0)}
     wanted = expected(done.result, log)
     assert set(case.kinds) == set(wanted), log
     assert_found(done, wanted)
@@ -296,6 +299,34 @@ def test_all_reads_are_stale(tmp_path: Path) -> None:
     done, _ = Case("stale_read=100%,seconds=60").run(tmp_path)
     assert done.code == VIOLATED, str(done)
     assert_found(done, {"lost": set(done.result.live())})
+
+
+def test_audit_reads_at_strong(tmp_path: Path) -> None:
+    """Weaker reads would see nothing of all that."""
+    with Mock(tmp_path, options=["--staleness", "60s"]) as mock:
+        done = run(tmp_path, mock, job_for([WRITER], {}))
+    assert done.code == GOOD, str(done)
+    assert_found(done, {})
+    assert done.result.figures["late"] == 0
+
+
+def test_statistics_are_shown_as_they_are(tmp_path: Path) -> None:
+    done, log = Case("statistics_off=100%,by=7", roles=[WRITER]).run(tmp_path)
+    assert done.code == GOOD and log, str(done)
+    figures = done.result.figures
+    assert figures["statistics_row_count"] == figures["count_star"] + 7 == WRITERS * ROWS + 7
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_half_an_upsert_in_doubt(tmp_path: Path, allowed: bool) -> None:
+    """Rows that an upsert without an end deleted, and did not put back. Only the job may excuse that."""
+    case = Case("upsert_half_deleted=5 grpc_status=1,status=14,op=upsert,when=after",
+                roles=[WRITER, UPSERTER | {"count": 1, "inflight": 1}], verify={"allow": ["upsert_not_atomic"] if allowed else []})
+    done, log = case.run(tmp_path)
+    halves = {entry["key"] for entry in log if "key" in entry}
+    assert len(halves) == 5 and done.code == (GOOD if allowed else VIOLATED), str(done)
+    assert_found(done, {} if allowed else {"lost": halves})
+    assert done.result.figures["allowed_anomalies"] == (5 if allowed else 0)
 
 
 def test_some_reads_are_stale(tmp_path: Path) -> None:
