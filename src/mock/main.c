@@ -33,6 +33,7 @@ enum {
     DATA,
     NO_VECTORS,
     NULL_MODE,
+    SAVE_REQUESTS,
     BUILD,
     LOAD,
     STALENESS,
@@ -51,6 +52,7 @@ static const struct {
     {"data", "FILE", "holds what is stored between an orderly end and the next start", DATA},
     {"no-vectors", NULL, "keep no vectors: they can be neither read nor searched", NO_VECTORS},
     {"null", NULL, "acknowledge writes and keep no rows; find fixed hits", NULL_MODE},
+    {"save-requests", "FOLDER", "keep the first request of each method there, as it came in", SAVE_REQUESTS},
     {"build-time", "DURATION", "from CreateIndex to a finished index (0)", BUILD},
     {"load-time", "DURATION", "from LoadCollection to loaded (0)", LOAD},
     {"staleness", "DURATION", "how far reads at Bounded and Eventually lag (0)", STALENESS},
@@ -124,6 +126,9 @@ static int set_option(struct mh_mock *mock, struct mh_mock_options *options, int
         break;
     case NULL_MODE:
         options->null = true;
+        break;
+    case SAVE_REQUESTS:
+        options->save_requests = text;
         break;
     case BUILD:
         return parse_duration("build-time", text, &options->build_ns, err);
