@@ -138,6 +138,9 @@ int mh_session_open_run(struct mh_session *session, struct mh_error *err)
     run->stage_seconds = calloc(session->job->stage_count + 1, sizeof *run->stage_seconds);
     bool made = run->stage_seconds && mh_tallies_init(&run->tallies, session->job, run->start_ns) == 0 &&
                 mh_ledger_init(&run->ledger, session->plan->worker_count) == 0;
+    if (made)
+        run->efforts = calloc((size_t)run->tallies.stages * (size_t)run->tallies.roles, sizeof *run->efforts);
+    made = made && run->efforts;
     return mh_comm_agree(session->comm, made ? 0 : mh_fail(err, "out of memory"), err);
 }
 
@@ -314,6 +317,9 @@ static void close_session(struct mh_session *session)
     free(session->run.recall);
     free(session->run.missed);
     mh_reads_free(&session->run.reads);
+    free(session->run.efforts);
+    free(session->longest);
+    mh_calibration_free(&session->calibration);
     mh_rpc_close(session->rpc);
     mh_dataset_close(session->data);
     free(session->issued.workers);

@@ -28,6 +28,12 @@ static size_t count_here(const struct mh_run *run, int stage)
     return count;
 }
 
+static struct mh_effort *effort_of(const struct mh_stage *stage, int role)
+{
+    const struct mh_run *run = stage->run;
+    return &run->efforts[(size_t)stage->index * (size_t)run->tallies.roles + (size_t)role];
+}
+
 static int open_hands(struct mh_stage *stage, struct mh_error *err)
 {
     const struct mh_plan *plan = stage->run->plan;
@@ -37,9 +43,14 @@ static int open_hands(struct mh_stage *stage, struct mh_error *err)
         return mh_fail(err, "out of memory");
     for (int64_t i = 0; i < plan->worker_count; i++) {
         const struct mh_worker *worker = &plan->workers[i];
-        if (worker->stage == stage->index && worker->rank == stage->run->rank &&
-            mh_hand_open(&stage->hands[stage->hand_count++], stage, worker, err) != 0)
+        if (worker->stage != stage->index || worker->rank != stage->run->rank)
+            continue;
+        struct mh_hand *hand = &stage->hands[stage->hand_count++];
+        if (mh_hand_open(hand, stage, worker, err) != 0)
             return -1;
+        hand->effort = effort_of(stage, worker->role);
+        hand->effort->ranks = 1;
+        hand->effort->workers++;
     }
     return 0;
 }
@@ -100,12 +111,29 @@ void mh_stage_break(struct mh_stage *stage, const struct mh_error *err)
     stage->sums->broken = 1;
 }
 
+/* What the rank has spent until the last worker of the role ended. */
+static void count_effort(const struct mh_stage *stage, struct mh_hand *hand)
+{
+    struct mh_effort *effort = hand->effort;
+    hand->counted = true;
+    effort->active_ns = mh_now_ns() - stage->begin_ns;
+    effort->cpu_ns = (int64_t)((mh_cpu_s() - stage->cpu_begin_s) * (double)MH_S);
+    effort->starved_ns = mh_starved_ns() - stage->starved_begin_ns;
+    if (hand->role.options->rate > 0)
+        effort->paced_ns += effort->active_ns;
+}
+
 static void sample(struct mh_stage *stage)
 {
     struct mh_stage_sums *sums = stage->sums;
     memset(sums->active, 0, sizeof sums->active);
-    for (size_t i = 0; i < stage->hand_count; i++)
-        sums->active[stage->hands[i].role.ops->order] += mh_hand_active(&stage->hands[i]);
+    for (size_t i = 0; i < stage->hand_count; i++) {
+        struct mh_hand *hand = &stage->hands[i];
+        const bool active = mh_hand_active(hand);
+        sums->active[hand->role.ops->order] += active;
+        if (!active && !hand->counted)
+            count_effort(stage, hand);
+    }
     sums->stop = mh_signal_seen();
 }
 
@@ -231,6 +259,8 @@ static void loop(struct mh_stage *stage)
     struct mh_progress progress;
     mh_progress_begin(&progress, stage);
     mh_sleep_ns(stage->begin_ns - mh_now_ns());
+    stage->cpu_begin_s = mh_cpu_s();
+    stage->starved_begin_ns = mh_starved_ns();
     for (;;) {
         turn(stage);
         sample(stage);
