@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MOST_AGE_NS (7 * 24 * 3600 * MH_S)
+#define MOST_AGE_NS (7LL * 24 * 3600 * MH_S)
 enum { MOST_ENTRIES = 256 };
 
 /* Whose figures these are: a program, a host, a number of ranks. */
