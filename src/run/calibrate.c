@@ -17,6 +17,7 @@
 enum {
     ALL_MS = 400, /* for all shapes together */
     WIDTH = 32,   /* calls in flight */
+    START_S = 1,  /* until the first reply, at most */
     DRAIN_S = 5,
     BYTES_IN_FLIGHT = 256 << 20, /* of all ranks of a node */
 };
@@ -164,7 +165,9 @@ static int find_shapes(struct mh_calibration *calibration, const struct mh_run *
 /* ---- how fast they go ---- */
 
 struct window {
-    int64_t begin_ns, end_ns, cpu_ns, calls; /* counted from begin to end; before it connections are made */
+    int64_t begin_ns,
+        end_ns; /* calls are counted between; it begins with a reply, once connections are made */
+    int64_t length_ns, cpu_ns, calls;
     double cpu_begin_s;
 };
 
@@ -186,6 +189,7 @@ static int take(struct trial *trial, struct mh_op *op, struct window *window, st
     mh_op_release(op);
     if (op->done_ns >= window->begin_ns && window->cpu_begin_s == 0) {
         window->begin_ns = op->done_ns;
+        window->end_ns = op->done_ns + window->length_ns;
         window->cpu_begin_s = mh_cpu_s();
     } else if (op->done_ns >= window->begin_ns && op->done_ns < window->end_ns) {
         window->calls++;
@@ -253,7 +257,8 @@ static int measure(struct mh_calibration *calibration, int at, const struct mh_r
                         width_of(shape, ranks_of_node), err);
     rc = mh_comm_agree(run->comm, rc, err);
     const int64_t now = mh_now_ns(), all_ns = ALL_MS * MH_MS / calibration->count;
-    struct window window = {.begin_ns = now + all_ns / 5, .end_ns = now + all_ns};
+    struct window window = {
+        .begin_ns = now + all_ns / 5, .end_ns = now + START_S * MH_S, .length_ns = all_ns - all_ns / 5};
     if (rc == 0)
         rc = go(&trial, &window, err);
     close_trial(&trial);
@@ -293,10 +298,15 @@ static int open_null(const char *uri, struct mh_rpc **rpc, struct mh_error *err)
 static int measure_all(struct mh_calibration *calibration, const struct mh_run *run, struct mh_rpc *rpc,
                        int ranks_of_node, struct mh_error *err)
 {
-    int rc = 0;
-    for (int at = 0; at < calibration->count && rc == 0; at++)
-        rc = measure(calibration, at, run, rpc, ranks_of_node, err);
-    return rc;
+    struct mh_error why;
+    int measured = 0;
+    for (int at = 0; at < calibration->count; at++) {
+        if (measure(calibration, at, run, rpc, ranks_of_node, &why) == 0)
+            measured++;
+        else if (run->rank == 0)
+            mh_note("calibration: %s", why.text);
+    }
+    return measured > 0 ? 0 : mh_fail(err, "%s", why.text);
 }
 
 static int with_servers(struct mh_calibration *calibration, const struct mh_run *run, MPI_Comm node,
@@ -381,9 +391,10 @@ static void say(const struct mh_calibration *calibration)
         return;
     }
     for (int i = 0; i < calibration->count; i++)
-        mh_note("calibration (%s): %.0f calls/s a rank of %lld bytes each, %.1f us of CPU a call",
-                calibration->source, calibration->shapes[i].calls_per_s,
-                (long long)calibration->shapes[i].request_bytes, calibration->shapes[i].cpu_ns / 1e3);
+        if (calibration->shapes[i].calls_per_s > 0)
+            mh_note("calibration (%s): %.0f calls/s a rank of %lld bytes each, %.1f us of CPU a call",
+                    calibration->source, calibration->shapes[i].calls_per_s,
+                    (long long)calibration->shapes[i].request_bytes, calibration->shapes[i].cpu_ns / 1e3);
 }
 
 void mh_calibrate(struct mh_calibration *calibration, const struct mh_run *run, const int *node_of_rank)
@@ -416,7 +427,7 @@ double mh_calibration_ceiling(const struct mh_calibration *calibration, int stag
     const int at = calibration->shape_of && calibration->count > 0
                        ? calibration->shape_of[(size_t)stage * (size_t)calibration->roles + (size_t)role]
                        : -1;
-    if (at < 0)
+    if (at < 0 || calibration->shapes[at].calls_per_s <= 0)
         return NAN;
     const struct mh_shape *shape = &calibration->shapes[at];
     const double by_cpu = shape->cpu_ns > 0 ? calibration->core * (double)MH_S / shape->cpu_ns : 0;

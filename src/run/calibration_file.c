@@ -134,6 +134,8 @@ static void put_shapes(json_t *entries, const struct subject *subject,
     const json_int_t now = mh_wall_ns();
     for (int i = 0; i < calibration->count; i++) {
         const struct mh_shape *shape = &calibration->shapes[i];
+        if (shape->calls_per_s <= 0)
+            continue;
         json_array_append_new(
             entries,
             json_pack("{s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:f, s:f, s:I}", "program_version", MH_VERSION,
