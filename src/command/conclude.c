@@ -263,7 +263,7 @@ static void describe_this_rank(const struct mh_session *session, struct mh_repor
     *out = (struct mh_report_rank){.rank = session->rank,
                                    .node = session->node_of_rank[session->rank],
                                    .pid = getpid(),
-                                   .cpu_s = mh_cpu_s(),
+                                   .cpu_s = mh_cpu_s() - session->run.cpu_start_s,
                                    .peak_rss_bytes = usage.ru_maxrss * 1024L,
                                    .private_bytes = session->run.private_bytes,
                                    .clock_offset_ns = session->run.offset_ns,

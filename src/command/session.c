@@ -130,6 +130,7 @@ int mh_session_open_run(struct mh_session *session, struct mh_error *err)
     run->start_ns = mh_now_ns() - run->offset_ns;
     mh_comm_bcast(session->comm, &run->start_ns, sizeof run->start_ns, 0);
     run->start_ns += run->offset_ns;
+    run->cpu_start_s = mh_cpu_s();
     run->reads = (struct mh_reads){.content = run->content,
                                    .plan = run->plan,
                                    .start_ns = run->start_ns,

@@ -33,6 +33,7 @@ struct mh_run {
     const struct mh_content *content;
     struct mh_rpc *rpc;
     int64_t start_ns;    /* this rank's clock when the run began on rank 0 */
+    double cpu_start_s;  /* of this process by then: not the run's */
     int64_t offset_ns;   /* this rank's clock minus rank 0's */
     int64_t progress_ns; /* between two progress lines; 0: none */
     struct mh_tallies tallies;
