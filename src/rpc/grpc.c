@@ -420,13 +420,13 @@ static struct mh_call *next_until(struct mh_rpc *rpc, int64_t until_ns)
     return call;
 }
 
-struct mh_call *mh_rpc_wait(struct mh_rpc *rpc, int64_t until_ns)
+static struct mh_call *wait_for(struct mh_rpc *rpc, int64_t until_ns, bool sharp)
 {
     struct mh_call *call = rpc->refused;
     if (call) {
         rpc->refused = call->private_state->next_refused;
     } else {
-        call = next_until(rpc, until_ns);
+        call = sharp ? next_until(rpc, until_ns) : next_within(rpc, until_ns - mh_now_ns());
         if (!call)
             return NULL;
         finish(call);
@@ -434,6 +434,16 @@ struct mh_call *mh_rpc_wait(struct mh_rpc *rpc, int64_t until_ns)
     call->done_ns = mh_now_ns();
     rpc->in_flight--;
     return call;
+}
+
+struct mh_call *mh_rpc_wait(struct mh_rpc *rpc, int64_t until_ns)
+{
+    return wait_for(rpc, until_ns, false);
+}
+
+struct mh_call *mh_rpc_wait_sharp(struct mh_rpc *rpc, int64_t until_ns)
+{
+    return wait_for(rpc, until_ns, true);
 }
 
 void mh_call_release(struct mh_call *call)

@@ -14,6 +14,7 @@ enum {
     BUSY_WAIT_MS =
         2, /* longest in the completion queue while a round is under way: MPI wants to be looked at */
     CALM_WAIT_MS = 10,  /* and while none is: claims may have come */
+    LATE_MS = 3,        /* that a wait which is not sharp may be */
     MOST_AT_ONCE = 256, /* calls, before the heartbeat and the feed get their turn */
     DRAIN_S = 5,        /* what is in flight when a stop is asked for gets so long */
 };
@@ -195,10 +196,28 @@ static bool take_totals(struct mh_stage *stage)
 
 /* ---- the loop ---- */
 
+/* Would a wait that ends late make an operation late? */
+static bool is_due_soon(const struct mh_stage *stage, int64_t until_ns)
+{
+    for (size_t i = 0; i < stage->hand_count; i++) {
+        const struct mh_hand *hand = &stage->hands[i];
+        if (hand->role.options->rate > 0 && hand->idle && !hand->exhausted &&
+            hand->next_due_ns < until_ns + LATE_MS * MH_MS)
+            return true;
+    }
+    return false;
+}
+
+static struct mh_call *next_call(const struct mh_stage *stage, int64_t until_ns)
+{
+    return is_due_soon(stage, until_ns) ? mh_rpc_wait_sharp(stage->run->rpc, until_ns)
+                                        : mh_rpc_wait(stage->run->rpc, until_ns);
+}
+
 static void take_calls(struct mh_stage *stage, int64_t until_ns)
 {
     struct mh_call *call;
-    for (int taken = 0; taken < MOST_AT_ONCE && (call = mh_rpc_wait(stage->run->rpc, until_ns)); taken++) {
+    for (int taken = 0; taken < MOST_AT_ONCE && (call = next_call(stage, until_ns)); taken++) {
         struct mh_op *op = mh_op_of(call);
         struct mh_hand *hand = op->owner;
         const enum mh_op_next next = mh_op_take(op, &hand->policy);

@@ -18,11 +18,11 @@ LEAST_RATIO = 0.4  # far below the goals: a machine that is busy with other thin
 
 
 def test_the_table_beside_h2load(tmp_path: Path) -> None:
-    done = subprocess.run([ROOT / "scripts" / "calibrate", "--binary", PROGRAM, "--mock", MOCK, "--rounds", "2", "--seconds", "1", "--json",
-                           tmp_path / "table.json"], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([ROOT / "scripts" / "calibrate", "--binary", PROGRAM, "--mock", MOCK, "--rounds", "3", "--seconds", "1", "--json",
+                           tmp_path / "table.json"], capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "table.json").read_text())
-    lines = done.stdout.splitlines()[1:]
+    lines = [line for line in done.stdout.splitlines() if not line.startswith("note:")][1:]
     assert len(lines) == len(rows) >= 2
     for line, row in zip(lines, rows):
         assert line.startswith(row["case"]) and ("NOT MET" in line) == (row["ratio"] < row["goal"])
