@@ -26,6 +26,17 @@ double mh_cpu_s(void)
     return (double)read_clock(CLOCK_PROCESS_CPUTIME_ID) / (double)MH_S;
 }
 
+int64_t mh_starved_ns(void)
+{
+    long long waited = 0;
+    FILE *file = fopen("/proc/self/schedstat", "r");
+    if (!file || fscanf(file, "%*u %lld", &waited) != 1)
+        waited = 0;
+    if (file)
+        fclose(file);
+    return waited;
+}
+
 int64_t mh_private_bytes(void)
 {
     long resident = 0, shared = 0; /* pages */

@@ -12,6 +12,8 @@
 int64_t mh_now_ns(void);  /* CLOCK_MONOTONIC */
 int64_t mh_wall_ns(void); /* CLOCK_REALTIME, since 1970 */
 double mh_cpu_s(void);    /* CPU seconds (user + system) of this process so far */
+int64_t mh_starved_ns(
+    void); /* that its main thread was ready to run and got no core; 0 where the kernel does not say */
 int64_t
 mh_private_bytes(void); /* memory of this process alone: resident, backed by no file and shared with nobody */
 void mh_sleep_ns(int64_t ns);

@@ -94,6 +94,7 @@ static int put_operations(struct mh_report *report, const struct mh_job *job, st
         else
             snprintf(out->latency_name, sizeof out->latency_name, "%s", out->op);
         out->seconds = stage < (int)job->stage_count ? seconds[stage] : audit_s;
+        out->client_limited = mh_session_is_limited(report, stage, role);
         out->tally = tallies->cells[i];
     }
     for (size_t i = 0; i < count; i++)
@@ -262,7 +263,7 @@ static void describe_this_rank(const struct mh_session *session, struct mh_repor
     *out = (struct mh_report_rank){.rank = session->rank,
                                    .node = session->node_of_rank[session->rank],
                                    .pid = getpid(),
-                                   .cpu_s = mh_cpu_s(),
+                                   .cpu_s = mh_cpu_s() - session->run.cpu_start_s,
                                    .peak_rss_bytes = usage.ru_maxrss * 1024L,
                                    .private_bytes = session->run.private_bytes,
                                    .clock_offset_ns = session->run.offset_ns,
@@ -526,7 +527,7 @@ int mh_session_fill_report(struct mh_session *session, const struct mh_ledger_to
         stages_s += session->run.stage_seconds[s];
     if (put_header(session) != 0 || put_options(report, session->job) != 0 ||
         put_workers(report, session->job, session->plan) != 0 ||
-        put_errors(report, &session->run.tallies) != 0 ||
+        put_errors(report, &session->run.tallies) != 0 || mh_session_put_calibration(session) != 0 ||
         put_operations(report, session->job, &session->run.tallies, session->run.stage_seconds,
                        report->duration_s - stages_s) != 0 ||
         put_figures(report, totals, session) != 0 ||
@@ -546,7 +547,8 @@ int mh_session_conclude(struct mh_session *session, struct mh_error *err)
     struct mh_ledger_totals totals = session->run.ledger.totals;
     mh_comm_sum_i64(session->comm, (int64_t *)&totals, sizeof totals / sizeof(int64_t));
     mh_comm_sum_i64(session->comm, session->run.rows_issued, 3);
-    if (gather_ranks(session, err) != 0 || mh_reduce_tallies(&session->run.tallies, session->comm, err) != 0)
+    if (gather_ranks(session, err) != 0 || mh_session_gather_efforts(session, err) != 0 ||
+        mh_reduce_tallies(&session->run.tallies, session->comm, err) != 0)
         return -1;
     int rc = session->rank == 0 && mh_session_fill_report(session, &totals) != 0
                  ? mh_fail(err, "out of memory for the report")

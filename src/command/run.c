@@ -67,6 +67,19 @@ static int make_plan(struct mh_session *session, struct mh_error *err)
     return mh_comm_agree(session->comm, rc, err);
 }
 
+/* Before the load, and before the run's clock starts. */
+static void calibrate(struct mh_session *session)
+{
+    const struct mh_run run = {.job = session->job,
+                               .plan = session->plan,
+                               .comm = session->comm,
+                               .rank = session->rank,
+                               .np = session->np,
+                               .seed = session->seed,
+                               .content = &session->content};
+    mh_calibrate(&session->calibration, &run, session->node_of_rank);
+}
+
 static int open_server(struct mh_session *session, struct mh_error *err)
 {
     int rc = mh_rpc_open(&session->job->server, &session->rpc, err);
@@ -157,11 +170,11 @@ static int prepare(struct mh_session *session, struct mh_error *err)
         return -1;
     draw_seed(session);
     mh_session_name_run(session);
-    return mh_session_choose_output(session, true, err) != 0 || mh_session_open_dataset(session, err) != 0 ||
-                   open_server(session, err) != 0 || mh_session_open_run(session, err) != 0 ||
-                   open_journals(session, err) != 0
-               ? -1
-               : 0;
+    if (mh_session_choose_output(session, true, err) != 0 || mh_session_open_dataset(session, err) != 0 ||
+        open_server(session, err) != 0)
+        return -1;
+    calibrate(session);
+    return mh_session_open_run(session, err) != 0 || open_journals(session, err) != 0 ? -1 : 0;
 }
 
 int mh_command_run(const struct mh_arguments *arguments, MPI_Comm comm)

@@ -130,6 +130,7 @@ int mh_session_open_run(struct mh_session *session, struct mh_error *err)
     run->start_ns = mh_now_ns() - run->offset_ns;
     mh_comm_bcast(session->comm, &run->start_ns, sizeof run->start_ns, 0);
     run->start_ns += run->offset_ns;
+    run->cpu_start_s = mh_cpu_s();
     run->reads = (struct mh_reads){.content = run->content,
                                    .plan = run->plan,
                                    .start_ns = run->start_ns,
@@ -138,6 +139,9 @@ int mh_session_open_run(struct mh_session *session, struct mh_error *err)
     run->stage_seconds = calloc(session->job->stage_count + 1, sizeof *run->stage_seconds);
     bool made = run->stage_seconds && mh_tallies_init(&run->tallies, session->job, run->start_ns) == 0 &&
                 mh_ledger_init(&run->ledger, session->plan->worker_count) == 0;
+    if (made)
+        run->efforts = calloc((size_t)run->tallies.stages * (size_t)run->tallies.roles, sizeof *run->efforts);
+    made = made && run->efforts;
     return mh_comm_agree(session->comm, made ? 0 : mh_fail(err, "out of memory"), err);
 }
 
@@ -314,6 +318,9 @@ static void close_session(struct mh_session *session)
     free(session->run.recall);
     free(session->run.missed);
     mh_reads_free(&session->run.reads);
+    free(session->run.efforts);
+    free(session->longest);
+    mh_calibration_free(&session->calibration);
     mh_rpc_close(session->rpc);
     mh_dataset_close(session->data);
     free(session->issued.workers);

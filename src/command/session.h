@@ -6,6 +6,7 @@
 #include "command/command.h"
 #include "result/report.h"
 #include "role/role.h"
+#include "run/calibrate.h"
 #include "run/run.h"
 #include "truth/audit.h"
 
@@ -28,7 +29,10 @@ struct mh_session {
     struct mh_dataset *data;
     struct mh_content content;
     struct mh_rpc *rpc;
+    struct mh_calibration calibration;
     struct mh_run run;
+    int64_t
+        *longest; /* of run.efforts: the longest active_ns, and the busiest rank as calibration.c packs it */
     struct mh_audit audit;
     struct mh_report report; /* rank 0 */
     struct mh_report parent; /* verify: the run whose rows are audited again; else empty */
@@ -85,6 +89,12 @@ int mh_session_fill_report(
     const struct mh_ledger_totals *totals); /* from what session holds; -1: no memory */
 int64_t mh_session_fates(const struct mh_session *session, struct mh_report_fate **fates,
                          struct mh_error *err); /* -1: failed */
+
+/* calibration.c */
+int mh_session_gather_efforts(struct mh_session *session, struct mh_error *err); /* collective */
+int mh_session_put_calibration(
+    struct mh_session *session); /* before the report takes the tallies; -1: no memory */
+bool mh_session_is_limited(const struct mh_report *report, int stage, int role); /* by the client */
 
 /* threshold.c */
 int mh_thresholds_check(const struct mh_job *job, struct mh_error *err); /* are all figures known? */

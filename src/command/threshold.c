@@ -145,17 +145,20 @@ static bool wants_much(const struct mh_threshold *t)
 }
 
 static bool worst(const struct mh_report *report, const struct mh_threshold *t, const struct figure *figure,
-                  const char *op, double *got)
+                  const char *op, double *got, bool *client_limited)
 {
     bool any = false;
+    *client_limited = false;
     for (int64_t i = 0; i < report->operation_count; i++) {
         const struct mh_report_operation *operation = &report->operations[i];
         if (strcmp(operation->stage, "verify") == 0 || (op[0] && strcmp(operation->op, op) != 0) ||
             operation->tally->planned == 0)
             continue;
         double value = figure->of(operation);
-        if (!any || (wants_much(t) ? value < *got : value > *got))
+        if (!any || (wants_much(t) ? value < *got : value > *got)) {
             *got = value;
+            *client_limited = operation->client_limited && figure->of != errors;
+        }
         any = true;
     }
     return any;
@@ -183,7 +186,8 @@ int mh_thresholds_judge(const struct mh_job *job, struct mh_report *report)
         char op[64];
         double got = 0;
         const struct figure *figure = find(t->figure, op);
-        bool measured = is_recall(t) ? mean_recall(report, &got) : worst(report, t, figure, op, &got);
+        bool measured = is_recall(t) ? mean_recall(report, &got)
+                                     : worst(report, t, figure, op, &got, &out->client_limited);
         snprintf(out->figure, sizeof out->figure, "%s", t->figure);
         snprintf(out->wanted, sizeof out->wanted, "%s", t->text);
         if (measured)

@@ -207,6 +207,10 @@ struct mh_option_value {
     char *origin; /* "default", "crud.yaml:14:32" or "--set" */
 };
 
+/* Is this client's own ceiling measured before the load? auto: unless an earlier run on this host has. */
+enum mh_calibrate { MH_CALIBRATE_AUTO, MH_CALIBRATE_ALWAYS, MH_CALIBRATE_NEVER };
+extern const char *const mh_calibrate_names[];
+
 struct mh_job {
     char *path; /* as given; "(built-in)" for the default job */
     char *text; /* the file's text after ${VAR:-default} */
@@ -214,6 +218,7 @@ struct mh_job {
     struct mh_dataset_options dataset;
     struct mh_collection_options collection;
     struct mh_retry_options retry;
+    int calibrate; /* enum mh_calibrate */
     struct mh_stage_options *stages;
     size_t stage_count;
     struct mh_verify_options verify;

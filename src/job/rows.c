@@ -11,6 +11,7 @@ const char *const mh_consistency_names[] = {"strong", "session", "bounded", "eve
 const char *const mh_arrival_names[] = {"constant", "poisson", NULL};
 const char *const mh_recheck_names[] = {"flush", "reload", NULL};
 const char *const mh_before_names[] = {"flush", "load", NULL};
+const char *const mh_calibrate_names[] = {"auto", "always", "never", NULL};
 const char *const mh_allow_names[] = {"upsert_not_atomic", NULL};
 
 /* {pointer, count} side by side is what a LIST row fills. */
@@ -334,6 +335,13 @@ const struct mh_option mh_job_rows[] = {
      SECTION(retry),
      .rows = retry_rows,
      .help = "rate-limit replies and refusals that certainly had no effect"},
+    {.name = "calibrate",
+     .type = MH_OPTION_CHOICE,
+     AT(calibrate),
+     .fallback = "auto",
+     .choices = mh_calibrate_names,
+     .help = "this client's own ceiling, by calls to a server that does nothing: always measured before the "
+             "load; auto: unless a run of the last week has, on this host"},
     {.name = "stages",
      .type = MH_OPTION_LIST,
      AT(stages),

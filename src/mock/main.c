@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 static volatile sig_atomic_t stopped;
 
@@ -33,6 +34,8 @@ enum {
     DATA,
     NO_VECTORS,
     NULL_MODE,
+    SAVE_REQUESTS,
+    WITH_PARENT,
     BUILD,
     LOAD,
     STALENESS,
@@ -51,6 +54,8 @@ static const struct {
     {"data", "FILE", "holds what is stored between an orderly end and the next start", DATA},
     {"no-vectors", NULL, "keep no vectors: they can be neither read nor searched", NO_VECTORS},
     {"null", NULL, "acknowledge writes and keep no rows; find fixed hits", NULL_MODE},
+    {"save-requests", "FOLDER", "keep the first request of each method there, as it came in", SAVE_REQUESTS},
+    {"with-parent", NULL, "end when the process that started it does", WITH_PARENT},
     {"build-time", "DURATION", "from CreateIndex to a finished index (0)", BUILD},
     {"load-time", "DURATION", "from LoadCollection to loaded (0)", LOAD},
     {"staleness", "DURATION", "how far reads at Bounded and Eventually lag (0)", STALENESS},
@@ -124,6 +129,12 @@ static int set_option(struct mh_mock *mock, struct mh_mock_options *options, int
         break;
     case NULL_MODE:
         options->null = true;
+        break;
+    case SAVE_REQUESTS:
+        options->save_requests = text;
+        break;
+    case WITH_PARENT:
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
         break;
     case BUILD:
         return parse_duration("build-time", text, &options->build_ns, err);

@@ -4,7 +4,9 @@
 #include "base/clock.h"
 #include "rpc/rpc.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { LOOK_UP_MS = 50, GRPC_INTERNAL = 13 };
 
@@ -58,11 +60,27 @@ void mh_mock_answer(struct mh_mock *mock, struct mh_incoming *incoming, int64_t 
         mh_serve_refuse(incoming, GRPC_INTERNAL, "grpc: error unmarshalling request", due_ns);
 }
 
+/* For other load generators, that are to send the same bytes. */
+static void save_request(struct mh_mock *mock, const struct mh_incoming *incoming)
+{
+    char path[4096];
+    const char *method = strrchr(mh_serve_method(incoming->method), '/') + 1;
+    mock->saved[incoming->method] = true;
+    snprintf(path, sizeof path, "%s/%s", mock->options.save_requests, method);
+    FILE *file = fopen(path, "wb");
+    if (!file || fwrite(incoming->bytes, 1, incoming->length, file) != incoming->length)
+        fprintf(stderr, "milvus-mock: %s: cannot be written: %m\n", path);
+    if (file)
+        fclose(file);
+}
+
 static void take(struct mh_mock *mock, struct mh_incoming *incoming)
 {
     const uint8_t *bytes;
     size_t length;
     mock->calls++;
+    if (mock->options.save_requests && !mock->saved[incoming->method])
+        save_request(mock, incoming);
     if (incoming->doom != MH_DOOM_NONE) {
         if (incoming->doom == MH_DOOM_AFTER)
             mh_mock_handle(mock, incoming->method, incoming->bytes, incoming->length, &bytes, &length);

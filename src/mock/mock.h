@@ -9,7 +9,7 @@
 #include "rpc/server.h"
 
 struct mh_mock_options {
-    const char *host, *data, *fault_log; /* data, fault_log: NULL where not asked for */
+    const char *host, *data, *fault_log, *save_requests; /* all but host: NULL where not asked for */
     int port;
     uint64_t seed;
     bool no_vectors, null;
@@ -24,6 +24,7 @@ struct mh_mock {
     struct mh_arena arena; /* of the request at hand */
     struct mh_server *server;
     int64_t calls;
+    bool saved[MH_SERVE_KINDS]; /* its first request: see options.save_requests */
     int64_t last_write_ns; /* monotonic, and of which partition of which collection: to know of overlap */
     int64_t last_write_collection;
     int last_write_partition;

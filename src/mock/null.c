@@ -48,6 +48,13 @@ static void answer_search(struct mh_turn *turn)
     answer->query_count = (int64_t)queries;
 }
 
+/* Of a collection that nobody made there is nothing; of others the handlers say what count and columns are.
+ */
+static bool is_unknown(const struct mh_turn *turn)
+{
+    return !mh_store_find(&turn->mock->store, turn->request.database, turn->request.collection);
+}
+
 bool mh_null_handle(struct mh_turn *turn)
 {
     switch (turn->request.kind) {
@@ -59,6 +66,8 @@ bool mh_null_handle(struct mh_turn *turn)
     case MH_OP_SEARCH:
         answer_search(turn);
         return true;
+    case MH_OP_QUERY:
+        return is_unknown(turn);
     default:
         return false;
     }

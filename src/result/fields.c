@@ -103,6 +103,7 @@ static const struct mh_result_field operation_fields[] = {
     OPERATION("seconds", DOUBLE, seconds, "s"),
     OPERATION("per_second", DOUBLE, per_second, "1/s"),
     OPERATION("rows_per_second", DOUBLE, rows_per_second, "rows/s"),
+    OPERATION("client_limited", BOOL, client_limited, ""),
     OPERATION("latency_count", INT64, latency_count, "operations"),
     OPERATION("due_p50_ns", INT64, due_ns[0], "ns"),
     OPERATION("due_p95_ns", INT64, due_ns[1], "ns"),
@@ -123,6 +124,27 @@ _Static_assert(offsetof(struct mh_tally, planned) == 0 &&
                    offsetof(struct mh_tally, bytes_in) == 10 * sizeof(int64_t) && MH_TALLY_COUNTERS == 11,
                "the counters' names follow struct mh_tally");
 
+#define CALIBRATION(NAME, CELL, MEMBER, UNIT) FIELD(NAME, CELL, struct mh_report_calibration, MEMBER, UNIT)
+static const struct mh_result_field calibration_fields[] = {
+    CALIBRATION("stage", TEXT, stage, ""),
+    CALIBRATION("role", TEXT, role, ""),
+    CALIBRATION("ranks", INT32, ranks, "ranks"),
+    CALIBRATION("seconds", DOUBLE, seconds, "s"),
+    CALIBRATION("per_second", DOUBLE, per_second, "1/s"),
+    CALIBRATION("ceiling_per_second", DOUBLE, ceiling_per_second, "1/s"),
+    CALIBRATION("share", DOUBLE, share, ""),
+    CALIBRATION("busiest_rank", INT32, busiest_rank, ""),
+    CALIBRATION("busiest_cpu", DOUBLE, busiest_cpu, "cores"),
+    CALIBRATION("starved", DOUBLE, starved, ""),
+    CALIBRATION("cpu_s", DOUBLE, cpu_s, "s"),
+    CALIBRATION("blocked", DOUBLE, blocked, ""),
+    CALIBRATION("lag_p99_ns", INT64, lag_p99_ns, "ns"),
+    CALIBRATION("client_limited", BOOL, client_limited, ""),
+    CALIBRATION("reason", TEXT, reason, ""),
+    CALIBRATION("source", TEXT, source, ""),
+    {0},
+};
+
 #define MOMENT(NAME, CELL, MEMBER, UNIT) FIELD(NAME, CELL, struct mh_report_moment, MEMBER, UNIT)
 static const struct mh_result_field moment_fields[] = {
     MOMENT("second", DOUBLE, second, "s"),
@@ -139,6 +161,7 @@ static const struct mh_result_field moment_fields[] = {
     MOMENT("p50_ns", INT64, p50_ns, "ns"),
     MOMENT("p99_ns", INT64, p99_ns, "ns"),
     MOMENT("max_ns", INT64, max_ns, "ns"),
+    MOMENT("client_limited", BOOL, client_limited, ""),
     {0},
 };
 
@@ -161,6 +184,7 @@ static const struct mh_result_field threshold_fields[] = {
     THRESHOLD("wanted", TEXT, wanted, ""),
     THRESHOLD("got", TEXT, got, ""),
     THRESHOLD("held", BOOL, held, ""),
+    THRESHOLD("client_limited", BOOL, client_limited, ""),
     {0},
 };
 
@@ -232,6 +256,8 @@ const struct mh_result_table mh_result_tables[] = {
     {TABLE("ranks", rank_fields, struct mh_report_rank, report.ranks, report.rank_count)},
     {TABLE("workers", worker_fields, struct mh_report_worker, report.workers, report.worker_count)},
     {TABLE("operations", operation_fields, struct mh_result_operation, operations, report.operation_count)},
+    {TABLE("calibration", calibration_fields, struct mh_report_calibration, report.calibrations,
+           report.calibration_count)},
     {TABLE("timeline", moment_fields, struct mh_report_moment, moments, moment_count)},
     {TABLE("errors", error_fields, struct mh_report_error, report.errors, report.error_count)},
     {TABLE("thresholds", threshold_fields, struct mh_report_threshold, report.thresholds,
@@ -305,6 +331,7 @@ static void derive_operation(const struct mh_report_operation *from, struct mh_r
     row->seconds = from->seconds;
     row->per_second = from->seconds > 0 ? (double)tally->ok / from->seconds : 0;
     row->rows_per_second = from->seconds > 0 ? (double)tally->rows / from->seconds : 0;
+    row->client_limited = from->client_limited;
     row->latency_count = (int64_t)tally->due.count;
     quantiles(&tally->due, row->due_ns);
     quantiles(&tally->sent, row->sent_ns);
@@ -341,6 +368,7 @@ static void derive_moment(const struct mh_report_operation *from, int64_t at, st
     row->p50_ns = mh_timeline_quantile(slot, 0.5);
     row->p99_ns = mh_timeline_quantile(slot, 0.99);
     row->max_ns = slot->max_ns;
+    row->client_limited = from->client_limited;
 }
 
 static int derive_moments(struct mh_result_view *view)

@@ -44,6 +44,7 @@ struct mh_result_operation {
     char stage[256], role[32], op[32], latency[64];
     int64_t counters[MH_TALLY_COUNTERS];
     double seconds, per_second, rows_per_second;
+    bool client_limited;
     int64_t latency_count;
     int64_t due_ns[5], sent_ns[5]; /* p50, p95, p99, p99.9, max */
 };

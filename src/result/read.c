@@ -313,6 +313,7 @@ static int read_operation(const struct source *source, const struct mh_result_op
     memcpy(operation->latency_name, row->latency, sizeof row->latency);
     memcpy(tally, row->counters, sizeof row->counters);
     operation->seconds = row->seconds;
+    operation->client_limited = row->client_limited;
     if (row->latency_count == 0)
         return 0;
     if (read_histogram(source, operation, "due", &tally->due, err))

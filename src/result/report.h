@@ -43,7 +43,28 @@ struct mh_report_operation {
     char latency_name[64];  /* its group's name in /latency/STAGE: op, or role.op where two roles of the stage
                                share the op */
     double seconds;         /* how long the stage lasted */
+    bool client_limited;    /* its rates and latencies may be the client's own */
     struct mh_tally *tally; /* owned; merged over all ranks */
+};
+
+/* A role of a stage: how near it came to what this client can do. */
+struct mh_report_calibration {
+    char stage[256], role[32];
+    int32_t stage_at, role_at; /* its positions in the job; not in the file */
+    int32_t ranks;             /* that had workers of it */
+    double seconds;            /* that it lasted */
+    double per_second;         /* calls that came back, whatever they said */
+    double ceiling_per_second; /* that these ranks could make; NaN: not calibrated, see source */
+    double share;              /* of the ceiling; NaN likewise */
+    int32_t busiest_rank;
+    double busiest_cpu; /* of a core, by that rank, other roles of it included */
+    double starved;     /* share of that rank's time that it was ready to run and got no core */
+    double cpu_s;       /* of all its ranks, likewise */
+    double blocked;     /* share of its workers' time with an operation due and no slot free; NaN: no rate */
+    int64_t lag_p99_ns; /* from due to sent while a slot was free; -1: no rate */
+    bool client_limited;
+    char reason[256]; /* why; empty: not limited */
+    char source[300]; /* of the ceiling */
 };
 
 struct mh_report_error {
@@ -87,6 +108,7 @@ struct mh_report_threshold {
     char wanted[48]; /* "< 50 ms" */
     char got[48];    /* "12.3 ms"; "not measured" */
     bool held;
+    bool client_limited; /* what it got is of such an operation */
 };
 
 /* A piece of the ledger: consecutive rows that share a fate. See truth/ledger.h for the numbers. */
@@ -106,6 +128,7 @@ struct mh_report_moment {
     char stage[256], role[32], op[32];
     int64_t ok, failed, unknown, throttled, rows, bytes;
     int64_t p50_ns, p99_ns, max_ns; /* from due time */
+    bool client_limited;
 };
 
 struct mh_report {
@@ -134,14 +157,15 @@ struct mh_report {
     struct mh_report_rank *ranks;
     struct mh_report_worker *workers;
     struct mh_report_operation *operations;
+    struct mh_report_calibration *calibrations;
     struct mh_report_error *errors;
     struct mh_report_figure *figures;       /* /truth/summary */
     struct mh_report_violation *violations; /* by id; late ones too */
     struct mh_report_event *events;
     struct mh_report_recall *recall;
     struct mh_report_threshold *thresholds;
-    int64_t option_count, rank_count, worker_count, operation_count, error_count, figure_count,
-        violation_count, event_count, threshold_count, recall_count;
+    int64_t option_count, rank_count, worker_count, operation_count, calibration_count, error_count,
+        figure_count, violation_count, event_count, threshold_count, recall_count;
 
     struct mh_report_moment
         *moments; /* read from a file, where tallies' timelines are no more; a run has them in its tallies */

@@ -7,6 +7,7 @@
 #include "result/grid.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,6 +121,38 @@ static int64_t figure(const struct page *page, const char *name)
 
 /* ---- Head ---- */
 
+static bool is_limited(const struct mh_report *report)
+{
+    for (int64_t i = 0; i < report->calibration_count; i++)
+        if (report->calibrations[i].client_limited)
+            return true;
+    return false;
+}
+
+/* Of its ceiling in the role that came nearest to it; NaN: not calibrated. */
+static double largest_share(const struct mh_report *report)
+{
+    double share = NAN;
+    for (int64_t i = 0; i < report->calibration_count; i++)
+        share = fmax(share, report->calibrations[i].share);
+    return share;
+}
+
+static void print_ceiling(const struct page *page)
+{
+    const struct mh_report *report = page->report;
+    const double share = largest_share(report);
+    char used[400];
+    if (report->calibration_count == 0)
+        return;
+    if (isnan(share))
+        snprintf(used, sizeof used, "not calibrated (%s)", report->calibrations[0].source);
+    else
+        snprintf(used, sizeof used, "at most %.*f%% of its ceiling", share < 0.1 ? 1 : 0, 100 * share);
+    fact(page, "client", "%s; %s", used,
+         is_limited(report) ? "CLIENT-LIMITED, see the lines marked *" : "not client-limited");
+}
+
 static void print_client(const struct page *page)
 {
     const struct mh_report *report = page->report;
@@ -136,7 +169,8 @@ static void print_client(const struct page *page)
     }
     if (report->rank_count == 0 || report->duration_s <= 0)
         return;
-    fact(page, "client",
+    print_ceiling(page);
+    fact(page, report->calibration_count > 0 ? "" : "client",
          "busiest rank used %.0f%% of a core and at most %s; latest send %s behind its due time; %s sent, %s "
          "received",
          100 * all.cpu_s / report->duration_s, show_bytes(all.peak_rss_bytes).text,
@@ -182,10 +216,17 @@ static void put_texts(struct mh_grid *grid, const char *const *texts, size_t cou
 /* In the order of struct mh_tally. */
 enum { PLANNED, OK, FAILED, UNKNOWN, TIMED_OUT, THROTTLED, UNSENT, IN_FLIGHT };
 
+/* Stage, role and operation; a mark where the figures behind them may be the client's own. */
+static void put_names(struct mh_grid *grid, const struct mh_result_operation *row)
+{
+    put_texts(grid, (const char *const[]){row->stage, row->role}, 2);
+    mh_grid_put(grid, "%s%s", row->op, row->client_limited ? " *" : "");
+}
+
 static void put_operation(struct mh_grid *grid, const struct mh_result_operation *row)
 {
     static const int shown[] = {OK, FAILED, UNKNOWN, THROTTLED, UNSENT, TIMED_OUT, IN_FLIGHT};
-    put_texts(grid, (const char *const[]){row->stage, row->role, row->op}, 3);
+    put_names(grid, row);
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
         mh_grid_put_count(grid, row->counters[shown[i]]);
     mh_grid_put_rate(grid, row->per_second);
@@ -220,10 +261,12 @@ static void print_operations(const struct page *page)
 
 static void put_latency(struct mh_grid *grid, const struct mh_result_operation *row, bool sent)
 {
-    put_texts(grid,
-              sent ? (const char *const[]){"", "", "", "sent"}
-                   : (const char *const[]){row->stage, row->role, row->op, "due"},
-              4);
+    if (sent)
+        put_texts(grid, (const char *const[]){"", "", row->client_limited ? "*" : "", "sent"}, 4);
+    else {
+        put_names(grid, row);
+        mh_grid_put(grid, "due");
+    }
     for (int i = 0; i < 5; i++)
         mh_grid_put_duration(grid, sent ? row->sent_ns[i] : row->due_ns[i]);
 }
@@ -254,6 +297,20 @@ static void print_latencies(const struct page *page)
         heading(page, BOLD, "LATENCY", " of successful operations, from the time each was due%s",
                 two ? " (and sent, where the p99 differs)" : "");
     mh_grid_print(page->out, &grid);
+}
+
+static void print_limits(const struct page *page)
+{
+    for (int64_t i = 0; i < page->report->calibration_count; i++) {
+        const struct mh_report_calibration *row = &page->report->calibrations[i];
+        char text[800], clean[800];
+        if (!row->client_limited)
+            continue;
+        snprintf(text, sizeof text, "* client-limited: %s %s: %s", row->stage, row->role, row->reason);
+        mh_result_clean(text, true, clean, sizeof clean);
+        fputs("  ", page->out);
+        mh_print_wrapped(page->out, clean, 4, 2);
+    }
 }
 
 static void put_error(struct mh_grid *grid, const struct mh_report_error *error)
@@ -307,10 +364,9 @@ static void print_thresholds(const struct page *page)
     HEADS(&grid, "figure", "wanted", "got", "");
     for (int64_t i = 0; i < page->report->threshold_count; i++) {
         const struct mh_report_threshold *threshold = &page->report->thresholds[i];
-        put_texts(&grid,
-                  (const char *const[]){threshold->figure, threshold->wanted, threshold->got,
-                                        threshold->held ? "held" : "MISSED"},
-                  4);
+        put_texts(&grid, (const char *const[]){threshold->figure, threshold->wanted}, 2);
+        mh_grid_put(&grid, "%s%s", threshold->got, threshold->client_limited ? " *" : "");
+        mh_grid_put(&grid, "%s", threshold->held ? "held" : "MISSED");
     }
     mh_grid_print(page->out, &grid);
 }
@@ -772,6 +828,7 @@ static void print_all(const struct page *page)
     print_head(page);
     print_operations(page);
     print_latencies(page);
+    print_limits(page);
     print_errors(page);
     print_events(page);
     print_thresholds(page);

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_METADATA = 2, FULL_BATCH = 6 };
+enum { MAX_METADATA = 2, FULL_BATCH = 6, WAIT_GRAIN_NS = 2000000, LOOK_EVERY_NS = 50000 };
 
 struct mh_call_private {
     struct mh_connection *connection;
@@ -398,25 +398,52 @@ static void finish(struct mh_call *call)
     state->call = NULL;
 }
 
-struct mh_call *mh_rpc_wait(struct mh_rpc *rpc, int64_t until_ns)
+static struct mh_call *next_within(struct mh_rpc *rpc, int64_t ns)
+{
+    gpr_timespec deadline =
+        ns <= 0 ? gpr_inf_past(GPR_CLOCK_MONOTONIC)
+                : gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_nanos(ns, GPR_TIMESPAN));
+    grpc_event event = grpc_completion_queue_next(rpc->queue, deadline, NULL);
+    return event.type == GRPC_OP_COMPLETE ? event.tag : NULL;
+}
+
+/* gRPC's waits end up to two milliseconds after the deadline, which made every operation with a due time
+ * late: these are waited for in short sleeps, with a look between them; in one where no reply can come. */
+static struct mh_call *next_until(struct mh_rpc *rpc, int64_t until_ns)
+{
+    int64_t left = until_ns - mh_now_ns();
+    struct mh_call *call = next_within(rpc, left > WAIT_GRAIN_NS ? left - WAIT_GRAIN_NS : 0);
+    while (!call && (left = until_ns - mh_now_ns()) > 0) {
+        mh_sleep_ns(left < LOOK_EVERY_NS || rpc->in_flight == 0 ? left : LOOK_EVERY_NS);
+        call = next_within(rpc, 0);
+    }
+    return call;
+}
+
+static struct mh_call *wait_for(struct mh_rpc *rpc, int64_t until_ns, bool sharp)
 {
     struct mh_call *call = rpc->refused;
     if (call) {
         rpc->refused = call->private_state->next_refused;
     } else {
-        int64_t left = until_ns - mh_now_ns();
-        gpr_timespec deadline =
-            left <= 0 ? gpr_inf_past(GPR_CLOCK_MONOTONIC)
-                      : gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_nanos(left, GPR_TIMESPAN));
-        grpc_event event = grpc_completion_queue_next(rpc->queue, deadline, NULL);
-        if (event.type != GRPC_OP_COMPLETE)
+        call = sharp ? next_until(rpc, until_ns) : next_within(rpc, until_ns - mh_now_ns());
+        if (!call)
             return NULL;
-        call = event.tag;
         finish(call);
     }
     call->done_ns = mh_now_ns();
     rpc->in_flight--;
     return call;
+}
+
+struct mh_call *mh_rpc_wait(struct mh_rpc *rpc, int64_t until_ns)
+{
+    return wait_for(rpc, until_ns, false);
+}
+
+struct mh_call *mh_rpc_wait_sharp(struct mh_rpc *rpc, int64_t until_ns)
+{
+    return wait_for(rpc, until_ns, true);
 }
 
 void mh_call_release(struct mh_call *call)

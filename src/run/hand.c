@@ -106,8 +106,7 @@ static void prepare_read(const struct mh_hand *hand, struct mh_op *op)
     op->request.guarantee_ts = hand->own_ts;
 }
 
-/* The protocol's request from what the role asked for. */
-static int prepare(struct mh_hand *hand, struct mh_op *op, struct mh_error *err)
+int mh_hand_prepare(struct mh_hand *hand, struct mh_op *op, struct mh_error *err)
 {
     const struct mh_run *run = hand->stage->run;
     const struct mh_index_options *index = &run->job->collection.index;
@@ -153,7 +152,9 @@ static void send(struct mh_hand *hand, struct mh_op *op)
     int64_t lag = mh_now_ns() - (op->due_ns > hand->idle_since_ns ? op->due_ns : hand->idle_since_ns);
     if (op->attempts == 0 && lag > hand->stage->run->schedule_lag_ns)
         hand->stage->run->schedule_lag_ns = lag;
-    if (prepare(hand, op, &err) != 0 || mh_op_send(op, hand->connection, &hand->policy, &err) != 0) {
+    if (op->attempts == 0 && hand->role.options->rate > 0)
+        mh_effort_lag(hand->effort, lag);
+    if (mh_hand_prepare(hand, op, &err) != 0 || mh_op_send(op, hand->connection, &hand->policy, &err) != 0) {
         mh_stage_break(hand->stage, &err);
         mh_hand_abandon(hand, op);
     }
@@ -200,6 +201,7 @@ static void issue_one(struct mh_hand *hand, struct mh_op *op, int64_t now_ns)
 {
     hand->idle = op->next;
     hand->busy++;
+    hand->full_since_ns = now_ns; /* if this was the last */
     hand->stage->sums->open_operations++;
     op->tag = hand->issued++;
     set_due(hand, op, now_ns);
@@ -262,8 +264,19 @@ void mh_stage_send_waiting(struct mh_stage *stage, int64_t now_ns)
 
 /* ---- booking ---- */
 
+/* No slot was free until now: for how long was an operation due? */
+static void count_blocked(struct mh_hand *hand)
+{
+    const int64_t due = hand->next_due_ns, full = hand->full_since_ns;
+    const int64_t blocked = mh_now_ns() - (due > full ? due : full);
+    if (hand->role.options->rate > 0 && !hand->exhausted && due < hand->end_ns && blocked > 0)
+        hand->effort->blocked_ns += blocked;
+}
+
 static void give_back(struct mh_hand *hand, struct mh_op *op)
 {
+    if (!hand->idle)
+        count_blocked(hand);
     mh_op_release(op);
     op->next = hand->idle;
     hand->idle = op;

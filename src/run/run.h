@@ -4,6 +4,7 @@
 
 #include "dataset/content.h"
 #include "job/job.h"
+#include "measure/effort.h"
 #include "measure/event.h"
 #include "measure/tally.h"
 #include "plan/plan.h"
@@ -32,6 +33,7 @@ struct mh_run {
     const struct mh_content *content;
     struct mh_rpc *rpc;
     int64_t start_ns;    /* this rank's clock when the run began on rank 0 */
+    double cpu_start_s;  /* of this process by then: not the run's */
     int64_t offset_ns;   /* this rank's clock minus rank 0's */
     int64_t progress_ns; /* between two progress lines; 0: none */
     struct mh_tallies tallies;
@@ -52,6 +54,7 @@ struct mh_run {
     int64_t private_bytes;              /* see struct mh_report_rank */
     struct mh_events events;            /* rank 0's */
     int64_t chaos_failed, chaos_missed; /* commands that failed; whose time never came */
+    struct mh_effort *efforts;          /* of role r in stage s, on this rank: [s * tallies.roles + r] */
     double *stage_seconds;              /* how long each stage lasted; one a stage */
     bool stopped;                       /* a signal ended a stage early: the same on every rank */
     bool gave_up; /* the server could not be reached for server.timeout: the same on every rank */

@@ -14,6 +14,7 @@ enum {
     BUSY_WAIT_MS =
         2, /* longest in the completion queue while a round is under way: MPI wants to be looked at */
     CALM_WAIT_MS = 10,  /* and while none is: claims may have come */
+    LATE_MS = 3,        /* that a wait which is not sharp may be */
     MOST_AT_ONCE = 256, /* calls, before the heartbeat and the feed get their turn */
     DRAIN_S = 5,        /* what is in flight when a stop is asked for gets so long */
 };
@@ -28,6 +29,12 @@ static size_t count_here(const struct mh_run *run, int stage)
     return count;
 }
 
+static struct mh_effort *effort_of(const struct mh_stage *stage, int role)
+{
+    const struct mh_run *run = stage->run;
+    return &run->efforts[(size_t)stage->index * (size_t)run->tallies.roles + (size_t)role];
+}
+
 static int open_hands(struct mh_stage *stage, struct mh_error *err)
 {
     const struct mh_plan *plan = stage->run->plan;
@@ -37,9 +44,14 @@ static int open_hands(struct mh_stage *stage, struct mh_error *err)
         return mh_fail(err, "out of memory");
     for (int64_t i = 0; i < plan->worker_count; i++) {
         const struct mh_worker *worker = &plan->workers[i];
-        if (worker->stage == stage->index && worker->rank == stage->run->rank &&
-            mh_hand_open(&stage->hands[stage->hand_count++], stage, worker, err) != 0)
+        if (worker->stage != stage->index || worker->rank != stage->run->rank)
+            continue;
+        struct mh_hand *hand = &stage->hands[stage->hand_count++];
+        if (mh_hand_open(hand, stage, worker, err) != 0)
             return -1;
+        hand->effort = effort_of(stage, worker->role);
+        hand->effort->ranks = 1;
+        hand->effort->workers++;
     }
     return 0;
 }
@@ -100,12 +112,29 @@ void mh_stage_break(struct mh_stage *stage, const struct mh_error *err)
     stage->sums->broken = 1;
 }
 
+/* What the rank has spent until the last worker of the role ended. */
+static void count_effort(const struct mh_stage *stage, struct mh_hand *hand)
+{
+    struct mh_effort *effort = hand->effort;
+    hand->counted = true;
+    effort->active_ns = mh_now_ns() - stage->begin_ns;
+    effort->cpu_ns = (int64_t)((mh_cpu_s() - stage->cpu_begin_s) * (double)MH_S);
+    effort->starved_ns = mh_starved_ns() - stage->starved_begin_ns;
+    if (hand->role.options->rate > 0)
+        effort->paced_ns += effort->active_ns;
+}
+
 static void sample(struct mh_stage *stage)
 {
     struct mh_stage_sums *sums = stage->sums;
     memset(sums->active, 0, sizeof sums->active);
-    for (size_t i = 0; i < stage->hand_count; i++)
-        sums->active[stage->hands[i].role.ops->order] += mh_hand_active(&stage->hands[i]);
+    for (size_t i = 0; i < stage->hand_count; i++) {
+        struct mh_hand *hand = &stage->hands[i];
+        const bool active = mh_hand_active(hand);
+        sums->active[hand->role.ops->order] += active;
+        if (!active && !hand->counted)
+            count_effort(stage, hand);
+    }
     sums->stop = mh_signal_seen();
 }
 
@@ -167,10 +196,28 @@ static bool take_totals(struct mh_stage *stage)
 
 /* ---- the loop ---- */
 
+/* Would a wait that ends late make an operation late? */
+static bool is_due_soon(const struct mh_stage *stage, int64_t until_ns)
+{
+    for (size_t i = 0; i < stage->hand_count; i++) {
+        const struct mh_hand *hand = &stage->hands[i];
+        if (hand->role.options->rate > 0 && hand->idle && !hand->exhausted &&
+            hand->next_due_ns < until_ns + LATE_MS * MH_MS)
+            return true;
+    }
+    return false;
+}
+
+static struct mh_call *next_call(const struct mh_stage *stage, int64_t until_ns)
+{
+    return is_due_soon(stage, until_ns) ? mh_rpc_wait_sharp(stage->run->rpc, until_ns)
+                                        : mh_rpc_wait(stage->run->rpc, until_ns);
+}
+
 static void take_calls(struct mh_stage *stage, int64_t until_ns)
 {
     struct mh_call *call;
-    for (int taken = 0; taken < MOST_AT_ONCE && (call = mh_rpc_wait(stage->run->rpc, until_ns)); taken++) {
+    for (int taken = 0; taken < MOST_AT_ONCE && (call = next_call(stage, until_ns)); taken++) {
         struct mh_op *op = mh_op_of(call);
         struct mh_hand *hand = op->owner;
         const enum mh_op_next next = mh_op_take(op, &hand->policy);
@@ -231,6 +278,8 @@ static void loop(struct mh_stage *stage)
     struct mh_progress progress;
     mh_progress_begin(&progress, stage);
     mh_sleep_ns(stage->begin_ns - mh_now_ns());
+    stage->cpu_begin_s = mh_cpu_s();
+    stage->starved_begin_ns = mh_starved_ns();
     for (;;) {
         turn(stage);
         sample(stage);

@@ -47,8 +47,11 @@ struct mh_hand {
     int64_t end_ns;        /* by `for`; INT64_MAX: none */
     int64_t idle_since_ns; /* since when a slot has been free */
     int64_t succeeded,
-        refused;    /* operations that were answered; refused: in a row, before the first success */
-    bool exhausted; /* asks for nothing more */
+        refused;              /* operations that were answered; refused: in a row, before the first success */
+    int64_t full_since_ns;    /* since when none has been */
+    struct mh_effort *effort; /* its role's, on this rank */
+    bool counted;             /* there, with its end */
+    bool exhausted;           /* asks for nothing more */
     struct mh_claim_queue claims;
 };
 
@@ -73,6 +76,8 @@ struct mh_stage {
     struct mh_stage_sums *sums;
     struct mh_role_sums *role_sums;
     int64_t begin_ns;
+    double cpu_begin_s;
+    int64_t starved_begin_ns;
     bool stopping;  /* agreed: nothing new is sent */
     bool cancelled; /* what was in flight at the stop has been cancelled */
     int64_t cancel_ns;
@@ -85,6 +90,8 @@ struct mh_stage {
 int mh_hand_open(struct mh_hand *hand, struct mh_stage *stage, const struct mh_worker *worker,
                  struct mh_error *err);
 void mh_hand_close(struct mh_hand *hand);
+int mh_hand_prepare(struct mh_hand *hand, struct mh_op *op,
+                    struct mh_error *err); /* the protocol's request from what the role asked for */
 void mh_hand_issue(struct mh_hand *hand, int64_t now_ns);
 void mh_hand_finish(struct mh_hand *hand, struct mh_op *op);  /* its final reply is there */
 void mh_hand_abandon(struct mh_hand *hand, struct mh_op *op); /* it waits and will not be sent (again) */

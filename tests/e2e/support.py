@@ -14,6 +14,7 @@ import select
 import signal
 import struct
 import subprocess
+import tempfile
 import time
 import urllib.request
 from collections import Counter
@@ -30,7 +31,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = Path(os.environ.get("MILVUS_HPC", ROOT / "build" / "release" / "src" / "milvus-hpc"))
 MNIST = ROOT / "data" / "mnist-784-euclidean.hdf5"
 SERVER = ROOT / "scripts" / "milvus-server"
+_CACHE = tempfile.TemporaryDirectory(prefix="milvus-hpc-cache-")  # calibrations of the tests' own; goes with the interpreter
 ENVIRONMENT = os.environ | {
+    "XDG_CACHE_HOME": _CACHE.name,
     "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_btl_tcp_if_include": "lo",
     "OMPI_MCA_oob_tcp_if_include": "lo", "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_hwloc_base_binding_policy": "none",
 }

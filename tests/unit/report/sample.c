@@ -99,6 +99,35 @@ static void put_operation(struct mh_report *r, const char *role, const char *op,
     tally->bytes_in = 96 * ok;
 }
 
+/* Of the operation at the same place. */
+static struct mh_report_calibration *put_calibration(struct mh_report *r, double per_second)
+{
+    struct mh_report_calibration *out = &r->calibrations[r->calibration_count];
+    const struct mh_report_operation *operation = &r->operations[r->calibration_count++];
+    *out = (struct mh_report_calibration){.ranks = 2,
+                                          .seconds = 40,
+                                          .per_second = per_second,
+                                          .ceiling_per_second = 400,
+                                          .share = per_second / 400,
+                                          .busiest_rank = 1,
+                                          .busiest_cpu = 0.28,
+                                          .cpu_s = 21,
+                                          .lag_p99_ns = -1};
+    PUT(out->stage, "%s", operation->stage);
+    PUT(out->role, "%s", operation->role);
+    PUT(out->source, "reused: measured 2026-11-23T20:00:00Z");
+    return out;
+}
+
+/* The deleter, and what is said of it. */
+static void put_limit(struct mh_report *r)
+{
+    r->operations[1].client_limited = r->calibrations[1].client_limited = true;
+    r->calibrations[1].busiest_cpu = 0.97;
+    PUT(r->calibrations[1].reason, "rank 1 used 97%% of a core");
+    r->thresholds[0].client_limited = true;
+}
+
 static void put_figures(struct mh_report *r, const struct mh_report_figure *figures, int64_t count)
 {
     r->figures = room((size_t)count, sizeof *figures);
@@ -170,6 +199,10 @@ void sample_good(struct mh_report *r)
     put_operation(r, "writer", "insert", 2000, 12 * MH_MS, 0);
     put_operation(r, "deleter", "delete", 399, 3 * MH_MS, MH_MS / 2);
     put_operation(r, "upserter", "upsert", 200, 15 * MH_MS, 0);
+    r->calibrations = room(3, sizeof *r->calibrations);
+    put_calibration(r, 50);
+    put_calibration(r, 10)->blocked = 0.01;
+    put_calibration(r, 5)->lag_p99_ns = 150000;
     put_figures(r, figures, sizeof figures / sizeof *figures);
 }
 
@@ -207,8 +240,9 @@ static void put_troubles(struct mh_report *r)
         .time_ns = 12 * MH_S, .what = "connection of worker 0 lost: connection reset; back after 120 ms"};
     r->threshold_count = 2;
     r->thresholds = room(2, sizeof *r->thresholds);
-    r->thresholds[0] = (struct mh_report_threshold){"insert.p99", "< 50 ms", "23.9 ms", true};
-    r->thresholds[1] = (struct mh_report_threshold){"recall", ">= 0.95", "not measured", false};
+    r->thresholds[0] = (struct mh_report_threshold){"insert.p99", "< 50 ms", "23.9 ms", true, false};
+    r->thresholds[1] = (struct mh_report_threshold){"recall", ">= 0.95", "not measured", false, false};
+    put_limit(r);
 }
 
 static struct mh_violation wrong(int32_t kind, int64_t id, int32_t expected, int32_t seen)
