@@ -374,7 +374,7 @@ static int ask_standings(const struct mh_hits *hits, const struct batch *batch, 
 static int judge_batch(struct judge *judge, const struct batch *batch, struct mh_error *err)
 {
     struct mh_hits *hits = judge->hits;
-    struct mh_standing *standings = malloc(((size_t)batch->rows + 1) * sizeof *standings);
+    struct mh_standing *standings = calloc((size_t)batch->rows + 1, sizeof *standings);
     int rc = mh_comm_agree(hits->comm, standings ? 0 : mh_fail(err, "out of memory for judging reads"), err);
     if (rc == 0)
         rc = ask_standings(hits, batch, standings, err);

@@ -88,7 +88,7 @@ static int choose(struct compare *compare, int kind, int64_t wanted, struct mh_b
     const int64_t count = count_eligible(compare, kind), chosen = count < wanted ? count : wanted;
     const struct mh_reading *reading;
     int64_t i = 0;
-    for (size_t at = 0; (reading = mh_reads_next(hits->reads, &at));) {
+    for (size_t at = 0; chosen > 0 && count > 0 && (reading = mh_reads_next(hits->reads, &at));) {
         if (reading->kind != kind || !is_eligible(compare, reading))
             continue;
         if (i * chosen / count != (i + 1) * chosen / count) {
@@ -146,7 +146,7 @@ static int line_up_queries(struct compare *compare)
 {
     const size_t dim = (size_t)dim_of(compare->hits), count = (size_t)compare->search_count;
     compare->queries = malloc((count * dim + 1) * sizeof *compare->queries);
-    compare->searches = malloc((count + 1) * sizeof *compare->searches);
+    compare->searches = calloc(count + 1, sizeof *compare->searches);
     if (!compare->queries || !compare->searches)
         return -1;
     int64_t at = 0;
