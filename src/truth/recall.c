@@ -88,7 +88,9 @@ static int choose(struct compare *compare, int kind, int64_t wanted, struct mh_b
     const int64_t count = count_eligible(compare, kind), chosen = count < wanted ? count : wanted;
     const struct mh_reading *reading;
     int64_t i = 0;
-    for (size_t at = 0; chosen > 0 && count > 0 && (reading = mh_reads_next(hits->reads, &at));) {
+    if (count < 1 || chosen < 1)
+        return 0;
+    for (size_t at = 0; (reading = mh_reads_next(hits->reads, &at));) {
         if (reading->kind != kind || !is_eligible(compare, reading))
             continue;
         if (i * chosen / count != (i + 1) * chosen / count) {
