@@ -81,28 +81,33 @@ static int64_t count_eligible(struct compare *compare, int kind)
     return count;
 }
 
-/* Evenly spread over the stage: every `count / wanted`th of those that can be compared. */
+/* So that the one who asked finds its rows again. */
+static int put_sample(const struct mh_hits *hits, const struct mh_reading *reading, struct mh_bytes *out)
+{
+    const struct sample sample = {.rank = hits->rank, .reading = *reading};
+    const int64_t place = (int64_t)((const uint8_t *)reading - hits->reads->log.data);
+    if (mh_bytes_append(out, &sample, sizeof sample) != 0 ||
+        mh_bytes_append(out, mh_reading_text(reading), reading->text_room) != 0)
+        return -1;
+    return mh_bytes_append(out, &place, sizeof place);
+}
+
+/* `wanted` of those that can be compared, or all, evenly spread over the stage. */
 static int choose(struct compare *compare, int kind, int64_t wanted, struct mh_bytes *out)
 {
     const struct mh_hits *hits = compare->hits;
     const int64_t count = count_eligible(compare, kind), chosen = count < wanted ? count : wanted;
     const struct mh_reading *reading;
-    int64_t i = 0;
-    if (count < 1 || chosen < 1)
-        return 0;
+    int64_t owed = 0; /* in `count`ths of a sample */
     for (size_t at = 0; (reading = mh_reads_next(hits->reads, &at));) {
         if (reading->kind != kind || !is_eligible(compare, reading))
             continue;
-        if (i * chosen / count != (i + 1) * chosen / count) {
-            const struct sample sample = {.rank = hits->rank, .reading = *reading};
-            /* so that it finds its rows again */
-            const int64_t place = (int64_t)((const uint8_t *)reading - hits->reads->log.data);
-            if (mh_bytes_append(out, &sample, sizeof sample) != 0 ||
-                mh_bytes_append(out, mh_reading_text(reading), reading->text_room) != 0 ||
-                mh_bytes_append(out, &place, sizeof place) != 0)
-                return -1;
-        }
-        i++;
+        owed += chosen;
+        if (owed < count)
+            continue;
+        owed -= count;
+        if (put_sample(hits, reading, out) != 0)
+            return -1;
     }
     return 0;
 }
