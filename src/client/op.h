@@ -14,6 +14,8 @@
 #include "plan/plan.h"
 #include "rpc/rpc.h"
 
+enum { MH_LAST_VERSION = 0x0fff }; /* that a row can have: the ledger keeps 12 bits of it */
+
 /* What a search or query asked for, beside its request: for those who judge the answer. */
 struct mh_read {
     int item;                    /* which of its role's kinds of read */

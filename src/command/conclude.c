@@ -356,7 +356,7 @@ static void say(struct verdict *verdict, int exit_code, const char *format, ...)
 static void judge_hits(struct verdict *verdict, const struct mh_session *session, enum mh_claim_use use,
                        const char *what, int64_t acknowledged, int64_t hit)
 {
-    if (!has_role(session->job, use) || !session->audited || session->run.stopped || session->run.gave_up)
+    if ((!has_role(session->job, use) && acknowledged == 0) || !session->audited || session->run.stopped || session->run.gave_up)
         return;
     if (hit == 0)
         say(verdict, MH_EXIT_UNUSABLE, "no %s hit a live row, so the run did not test %ss", what, what);

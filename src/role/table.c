@@ -6,6 +6,7 @@
     ROLE(writer)                                                                                             \
     ROLE(upserter)                                                                                           \
     ROLE(deleter)                                                                                            \
+    ROLE(churn)                                                                                              \
     ROLE(indexer)                                                                                            \
     ROLE(searcher)                                                                                           \
     ROLE(querier)

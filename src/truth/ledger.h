@@ -25,7 +25,7 @@ enum mh_insert_fate {
 /* What happened to it since: the acknowledged version (0: as inserted) and these bits. An unknown upsert
  * would have made it the next version. */
 enum {
-    MH_FATE_VERSION = 0x0fff,
+    MH_FATE_VERSION = MH_LAST_VERSION,
     MH_FATE_DELETED = 0x1000,
     MH_FATE_DELETE_UNKNOWN = 0x2000,
     MH_FATE_UPSERT_UNKNOWN = 0x4000,
