@@ -74,6 +74,13 @@ static bool shared_op(const struct mh_tallies *tallies, int stage, int kind)
     return count > 1;
 }
 
+/* The time that rates are of. */
+static double measured_s(const struct mh_role_options *role, double stage_s)
+{
+    const double s = stage_s - (double)role->warmup_ns / (double)MH_S;
+    return s > 0 ? s : 0;
+}
+
 /* The report takes the tallies over. */
 static int put_operations(struct mh_report *report, const struct mh_job *job, struct mh_tallies *tallies,
                           const double *seconds, double audit_s)
@@ -93,7 +100,9 @@ static int put_operations(struct mh_report *report, const struct mh_job *job, st
             snprintf(out->latency_name, sizeof out->latency_name, "%.20s.%d.%.24s", out->role, role, out->op);
         else
             snprintf(out->latency_name, sizeof out->latency_name, "%s", out->op);
-        out->seconds = stage < (int)job->stage_count ? seconds[stage] : audit_s;
+        out->seconds = stage < (int)job->stage_count
+                           ? measured_s(&job->stages[stage].roles[role], seconds[stage])
+                           : audit_s;
         out->client_limited = mh_session_is_limited(report, stage, role);
         out->tally = tallies->cells[i];
     }
@@ -304,7 +313,7 @@ static const struct mh_report_operation *unbalanced(const struct mh_report *repo
     for (int64_t i = 0; i < report->operation_count; i++) {
         const struct mh_tally *t = report->operations[i].tally;
         if (t->planned != t->ok + t->failed + t->unknown + t->unsent + t->in_flight ||
-            (int64_t)t->due.count != t->ok)
+            (int64_t)t->due.count + t->warm_up != t->ok)
             return &report->operations[i];
     }
     return NULL;

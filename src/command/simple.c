@@ -44,6 +44,11 @@ static void print_role(const struct mh_job *job, const struct mh_plan *plan,
         printf(": batches of %lld rows", (long long)role->batch);
     if (role->rate > 0)
         printf(", %g operations/s in all, %s", role->rate, mh_arrival_names[role->arrival]);
+    for (size_t i = 0; i < role->steps.count; i++) {
+        const struct mh_rate_step *step = &role->steps.items[i];
+        printf(", %s%g to %g operations/s for %s", i ? "then " : "", step->from, step->to,
+               mh_show_duration(step->duration_ns, rows, sizeof rows));
+    }
     if (role->inflight > 0)
         printf(", %lld in flight each", (long long)role->inflight);
     printf("\n");

@@ -37,12 +37,12 @@ static double slowest(const struct mh_report_operation *op)
 
 static double rate(const struct mh_report_operation *op)
 {
-    return op->seconds > 0 ? (double)op->tally->ok / op->seconds : 0;
+    return op->seconds > 0 ? (double)(op->tally->ok - op->tally->warm_up) / op->seconds : 0;
 }
 
 static double row_rate(const struct mh_report_operation *op)
 {
-    return op->seconds > 0 ? (double)op->tally->rows / op->seconds : 0;
+    return op->seconds > 0 ? (double)(op->tally->rows - op->tally->warm_up_rows) / op->seconds : 0;
 }
 
 static double errors(const struct mh_report_operation *op)

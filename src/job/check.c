@@ -178,16 +178,50 @@ static bool is_given(const struct mh_node *roles, size_t i, const char *option)
     return mh_node_get(roles->items[i], option) != NULL;
 }
 
+/* Of a role: "stages.crud.writer", followed by `option` when that is not empty. */
+static int fail_role(struct mh_reading *r, const char *stage_key, const struct mh_node *roles, size_t i,
+                     const char *option, const char *what)
+{
+    char label[300], key[900];
+    snprintf(key, sizeof key, "%s%s%s%s", stage_key, mh_node_label(roles, i, label, sizeof label),
+             *option ? "." : "", option);
+    return mh_fail_at(r, key, "%s", what);
+}
+
+static int64_t length_of(const struct mh_role_options *role)
+{
+    int64_t length = role->for_ns;
+    for (size_t i = 0; i < role->steps.count; i++)
+        length += role->steps.items[i].duration_ns;
+    return length;
+}
+
+static int check_pace(struct mh_reading *r, const struct mh_role_options *role, const char *stage_key,
+                      const struct mh_node *roles, size_t i)
+{
+    const bool steps = role->steps.count > 0;
+    const int64_t length = length_of(role);
+    if (is_given(roles, i, "arrival") && !(role->rate > 0) && !steps)
+        return fail_role(r, stage_key, roles, i, "arrival",
+                         "needs 'rate' or 'steps'; without one there is nothing to space");
+    if (steps && is_given(roles, i, "rate"))
+        return fail_role(r, stage_key, roles, i, "rate",
+                         "stands beside 'steps', which have rates of their own; one of the two is allowed");
+    if (steps && is_given(roles, i, "for"))
+        return fail_role(r, stage_key, roles, i, "for",
+                         "stands beside 'steps', which last as long as they say; one of the two is allowed");
+    if (length > 0 && role->warmup_ns >= length)
+        return fail_role(r, stage_key, roles, i, "warmup",
+                         "is as long as the role; nothing would be measured");
+    return 0;
+}
+
 static int check_roles(struct mh_reading *r, const struct mh_stage_options *stage, const char *stage_key,
                        const struct mh_node *roles)
 {
-    for (size_t i = 0; i < stage->role_count; i++) {
-        char label[300], key[900];
-        if (!is_given(roles, i, "arrival") || stage->roles[i].rate > 0)
-            continue;
-        snprintf(key, sizeof key, "%s%s.arrival", stage_key, mh_node_label(roles, i, label, sizeof label));
-        return mh_fail_at(r, key, "needs 'rate'; without one there is nothing to space");
-    }
+    for (size_t i = 0; i < stage->role_count; i++)
+        if (check_pace(r, &stage->roles[i], stage_key, roles, i) != 0)
+            return -1;
     return 0;
 }
 

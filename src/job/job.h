@@ -97,15 +97,17 @@ struct mh_role_kind {
 
 struct mh_role_options {
     const struct mh_role_kind *kind;
-    int64_t count;    /* workers; -1: one on every rank */
-    double rate;      /* operations per second of the role as a whole; 0: closed loop */
-    int arrival;      /* enum mh_arrival; only with a rate */
-    int64_t rows;     /* rows each worker writes; 0: no such limit */
-    int64_t ops;      /* operations each worker sends; 0: no such limit */
-    int64_t for_ns;   /* time the role lasts; 0: no such limit */
-    int64_t batch;    /* rows an operation */
-    int64_t inflight; /* operations a worker keeps in flight */
-    void *own;        /* the role's own options, owned */
+    int64_t count;              /* workers; -1: one on every rank */
+    double rate;                /* operations per second of the role as a whole; 0: closed loop */
+    int arrival;                /* enum mh_arrival; only with a rate or steps */
+    struct mh_rate_steps steps; /* instead of rate and for_ns */
+    int64_t warmup_ns;          /* operations due in the first so long are not in latencies and rates */
+    int64_t rows;               /* rows each worker writes; 0: no such limit */
+    int64_t ops;                /* operations each worker sends; 0: no such limit */
+    int64_t for_ns;             /* time the role lasts; 0: no such limit */
+    int64_t batch;              /* rows an operation */
+    int64_t inflight;           /* operations a worker keeps in flight */
+    void *own;                  /* the role's own options, owned */
 };
 
 /* Rows for the options that several roles share; a role lists those it takes. */
@@ -125,6 +127,19 @@ struct mh_role_options {
     {                                                                                                        \
         .name = "arrival", .type = MH_OPTION_CHOICE, .offset = offsetof(struct mh_role_options, arrival),    \
         .fallback = "constant", .choices = mh_arrival_names, .help = "spacing of operations at a rate"       \
+    }
+#define MH_ROLE_STEPS                                                                                        \
+    {                                                                                                        \
+        .name = "steps", .type = MH_OPTION_STEPS, .offset = offsetof(struct mh_role_options, steps),         \
+        .help =                                                                                              \
+            "open loop: rates one after the other, instead of rate and for; a step is \"100/s for 30s\" "    \
+            "or, in a straight line, \"100/s to 400/s for 60s\""                                             \
+    }
+#define MH_ROLE_WARMUP                                                                                       \
+    {                                                                                                        \
+        .name = "warmup", .type = MH_OPTION_DURATION, .offset = offsetof(struct mh_role_options, warmup_ns), \
+        .fallback = "0s", .min = 0, .max = 1e18,                                                             \
+        .help = "operations due in the first so long of the role are not in latencies and rates"             \
     }
 #define MH_ROLE_ROWS(DEFAULT)                                                                                \
     {                                                                                                        \

@@ -20,6 +20,7 @@ enum mh_option_type {                           /*      stored as               
                       MH_OPTION_CHOICE,         /* int, index into choices  one of the choices */
                       MH_OPTION_CHOICES,        /* uint32_t, a bit each     [a, b] | a */
                       MH_OPTION_TEXTS,          /* struct mh_texts, owned   [a, b] | a */
+                      MH_OPTION_STEPS,          /* struct mh_rate_steps, owned  ["100/s for 30s"] */
                       MH_OPTION_PARAMS,         /* char *, owned JSON text  {nlist: 128} */
                       MH_OPTION_SECTION,        /* the struct of `rows`     a mapping */
                       MH_OPTION_LIST,           /* struct mh_list, owned    a list of mappings */
@@ -29,6 +30,17 @@ enum mh_option_type {                           /*      stored as               
 
 struct mh_texts {
     char **items;
+    size_t count;
+};
+
+/* The rate goes from one to the other in a straight line. */
+struct mh_rate_step {
+    double from, to; /* operations per second */
+    int64_t duration_ns;
+};
+
+struct mh_rate_steps {
+    struct mh_rate_step *items;
     size_t count;
 };
 

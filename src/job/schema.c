@@ -142,6 +142,8 @@ static json_t *value_schema(const struct mh_option *row)
         return one_or_list(choice_schema(row), true);
     case MH_OPTION_TEXTS:
         return texts_schema(row);
+    case MH_OPTION_STEPS:
+        return one_or_list(pattern_schema("^" RATE " +(to +" RATE " +)?for +" DURATION "$"), false);
     case MH_OPTION_PARAMS:
         return type_schema("object");
     case MH_OPTION_SECTION:

@@ -95,7 +95,7 @@ static char *print_bytes(const struct mh_option *row, const void *target)
 
 /* ---- durations ---- */
 
-static char *duration_text(int64_t ns)
+char *mh_duration_text(int64_t ns)
 {
     static const struct {
         int64_t ns;
@@ -111,7 +111,7 @@ static char *duration_text(int64_t ns)
 static char *print_duration(const struct mh_option *row, const void *target)
 {
     (void)row;
-    return duration_text(*(const int64_t *)target);
+    return mh_duration_text(*(const int64_t *)target);
 }
 
 static int parse_duration_range(const struct mh_option *row, const struct mh_node *node, void *target,
@@ -139,7 +139,7 @@ static char *print_duration_range(const struct mh_option *row, const void *targe
 {
     (void)row;
     const int64_t *range = target;
-    char *low = duration_text(range[0]), *high = duration_text(range[1]);
+    char *low = mh_duration_text(range[0]), *high = mh_duration_text(range[1]);
     char *text = mh_format("%s..%s", low, high);
     free(low);
     free(high);
@@ -180,12 +180,17 @@ static char *print_ratio(const struct mh_option *row, const void *target)
     return real_text(*(const double *)target, 1);
 }
 
+char *mh_rate_text(double rate)
+{
+    char *number = real_text(rate, 1), *text = mh_format("%s/s", number);
+    free(number);
+    return text;
+}
+
 static char *print_rate(const struct mh_option *row, const void *target)
 {
     (void)row;
-    char *number = real_text(*(const double *)target, 1), *text = mh_format("%s/s", number);
-    free(number);
-    return text;
+    return mh_rate_text(*(const double *)target);
 }
 
 static int parse_sample(const struct mh_option *row, const struct mh_node *node, void *target,
@@ -418,6 +423,9 @@ static const struct mh_value_type types[] = {
     [MH_OPTION_CHOICE] = {"choice", "one", parse_choice, print_choice, NULL, false},
     [MH_OPTION_CHOICES] = {"choices", "a list", parse_choices, print_choices, NULL, true},
     [MH_OPTION_TEXTS] = {"texts", "a text or a list of texts", parse_texts, print_texts, release_texts, true},
+    [MH_OPTION_STEPS] = {"steps",
+                         "a step or a list of steps such as [\"100/s for 30s\", \"100/s to 400/s for 60s\"]",
+                         mh_steps_parse, mh_steps_print, mh_steps_release, true},
     [MH_OPTION_PARAMS] = {"mapping", "a mapping such as {nlist: 128}", parse_params, print_params,
                           release_text, true},
 };
@@ -448,7 +456,7 @@ static char *bound_text(const struct mh_option *row, double bound)
 {
     static const char *const suffixes[] = {"", "k", "M", "G", "T"};
     if (row->type == MH_OPTION_DURATION || row->type == MH_OPTION_DURATION_RANGE)
-        return duration_text((int64_t)bound);
+        return mh_duration_text((int64_t)bound);
     int64_t whole = (int64_t)bound;
     if (row->type == MH_OPTION_BYTES)
         return print_bytes(row, &whole);

@@ -29,6 +29,15 @@ char *mh_value_range(const struct mh_option *row, char *text, size_t size);
 bool mh_option_is_ranged(const struct mh_option *row);
 size_t mh_choice_count(const struct mh_option *row);
 
+char *mh_duration_text(int64_t ns); /* "90s", owned */
+char *mh_rate_text(double rate);    /* "500/s", owned */
+
+/* steps.c */
+int mh_steps_parse(const struct mh_option *row, const struct mh_node *node, void *target,
+                   struct mh_problem *p);
+char *mh_steps_print(const struct mh_option *row, const void *target);
+void mh_steps_release(void *target);
+
 /* "< 50ms" into the threshold's comparison, value and text (owned by the caller). */
 int mh_threshold_parse(const char *text, struct mh_threshold *out, struct mh_error *err);
 

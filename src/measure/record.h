@@ -20,7 +20,8 @@ enum mh_record_type {
 enum {
     MH_RECORD_TIMED_OUT = 1,
     MH_RECORD_UNREACHABLE = 2,
-    MH_RECORD_SCATTERED = 4 /* keys are not consecutive */
+    MH_RECORD_SCATTERED = 4, /* keys are not consecutive */
+    MH_RECORD_WARM_UP = 8    /* due while its role warmed up */
 };
 
 struct mh_record {

@@ -64,6 +64,7 @@ static int reduce_cell(struct mh_tally *tally, MPI_Datatype slot, MPI_Op add, MP
                        struct mh_error *err)
 {
     reduce(&tally->planned, MH_TALLY_COUNTERS, MPI_INT64_T, MPI_SUM, comm);
+    reduce(&tally->backlog_ns, MH_TALLY_LONGEST, MPI_INT64_T, MPI_MAX, comm);
     reduce_histogram(&tally->due, comm);
     reduce_histogram(&tally->sent, comm);
     return reduce_timeline(&tally->timeline, slot, add, comm, err);

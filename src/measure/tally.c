@@ -110,8 +110,13 @@ static void book_ok(struct mh_tally *tally, const struct mh_record *record, stru
     int64_t latency = record->done_ns - record->due_ns;
     tally->ok++;
     tally->rows += record->rows;
-    mh_histogram_record(&tally->due, latency);
-    mh_histogram_record(&tally->sent, record->done_ns - record->sent_ns);
+    if (record->flags & MH_RECORD_WARM_UP) {
+        tally->warm_up++;
+        tally->warm_up_rows += record->rows;
+    } else {
+        mh_histogram_record(&tally->due, latency);
+        mh_histogram_record(&tally->sent, record->done_ns - record->sent_ns);
+    }
     if (!slot)
         return;
     slot->ok++;
@@ -143,6 +148,8 @@ void mh_tallies_book(struct mh_tallies *tallies, const struct mh_record *record,
         slot->bytes += (uint64_t)(record->bytes_out + record->bytes_in);
         slot->failed += record->outcome == MH_OUTCOME_FAILED || record->outcome == MH_OUTCOME_THROTTLED;
         slot->unknown += record->outcome == MH_OUTCOME_UNKNOWN;
+        if (record->sent_ns - record->due_ns > slot->lag_ns)
+            slot->lag_ns = record->sent_ns - record->due_ns;
     }
     if (record->outcome == MH_OUTCOME_OK) {
         book_ok(tally, record, slot);
@@ -151,4 +158,66 @@ void mh_tallies_book(struct mh_tallies *tallies, const struct mh_record *record,
     tally->failed += record->outcome != MH_OUTCOME_UNKNOWN;
     tally->unknown += record->outcome == MH_OUTCOME_UNKNOWN;
     book_error(tallies, record, message);
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+void mh_tallies_hold_up(struct mh_tallies *tallies, int stage, int role, int64_t backlog, int64_t backlog_ns,
+                        int64_t lag_ns)
+{
+    struct mh_tally **cells =
+        &tallies->cells[((size_t)stage * (size_t)tallies->roles + (size_t)role) * MH_OP_KINDS];
+    for (int kind = 0; kind < MH_OP_KINDS; kind++) {
+        if (!cells[kind])
+            continue;
+        cells[kind]->backlog += backlog;
+        cells[kind]->backlog_ns = larger(cells[kind]->backlog_ns, backlog_ns);
+        cells[kind]->lag_ns = larger(cells[kind]->lag_ns, lag_ns);
+    }
+}
+
+static int add_timeline(struct mh_timeline *into, const struct mh_timeline *from)
+{
+    mh_timeline_coarsen(into, from->interval_ns);
+    for (int64_t i = 0; i < from->used; i++) {
+        struct mh_timeline_slot *slot = mh_timeline_at(into, into->start_ns + i * from->interval_ns);
+        if (!slot)
+            return -1;
+        mh_timeline_slot_add(slot, &from->slots[i]);
+    }
+    return 0;
+}
+
+static int add_tally(struct mh_tally *into, const struct mh_tally *from)
+{
+    const int64_t backlog = larger(into->backlog, from->backlog);
+    int64_t *sums = &into->planned;
+    const int64_t *more = &from->planned;
+    for (int i = 0; i < MH_TALLY_COUNTERS; i++)
+        sums[i] += more[i];
+    into->backlog = backlog;
+    into->backlog_ns = larger(into->backlog_ns, from->backlog_ns);
+    into->lag_ns = larger(into->lag_ns, from->lag_ns);
+    mh_histogram_add(&into->due, &from->due);
+    mh_histogram_add(&into->sent, &from->sent);
+    return add_timeline(&into->timeline, &from->timeline);
+}
+
+int mh_tallies_add(struct mh_tallies *into, const struct mh_tallies *from)
+{
+    const int roles = from->roles;
+    for (int at = 0; at < from->stages * roles * MH_OP_KINDS; at++) {
+        if (!from->cells[at])
+            continue;
+        struct mh_tally *cell =
+            mh_tally_at(into, at / MH_OP_KINDS / roles, at / MH_OP_KINDS % roles, at % MH_OP_KINDS);
+        if (!cell || add_tally(cell, from->cells[at]) != 0)
+            return -1;
+    }
+    for (int i = 0; i < from->error_count; i++)
+        mh_tallies_add_error(into, &from->errors[i]);
+    return 0;
 }

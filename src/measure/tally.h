@@ -17,11 +17,18 @@ struct mh_tally {
     int64_t in_flight; /* sent, never came back: only in a run that was killed */
     int64_t rows;      /* of ok operations */
     int64_t bytes_out, bytes_in;
+    int64_t warm_up, warm_up_rows; /* among ok and rows: due while the role warmed up, in no histogram */
+    int64_t backlog;            /* of its role: each worker's most due operations without a slot, added up */
+    int64_t backlog_ns, lag_ns; /* of its role's workers the longest: time with such a backlog; from due to
+                                   first sending */
     struct mh_histogram due, sent; /* latency of ok operations, from due time and from send time, to reply */
     struct mh_timeline timeline;
 };
 
-enum { MH_TALLY_COUNTERS = 11 }; /* the int64 fields up to bytes_in, in order: ranks add them as one array */
+enum {
+    MH_TALLY_COUNTERS = 14, /* the int64 fields up to backlog, in order: ranks add them as one array */
+    MH_TALLY_LONGEST = 2,   /* those after them: ranks take the larger */
+};
 
 struct mh_error_count {
     int kind;        /* enum mh_op_kind */
@@ -55,6 +62,13 @@ void mh_tallies_plan(struct mh_tallies *tallies, int stage, int role, int kind, 
 
 /* Books a DONE record, planned before; `message` is the server's text for one that is not ok, or "". */
 void mh_tallies_book(struct mh_tallies *tallies, const struct mh_record *record, const char *message);
+
+/* Adds what was measured at another time of the same job: of backlogs and lags the larger. -1: no memory. */
+int mh_tallies_add(struct mh_tallies *into, const struct mh_tallies *from);
+
+/* What held up a worker of the role, into every operation of the role that this rank has. */
+void mh_tallies_hold_up(struct mh_tallies *tallies, int stage, int role, int64_t backlog, int64_t backlog_ns,
+                        int64_t lag_ns);
 
 void mh_tallies_add_error(struct mh_tallies *tallies,
                           const struct mh_error_count *error); /* merges equal ones */

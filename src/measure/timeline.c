@@ -114,6 +114,7 @@ void mh_timeline_slot_add(struct mh_timeline_slot *into, const struct mh_timelin
     into->rows += from->rows;
     into->bytes += from->bytes;
     into->max_ns = from->max_ns > into->max_ns ? from->max_ns : into->max_ns;
+    into->lag_ns = from->lag_ns > into->lag_ns ? from->lag_ns : into->lag_ns;
     for (int i = 0; i < MH_TIMELINE_BUCKETS; i++)
         into->latency[i] = saturating_sum(into->latency[i], from->latency[i]);
 }

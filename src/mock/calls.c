@@ -8,7 +8,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { GARBAGE_BYTES = 64, DEFAULT_DELAY_MS = 100, TAIL_TIMES = 10, DEAD = 137, NO_FIELD = 7 };
+enum {
+    GARBAGE_BYTES = 64,
+    DEFAULT_DELAY_MS = 100,
+    DEFAULT_STALL_S = 1,
+    TAIL_TIMES = 10,
+    DEAD = 137,
+    NO_FIELD = 7
+};
 
 static void log_call(const struct mh_fault *fault, const struct mh_mock *mock,
                      const struct mh_incoming *incoming)
@@ -59,6 +66,15 @@ void mh_call_delay(struct mh_fault *fault, struct mh_mock *mock, struct mh_incom
         ms *= TAIL_TIMES;
     log_call(fault, mock, incoming);
     mh_mock_answer(mock, incoming, mh_now_ns() + ms * MH_MS);
+}
+
+void mh_call_stall(struct mh_fault *fault, struct mh_mock *mock, struct mh_incoming *incoming)
+{
+    const double seconds = fault->seconds >= 0 ? fault->seconds : DEFAULT_STALL_S;
+    const int64_t until = fault->since_ns + (int64_t)(seconds * (double)MH_S);
+    if (mh_now_ns() < until)
+        log_call(fault, mock, incoming);
+    mh_mock_answer(mock, incoming, until);
 }
 
 void mh_call_hang(struct mh_fault *fault, struct mh_mock *mock, struct mh_incoming *incoming)

@@ -135,6 +135,7 @@ void mh_row_invent(struct mh_fault *fault, struct mh_row_write *write);
 void mh_call_code(struct mh_fault *fault, struct mh_mock *mock, struct mh_incoming *incoming);
 void mh_call_status(struct mh_fault *fault, struct mh_mock *mock, struct mh_incoming *incoming);
 void mh_call_delay(struct mh_fault *fault, struct mh_mock *mock, struct mh_incoming *incoming);
+void mh_call_stall(struct mh_fault *fault, struct mh_mock *mock, struct mh_incoming *incoming);
 void mh_call_hang(struct mh_fault *fault, struct mh_mock *mock, struct mh_incoming *incoming);
 void mh_call_reset(struct mh_fault *fault, struct mh_mock *mock, struct mh_incoming *incoming);
 void mh_call_garbage(struct mh_fault *fault, struct mh_mock *mock, struct mh_incoming *incoming);

@@ -71,6 +71,8 @@ const struct mh_fault_kind mh_fault_kinds[] = {
          false),
     CALL("delay", NULL, "ms tail", "the reply comes ms= (100) later; of the share tail= ten times as late", 0,
          mh_call_delay, true),
+    CALL("stall", NULL, "seconds", "for seconds= (1) from the first that it strikes, no call is answered", 0,
+         mh_call_stall, true),
     CALL("hang", NULL, "when", "there is no reply", 1, mh_call_hang, false),
     CALL("reset", NULL, "when", "the connection is closed", 1, mh_call_reset, false),
     CALL("garbage", NULL, "when", "the reply is random bytes", 1, mh_call_garbage, true),

@@ -1,8 +1,5 @@
 #include "plan/plan.h"
 
-#include "base/clock.h"
-
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -195,25 +192,4 @@ const struct mh_worker *mh_plan_writer_of(const struct mh_plan *plan, int64_t id
             return id >= worker->first_id && id < worker->first_id + worker->rows ? worker : NULL;
     }
     return NULL;
-}
-
-/* ---- pace ---- */
-
-#define LONGEST_GAP_S 1e9 /* 30 years: more would not fit a clock in nanoseconds */
-
-int64_t mh_pace_next(int64_t due_ns, double rate, int arrival, struct mh_random *r)
-{
-    double gap = 1.0 / rate;
-    if (arrival == MH_ARRIVAL_POISSON)
-        gap *= -log1p(-mh_random_unit(r));
-    return due_ns + (int64_t)(gap < LONGEST_GAP_S ? gap * (double)MH_S : LONGEST_GAP_S * (double)MH_S);
-}
-
-int64_t mh_pace_first(int64_t start_ns, double role_rate, int64_t index, int64_t peers, int arrival,
-                      struct mh_random *r)
-{
-    if (arrival == MH_ARRIVAL_POISSON)
-        return mh_pace_next(start_ns, role_rate / (double)peers, arrival, r);
-    const double wait_s = (double)index / role_rate;
-    return start_ns + (int64_t)((wait_s < LONGEST_GAP_S ? wait_s : LONGEST_GAP_S) * (double)MH_S);
 }

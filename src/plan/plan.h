@@ -1,10 +1,9 @@
-/* Who does what: workers to ranks, id ranges, partitions, due times. Pure functions of (job, ranks, nodes):
+/* Who does what: workers to ranks, id ranges, partitions. Pure functions of (job, ranks, nodes):
  * no MPI, no clock. */
 #ifndef MH_PLAN_PLAN_H
 #define MH_PLAN_PLAN_H
 
 #include "base/error.h"
-#include "base/random.h"
 #include "job/job.h"
 
 #include <stdint.h>
@@ -48,13 +47,5 @@ void mh_plan_free(struct mh_plan *plan); /* NULL is allowed */
 
 /* The worker whose ids contain `id`, or NULL. */
 const struct mh_worker *mh_plan_writer_of(const struct mh_plan *plan, int64_t id);
-
-/* When operation n+1 is due, given when operation n was: rate is this worker's share (per second, > 0).
- * Poisson arrivals draw from r: gaps -ln(1-u)/rate. */
-int64_t mh_pace_next(int64_t due_ns, double rate, int arrival, struct mh_random *r);
-
-/* The first due time: constant arrivals of a role's workers are spread evenly over one gap. */
-int64_t mh_pace_first(int64_t start_ns, double role_rate, int64_t index, int64_t peers, int arrival,
-                      struct mh_random *r);
 
 #endif

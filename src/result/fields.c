@@ -100,6 +100,11 @@ static const struct mh_result_field operation_fields[] = {
     OPERATION("rows", INT64, counters[8], "rows"),
     OPERATION("bytes_out", INT64, counters[9], "bytes"),
     OPERATION("bytes_in", INT64, counters[10], "bytes"),
+    OPERATION("warm_up", INT64, counters[11], "operations"),
+    OPERATION("warm_up_rows", INT64, counters[12], "rows"),
+    OPERATION("backlog", INT64, counters[13], "operations"),
+    OPERATION("backlog_ns", INT64, longest[0], "ns"),
+    OPERATION("lag_ns", INT64, longest[1], "ns"),
     OPERATION("seconds", DOUBLE, seconds, "s"),
     OPERATION("per_second", DOUBLE, per_second, "1/s"),
     OPERATION("rows_per_second", DOUBLE, rows_per_second, "rows/s"),
@@ -121,7 +126,9 @@ static const struct mh_result_field operation_fields[] = {
 /* `counters` is the head of struct mh_tally, and its names above are in that order. */
 _Static_assert(offsetof(struct mh_tally, planned) == 0 &&
                    offsetof(struct mh_tally, throttled) == 5 * sizeof(int64_t) &&
-                   offsetof(struct mh_tally, bytes_in) == 10 * sizeof(int64_t) && MH_TALLY_COUNTERS == 11,
+                   offsetof(struct mh_tally, backlog) == 13 * sizeof(int64_t) &&
+                   offsetof(struct mh_tally, lag_ns) == 15 * sizeof(int64_t) && MH_TALLY_COUNTERS == 14 &&
+                   MH_TALLY_LONGEST == 2,
                "the counters' names follow struct mh_tally");
 
 #define CALIBRATION(NAME, CELL, MEMBER, UNIT) FIELD(NAME, CELL, struct mh_report_calibration, MEMBER, UNIT)
@@ -162,6 +169,7 @@ static const struct mh_result_field moment_fields[] = {
     MOMENT("p99_ns", INT64, p99_ns, "ns"),
     MOMENT("max_ns", INT64, max_ns, "ns"),
     MOMENT("client_limited", BOOL, client_limited, ""),
+    MOMENT("lag_ns", INT64, lag_ns, "ns"),
     {0},
 };
 
@@ -327,11 +335,13 @@ static void derive_operation(const struct mh_report_operation *from, struct mh_r
     memcpy(row->role, from->role, sizeof row->role);
     memcpy(row->op, from->op, sizeof row->op);
     memcpy(row->latency, from->latency_name, sizeof row->latency);
-    memcpy(row->counters, tally, sizeof row->counters);
+    memcpy(row->counters, &tally->planned, sizeof row->counters);
+    memcpy(row->longest, &tally->backlog_ns, sizeof row->longest);
     row->seconds = from->seconds;
-    row->per_second = from->seconds > 0 ? (double)tally->ok / from->seconds : 0;
-    row->rows_per_second = from->seconds > 0 ? (double)tally->rows / from->seconds : 0;
     row->client_limited = from->client_limited;
+    row->per_second = from->seconds > 0 ? (double)(tally->ok - tally->warm_up) / from->seconds : 0;
+    row->rows_per_second =
+        from->seconds > 0 ? (double)(tally->rows - tally->warm_up_rows) / from->seconds : 0;
     row->latency_count = (int64_t)tally->due.count;
     quantiles(&tally->due, row->due_ns);
     quantiles(&tally->sent, row->sent_ns);
@@ -369,6 +379,7 @@ static void derive_moment(const struct mh_report_operation *from, int64_t at, st
     row->p99_ns = mh_timeline_quantile(slot, 0.99);
     row->max_ns = slot->max_ns;
     row->client_limited = from->client_limited;
+    row->lag_ns = slot->lag_ns;
 }
 
 static int derive_moments(struct mh_result_view *view)

@@ -43,6 +43,7 @@ struct mh_result_table {
 struct mh_result_operation {
     char stage[256], role[32], op[32], latency[64];
     int64_t counters[MH_TALLY_COUNTERS];
+    int64_t longest[MH_TALLY_LONGEST];
     double seconds, per_second, rows_per_second;
     bool client_limited;
     int64_t latency_count;

@@ -311,7 +311,8 @@ static int read_operation(const struct source *source, const struct mh_result_op
     memcpy(operation->role, row->role, sizeof row->role);
     memcpy(operation->op, row->op, sizeof row->op);
     memcpy(operation->latency_name, row->latency, sizeof row->latency);
-    memcpy(tally, row->counters, sizeof row->counters);
+    memcpy(&tally->planned, row->counters, sizeof row->counters);
+    memcpy(&tally->backlog_ns, row->longest, sizeof row->longest);
     operation->seconds = row->seconds;
     operation->client_limited = row->client_limited;
     if (row->latency_count == 0)

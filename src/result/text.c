@@ -214,7 +214,7 @@ static void put_texts(struct mh_grid *grid, const char *const *texts, size_t cou
               sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
 
 /* In the order of struct mh_tally. */
-enum { PLANNED, OK, FAILED, UNKNOWN, TIMED_OUT, THROTTLED, UNSENT, IN_FLIGHT };
+enum { PLANNED, OK, FAILED, UNKNOWN, TIMED_OUT, THROTTLED, UNSENT, IN_FLIGHT, WARM_UP = 11, BACKLOG = 13 };
 
 /* Stage, role and operation; a mark where the figures behind them may be the client's own. */
 static void put_names(struct mh_grid *grid, const struct mh_result_operation *row)
@@ -310,6 +310,25 @@ static void print_limits(const struct page *page)
         mh_result_clean(text, true, clean, sizeof clean);
         fputs("  ", page->out);
         mh_print_wrapped(page->out, clean, 4, 2);
+    }
+}
+
+/* What the figures above leave out, and what held operations up. */
+static void print_pace(const struct page *page)
+{
+    for (int64_t i = 0; i < page->report->operation_count; i++) {
+        const struct mh_result_operation *row = &page->view->operations[i];
+        char name[700];
+        snprintf(name, sizeof name, "%s %s %s", row->stage, row->role, row->op);
+        if (row->counters[WARM_UP] > 0)
+            fact(page, "warm-up", "%s: %s operations due in it are not in rates and latencies", name,
+                 show(row->counters[WARM_UP]).text);
+        if (row->counters[BACKLOG] > 0)
+            fact(page, "backlog",
+                 "%s: up to %s operations were due and had no free slot, for %s in all; the latest was sent "
+                 "%s after it was due",
+                 name, show(row->counters[BACKLOG]).text, show_duration(row->longest[0]).text,
+                 show_duration(row->longest[1]).text);
     }
 }
 
@@ -828,6 +847,7 @@ static void print_all(const struct page *page)
     print_head(page);
     print_operations(page);
     print_latencies(page);
+    print_pace(page);
     print_limits(page);
     print_errors(page);
     print_events(page);

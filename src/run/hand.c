@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PACE_SEED 0x70616365u
+
 /* ---- opening and closing ---- */
 
 static int open_slots(struct mh_hand *hand, struct mh_error *err)
@@ -31,16 +33,42 @@ static int open_slots(struct mh_hand *hand, struct mh_error *err)
     return 0;
 }
 
+/* What a worker draws for its due times is apart from what its role draws. */
 static void set_pace(struct mh_hand *hand)
 {
     const struct mh_role_options *options = hand->role.options;
     const struct mh_worker *worker = hand->role.worker;
-    int64_t begin = hand->stage->begin_ns;
+    hand->pace = (struct mh_pace){
+        .arrival = options->arrival,
+        .index = worker->index,
+        .peers = worker->peers,
+        .begin_ns = hand->stage->begin_ns,
+        .random = {.seed = hand->stage->run->seed ^ PACE_SEED, .stream = (uint64_t)worker->number + 1}};
+    hand->pace.steps = mh_pace_steps(options, &hand->whole, &hand->pace.count);
+    hand->ahead = hand->pace;
+    hand->next_due_ns = mh_pace_take(&hand->pace);
+    hand->ahead_due_ns = mh_pace_take(&hand->ahead);
+}
+
+void mh_hand_begin(struct mh_hand *hand)
+{
+    const struct mh_role_options *options = hand->role.options;
+    const int64_t begin = hand->stage->begin_ns;
     hand->end_ns = options->for_ns > 0 ? begin + options->for_ns : INT64_MAX;
+    hand->warm_until_ns = begin + options->warmup_ns;
     hand->idle_since_ns = begin;
-    if (options->rate > 0)
-        hand->next_due_ns = mh_pace_first(begin, options->rate, worker->index, worker->peers,
-                                          options->arrival, &hand->role.random);
+    if (mh_pace_is_open(options))
+        set_pace(hand);
+}
+
+void mh_hand_end(struct mh_hand *hand)
+{
+    const struct mh_worker *worker = hand->role.worker;
+    if (hand->backlog_since_ns > 0)
+        hand->backlog_ns += mh_now_ns() - hand->backlog_since_ns;
+    hand->backlog_since_ns = 0;
+    mh_tallies_hold_up(&hand->stage->run->tallies, worker->stage, worker->role, hand->backlog,
+                       hand->backlog_ns, hand->lag_ns);
 }
 
 int mh_hand_open(struct mh_hand *hand, struct mh_stage *stage, const struct mh_worker *worker,
@@ -68,7 +96,6 @@ int mh_hand_open(struct mh_hand *hand, struct mh_stage *stage, const struct mh_w
         return mh_fail(err, "out of memory for worker %lld", (long long)worker->number);
     if (open_slots(hand, err) != 0)
         return -1;
-    set_pace(hand);
     return hand->role.ops->init ? hand->role.ops->init(&hand->role, err) : 0;
 }
 
@@ -152,37 +179,68 @@ static void send(struct mh_hand *hand, struct mh_op *op)
     int64_t lag = mh_now_ns() - (op->due_ns > hand->idle_since_ns ? op->due_ns : hand->idle_since_ns);
     if (op->attempts == 0 && lag > hand->stage->run->schedule_lag_ns)
         hand->stage->run->schedule_lag_ns = lag;
-    if (op->attempts == 0 && hand->role.options->rate > 0)
+    if (op->attempts == 0 && mh_pace_is_open(hand->role.options))
         mh_effort_lag(hand->effort, lag);
+    if (op->attempts == 0 && mh_now_ns() - op->due_ns > hand->lag_ns)
+        hand->lag_ns = mh_now_ns() - op->due_ns;
     if (mh_hand_prepare(hand, op, &err) != 0 || mh_op_send(op, hand->connection, &hand->policy, &err) != 0) {
         mh_stage_break(hand->stage, &err);
         mh_hand_abandon(hand, op);
     }
 }
 
+static bool is_open(const struct mh_hand *hand)
+{
+    return mh_pace_is_open(hand->role.options);
+}
+
 static bool may_issue(const struct mh_hand *hand, int64_t now_ns)
 {
-    const struct mh_role_options *options = hand->role.options;
     return hand->idle && !hand->exhausted && !hand->stage->stopping &&
-           (options->rate <= 0 || hand->next_due_ns <= now_ns);
+           (!is_open(hand) || hand->next_due_ns <= now_ns || hand->next_due_ns >= hand->end_ns);
 }
 
 static bool reached_limit(const struct mh_hand *hand, int64_t now_ns)
 {
     const struct mh_role_options *options = hand->role.options;
-    int64_t due = options->rate > 0 ? hand->next_due_ns : now_ns;
+    int64_t due = is_open(hand) ? hand->next_due_ns : now_ns;
     return (options->ops > 0 && hand->issued >= options->ops) || due >= hand->end_ns;
+}
+
+/* Operations are due that no slot is free for: since when, and how many? */
+static void see_backlog(struct mh_hand *hand, int64_t now_ns)
+{
+    while (hand->ahead_due_ns <= now_ns && hand->ahead_due_ns < hand->end_ns) {
+        hand->due++;
+        hand->ahead_due_ns = mh_pace_take(&hand->ahead);
+    }
+    if (hand->due - hand->taken > hand->backlog)
+        hand->backlog = hand->due - hand->taken;
+    if (hand->backlog_since_ns == 0)
+        hand->backlog_since_ns = hand->next_due_ns;
+}
+
+static void watch_backlog(struct mh_hand *hand, int64_t now_ns)
+{
+    const bool more = !hand->exhausted && hand->next_due_ns <= now_ns && hand->next_due_ns < hand->end_ns;
+    if (more && !hand->idle) {
+        see_backlog(hand, now_ns);
+    } else if (hand->backlog_since_ns > 0) {
+        hand->backlog_ns += now_ns - hand->backlog_since_ns;
+        hand->backlog_since_ns = 0;
+    }
 }
 
 static void set_due(struct mh_hand *hand, struct mh_op *op, int64_t now_ns)
 {
-    const struct mh_role_options *options = hand->role.options;
     op->due_ns = now_ns + op->delay_ns;
-    if (options->rate <= 0)
+    if (!is_open(hand))
         return;
+    if (hand->next_due_ns < hand->idle_since_ns)
+        see_backlog(hand, now_ns); /* nobody looked while it lasted */
     op->due_ns = hand->next_due_ns;
-    hand->next_due_ns = mh_pace_next(hand->next_due_ns, options->rate / (double)hand->role.worker->peers,
-                                     options->arrival, &hand->role.random);
+    hand->taken++;
+    hand->next_due_ns = mh_pace_take(&hand->pace);
 }
 
 /* The books of an operation are opened before it leaves: one that never came back would be missed. */
@@ -204,6 +262,7 @@ static void issue_one(struct mh_hand *hand, struct mh_op *op, int64_t now_ns)
     hand->full_since_ns = now_ns; /* if this was the last */
     hand->stage->sums->open_operations++;
     op->tag = hand->issued++;
+    hand->kind = op->request.kind;
     set_due(hand, op, now_ns);
     open_books(hand, op);
     if (op->delay_ns > 0)
@@ -220,7 +279,7 @@ static void break_without_memory(struct mh_hand *hand)
     mh_stage_break(hand->stage, &err);
 }
 
-void mh_hand_issue(struct mh_hand *hand, int64_t now_ns)
+static void issue(struct mh_hand *hand, int64_t now_ns)
 {
     while (may_issue(hand, now_ns)) {
         if (reached_limit(hand, now_ns)) {
@@ -237,6 +296,13 @@ void mh_hand_issue(struct mh_hand *hand, int64_t now_ns)
             return;
         issue_one(hand, op, now_ns);
     }
+}
+
+void mh_hand_issue(struct mh_hand *hand, int64_t now_ns)
+{
+    issue(hand, now_ns);
+    if (is_open(hand))
+        watch_backlog(hand, now_ns);
 }
 
 void mh_stage_wait_until(struct mh_stage *stage, struct mh_op *op, int64_t when_ns)
@@ -269,7 +335,7 @@ static void count_blocked(struct mh_hand *hand)
 {
     const int64_t due = hand->next_due_ns, full = hand->full_since_ns;
     const int64_t blocked = mh_now_ns() - (due > full ? due : full);
-    if (hand->role.options->rate > 0 && !hand->exhausted && due < hand->end_ns && blocked > 0)
+    if (is_open(hand) && !hand->exhausted && due < hand->end_ns && blocked > 0)
         hand->effort->blocked_ns += blocked;
 }
 
@@ -308,6 +374,8 @@ static void book(struct mh_hand *hand, struct mh_op *op)
     struct mh_record record;
     mh_record_of(&record, op, worker->stage, worker->role, op->tag);
     bool scattered = (record.flags & MH_RECORD_SCATTERED) != 0;
+    if (op->due_ns < hand->warm_until_ns)
+        record.flags |= MH_RECORD_WARM_UP;
     if (mh_ledger_book(&run->ledger, &record, scattered ? op->rows.ids : NULL,
                        scattered ? op->versions : NULL) != 0) {
         struct mh_error err;
@@ -345,6 +413,8 @@ void mh_hand_finish(struct mh_hand *hand, struct mh_op *op)
         hand->own_ts = op->reply.timestamp;
     if (op->outcome == MH_OUTCOME_OK && is_read(op))
         mh_reads_note(&hand->stage->run->reads, op);
+    if (op->outcome == MH_OUTCOME_OK && op->done_ns >= hand->warm_until_ns && op->done_ns < hand->end_ns)
+        hand->in_time++;
     book(hand, op);
     give_up_if_refused(hand, op);
     if (hand->role.ops->done)

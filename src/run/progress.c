@@ -53,6 +53,9 @@ static double share_done(const struct mh_stage *stage, const struct mh_role_sums
                    ((double)options->rows * (double)(options->count < 0 ? stage->run->np : options->count));
         else if (options->for_ns > 0)
             done = elapsed_s / ((double)options->for_ns / (double)MH_S);
+        else if (options->steps.count > 0)
+            done = elapsed_s /
+                   ((double)mh_pace_length(options->steps.items, options->steps.count) / (double)MH_S);
         if (done >= 0 && (least < 0 || done < least))
             least = done;
     }

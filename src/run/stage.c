@@ -83,17 +83,26 @@ static void agree_on_begin(struct mh_stage *stage)
 
 static int open_stage(struct mh_stage *stage, struct mh_error *err)
 {
-    agree_on_begin(stage);
     int rc = open_counters(stage, err);
     if (rc == 0)
         rc = open_hands(stage, err);
     if (rc == 0 && (mh_chaos_open(stage) != 0 || mh_outages_open(stage) != 0))
         rc = mh_fail(err, "out of memory");
-    return mh_comm_agree(stage->run->comm, rc, err);
+    if (mh_comm_agree(stage->run->comm, rc, err) != 0)
+        return -1;
+    mh_post_open(&stage->post, stage->run->comm, sizeof(struct mh_claim));
+    rc = mh_pulse_open(&stage->pulse, stage->run->comm, counters_of(stage), PULSE_MS * MH_MS);
+    stage->talks = true;
+    return mh_comm_agree(stage->run->comm, rc == 0 ? 0 : mh_fail(err, "out of memory"), err);
 }
 
 static void close_stage(struct mh_stage *stage)
 {
+    if (stage->talks) {
+        mh_pulse_close(&stage->pulse);
+        mh_post_close(&stage->post);
+        mh_journal_flush(&stage->run->journal);
+    }
     for (size_t i = 0; i < stage->hand_count; i++)
         mh_hand_close(&stage->hands[i]);
     mh_chaos_close(stage);
@@ -120,7 +129,7 @@ static void count_effort(const struct mh_stage *stage, struct mh_hand *hand)
     effort->active_ns = mh_now_ns() - stage->begin_ns;
     effort->cpu_ns = (int64_t)((mh_cpu_s() - stage->cpu_begin_s) * (double)MH_S);
     effort->starved_ns = mh_starved_ns() - stage->starved_begin_ns;
-    if (hand->role.options->rate > 0)
+    if (mh_pace_is_open(hand->role.options))
         effort->paced_ns += effort->active_ns;
 }
 
@@ -201,7 +210,7 @@ static bool is_due_soon(const struct mh_stage *stage, int64_t until_ns)
 {
     for (size_t i = 0; i < stage->hand_count; i++) {
         const struct mh_hand *hand = &stage->hands[i];
-        if (hand->role.options->rate > 0 && hand->idle && !hand->exhausted &&
+        if (mh_pace_is_open(hand->role.options) && hand->idle && !hand->exhausted &&
             hand->next_due_ns < until_ns + LATE_MS * MH_MS)
             return true;
     }
@@ -239,7 +248,7 @@ static int64_t next_event(const struct mh_stage *stage, int64_t now_ns)
         next = stage->pulse.next_ns;
     for (size_t i = 0; i < stage->hand_count; i++) {
         const struct mh_hand *hand = &stage->hands[i];
-        if (hand->role.options->rate > 0 && hand->idle && !hand->exhausted && hand->next_due_ns < next)
+        if (mh_pace_is_open(hand->role.options) && hand->idle && !hand->exhausted && hand->next_due_ns < next)
             next =
                 hand->next_due_ns > now_ns ? hand->next_due_ns : now_ns + MH_MS; /* due, but its role waits */
     }
@@ -308,31 +317,34 @@ static void note_memory(struct mh_run *run)
         run->private_bytes = bytes;
 }
 
+int mh_stage_go(struct mh_stage *stage, struct mh_error *err)
+{
+    struct mh_run *run = stage->run;
+    mh_reads_begin(&run->reads);
+    agree_on_begin(stage);
+    for (size_t i = 0; i < stage->hand_count; i++)
+        mh_hand_begin(&stage->hands[i]);
+    record_begin(stage);
+    loop(stage);
+    for (size_t i = 0; i < stage->hand_count; i++)
+        mh_hand_end(&stage->hands[i]);
+    note_memory(run);
+    run->stage_seconds[stage->index] += (double)(mh_now_ns() - stage->begin_ns) / (double)MH_S;
+    *err = stage->error;
+    return mh_comm_agree(run->comm, stage->sums->broken ? -1 : 0, err);
+}
+
 int mh_stage_run(struct mh_run *run, int index, struct mh_error *err)
 {
     struct mh_stage stage = {.run = run, .index = index, .options = &run->job->stages[index]};
     struct mh_error ignored; /* after a first cause */
     int rc = open_stage(&stage, err);
-    mh_reads_begin(&run->reads);
     if (rc == 0) {
-        record_begin(&stage);
-        mh_post_open(&stage.post, run->comm, sizeof(struct mh_claim));
-        rc = mh_pulse_open(&stage.pulse, run->comm, counters_of(&stage), PULSE_MS * MH_MS);
-        rc = mh_comm_agree(run->comm, rc == 0 ? 0 : mh_fail(err, "out of memory"), err);
-        if (rc == 0) {
-            loop(&stage);
-            note_memory(run);
-            run->stage_seconds[index] = (double)(mh_now_ns() - stage.begin_ns) / (double)MH_S;
-            *err = stage.error;
-            rc = mh_comm_agree(run->comm, stage.sums->broken ? -1 : 0, err);
-            if (mh_outages_report(&stage, rc == 0 ? err : &ignored) != 0)
-                rc = -1;
-            if (rc == 0)
-                rc = mh_judge_stage(&stage, err);
-        }
-        mh_pulse_close(&stage.pulse);
-        mh_post_close(&stage.post);
-        mh_journal_flush(&run->journal);
+        rc = mh_stage_go(&stage, err);
+        if (mh_outages_report(&stage, rc == 0 ? err : &ignored) != 0)
+            rc = -1;
+        if (rc == 0)
+            rc = mh_judge_stage(&stage, err);
     }
     close_stage(&stage);
     return rc;

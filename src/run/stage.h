@@ -3,6 +3,7 @@
 #define MH_RUN_STAGE_H
 
 #include "comm/pulse.h"
+#include "plan/pace.h"
 #include "role/role.h"
 #include "run/run.h"
 
@@ -38,14 +39,23 @@ struct mh_hand {
     struct mh_stage *stage;
     struct mh_connection *connection;
     struct mh_retry_policy policy;
-    struct mh_op *ops;     /* options->inflight slots */
-    struct mh_op *idle;    /* those not in use, by op.next */
-    int64_t busy;          /* slots in use */
-    int64_t issued;        /* operations */
-    uint64_t own_ts;       /* newest timestamp of its own writes: what a session must see */
-    int64_t next_due_ns;   /* open loop */
-    int64_t end_ns;        /* by `for`; INT64_MAX: none */
-    int64_t idle_since_ns; /* since when a slot has been free */
+    struct mh_op *ops;         /* options->inflight slots */
+    struct mh_op *idle;        /* those not in use, by op.next */
+    int64_t busy;              /* slots in use */
+    int64_t issued;            /* operations */
+    uint64_t own_ts;           /* newest timestamp of its own writes: what a session must see */
+    struct mh_rate_step whole; /* the schedule of a role with a rate and no steps */
+    struct mh_pace pace;       /* open loop */
+    struct mh_pace ahead;      /* the same, up to now: what is due, sent or not */
+    int64_t next_due_ns, ahead_due_ns;
+    int64_t due, taken;       /* operations by `ahead` and by `pace` */
+    int64_t warm_until_ns;    /* what is due before is not measured */
+    int64_t backlog_since_ns; /* since when operations have been due without a free slot; 0: none is */
+    int64_t backlog, backlog_ns, lag_ns; /* see struct mh_tally; this worker's */
+    int kind;                            /* of its last operation */
+    int64_t in_time;                     /* operations that succeeded between warm_until_ns and end_ns */
+    int64_t end_ns;                      /* by `for`; INT64_MAX: none */
+    int64_t idle_since_ns;               /* since when a slot has been free */
     int64_t succeeded,
         refused;              /* operations that were answered; refused: in a row, before the first success */
     int64_t full_since_ns;    /* since when none has been */
@@ -72,6 +82,7 @@ struct mh_stage {
     struct mh_stage_view *views; /* one a role */
     struct mh_pulse pulse;
     struct mh_post post;
+    bool talks;        /* pulse and post are open */
     int64_t *counters; /* struct mh_stage_sums and the role sums, this rank's */
     struct mh_stage_sums *sums;
     struct mh_role_sums *role_sums;
@@ -89,6 +100,8 @@ struct mh_stage {
 /* hand.c */
 int mh_hand_open(struct mh_hand *hand, struct mh_stage *stage, const struct mh_worker *worker,
                  struct mh_error *err);
+void mh_hand_begin(struct mh_hand *hand); /* once the stage's begin is agreed on */
+void mh_hand_end(struct mh_hand *hand);   /* what held it up, into the tallies */
 void mh_hand_close(struct mh_hand *hand);
 int mh_hand_prepare(struct mh_hand *hand, struct mh_op *op,
                     struct mh_error *err); /* the protocol's request from what the role asked for */
@@ -100,6 +113,9 @@ void mh_hand_count_left(struct mh_hand *hand); /* what it would still have done,
 void mh_stage_send_waiting(struct mh_stage *stage, int64_t now_ns);
 void mh_stage_wait_until(struct mh_stage *stage, struct mh_op *op, int64_t when_ns);
 void mh_stage_break(struct mh_stage *stage, const struct mh_error *err); /* this rank cannot go on */
+
+/* Load, from an agreed begin until nothing is under way any more. Collective. */
+int mh_stage_go(struct mh_stage *stage, struct mh_error *err);
 
 /* judge.c */
 int mh_judge_stage(struct mh_stage *stage, struct mh_error *err); /* collective, when nothing is under way */

@@ -258,78 +258,6 @@ static void more_ids_than_the_journal_can_hold_are_refused(void **state)
     assert_non_null(strstr(err.text, "job.yaml"));
 }
 
-/* ---- pace ---- */
-
-static void constant_operations_are_equally_far_apart(void **state)
-{
-    (void)state;
-    static const double rates[] = {0.1, 1, 3, 500, 12345.6, 1e6};
-    for (size_t i = 0; i < COUNT(rates); i++) {
-        struct mh_random r = {1, 2, 3};
-        const double gap = 1e9 / rates[i];
-        int64_t due = 17;
-        for (int n = 1; n <= 1000; n++) {
-            due = mh_pace_next(due, rates[i], MH_ARRIVAL_CONSTANT, &r);
-            assert_true(fabs((double)(due - 17) - n * gap) <= n); /* a nanosecond an operation */
-        }
-        assert_int_equal(r.counter, 3); /* drew nothing */
-    }
-}
-
-enum { DRAWS = 100000 };
-
-static void poisson_gaps_are_exponential_and_independent(void **state)
-{
-    (void)state;
-    struct mh_random r = {.seed = 20, .stream = 5};
-    static double gaps[DRAWS];
-    double sum = 0, squares = 0, products = 0;
-    int longer = 0;
-    for (int64_t n = 0, due = 0; n < DRAWS; n++) {
-        int64_t next = mh_pace_next(due, 200, MH_ARRIVAL_POISSON, &r);
-        gaps[n] = (double)(next - due) / 5e6; /* in mean gaps */
-        assert_true(gaps[n] >= 0);
-        due = next;
-        sum += gaps[n];
-        squares += gaps[n] * gaps[n];
-        longer += gaps[n] > 1;
-    }
-    for (int n = 1; n < DRAWS; n++)
-        products += (gaps[n] - 1) * (gaps[n - 1] - 1);
-    const double five_sigma = 5 / sqrt(DRAWS);
-    assert_true(fabs(sum / DRAWS - 1) < five_sigma);
-    assert_true(fabs(squares / DRAWS - 2) < 5 * five_sigma); /* its deviation is sqrt(20) */
-    assert_true(fabs((double)longer / DRAWS - exp(-1)) < five_sigma);
-    assert_true(fabs(products / DRAWS) < five_sigma);
-}
-
-static void first_constant_operations_share_one_gap(void **state)
-{
-    (void)state;
-    struct mh_random r = {0};
-    for (int64_t peers = 1; peers <= 5; peers++)
-        for (int64_t i = 0; i < peers; i++) {
-            int64_t first = mh_pace_first(1000, 100, i, peers, MH_ARRIVAL_CONSTANT, &r);
-            assert_true(llabs(first - (1000 + i * MH_S / 100)) <= 1); /* the role's gap: 1/100 s */
-            int64_t again = mh_pace_next(first, 100.0 / (double)peers, MH_ARRIVAL_CONSTANT, &r);
-            assert_true(llabs(again - first - peers * MH_S / 100) <= 1); /* worker 0 comes after the last */
-        }
-}
-
-static void first_poisson_operation_comes_after_a_gap_of_the_worker(void **state)
-{
-    (void)state;
-    double sum = 0;
-    enum { WORKERS = 20000, PEERS = 4 };
-    for (uint64_t w = 0; w < WORKERS; w++) {
-        struct mh_random r = {.seed = 3, .stream = w}, same = r;
-        int64_t first = mh_pace_first(77, 100, (int64_t)w % PEERS, PEERS, MH_ARRIVAL_POISSON, &r);
-        assert_int_equal(first, mh_pace_next(77, 100.0 / PEERS, MH_ARRIVAL_POISSON, &same));
-        sum += (double)(first - 77);
-    }
-    assert_true(fabs(sum / WORKERS / (PEERS * 1e7) - 1) < 5 / sqrt(WORKERS));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -339,10 +267,6 @@ int main(void)
         cmocka_unit_test(every_id_has_its_writer),
         cmocka_unit_test(a_job_without_writers_has_no_ids),
         cmocka_unit_test(more_ids_than_the_journal_can_hold_are_refused),
-        cmocka_unit_test(constant_operations_are_equally_far_apart),
-        cmocka_unit_test(poisson_gaps_are_exponential_and_independent),
-        cmocka_unit_test(first_constant_operations_share_one_gap),
-        cmocka_unit_test(first_poisson_operation_comes_after_a_gap_of_the_worker),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
