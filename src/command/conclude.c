@@ -265,6 +265,46 @@ static int put_recall(struct mh_report *report, const struct mh_job *job, const 
     return 0;
 }
 
+static void fill_visibility(struct mh_report_visibility *out, const struct mh_job *job, int stage, int role,
+                            int write, struct mh_visibility *cell)
+{
+    static const double quantiles[] = {0.5, 0.99};
+    const struct mh_stage_options *options = &job->stages[stage];
+    const char *role_name = options->roles[role].kind->name, *write_name = mh_op_infos[write].name;
+    *out =
+        (struct mh_report_visibility){.count = (int64_t)cell->done.count, .never = cell->never, .cell = cell};
+    snprintf(out->stage, sizeof out->stage, "%s", options->name);
+    snprintf(out->role, sizeof out->role, "%s", role_name);
+    snprintf(out->write, sizeof out->write, "%s", write_name);
+    snprintf(out->read, sizeof out->read, "%s", mh_op_infos[cell->read].name);
+    snprintf(out->consistency, sizeof out->consistency, "%s", mh_consistency_names[cell->consistency]);
+    snprintf(out->latency, sizeof out->latency, "visible.%.24s.%d.%.16s", role_name, role, write_name);
+    for (int i = 0; i < 2; i++) {
+        out->done_ns[i] = mh_histogram_quantile(&cell->done, quantiles[i]);
+        out->sent_ns[i] = mh_histogram_quantile(&cell->sent, quantiles[i]);
+    }
+    out->done_ns[2] = cell->done.max_ns;
+    out->sent_ns[2] = cell->sent.max_ns;
+}
+
+/* The report takes the histograms over. */
+static int put_visibilities(struct mh_report *report, const struct mh_job *job, struct mh_visibilities *all)
+{
+    const int count = all->stages * all->roles * MH_VISIBLE_WRITES;
+    report->visibilities = calloc((size_t)count + 1, sizeof *report->visibilities);
+    if (!report->visibilities)
+        return -1;
+    for (int i = 0; i < count; i++) {
+        const int place = i / MH_VISIBLE_WRITES;
+        if (!all->cells[i])
+            continue;
+        fill_visibility(&report->visibilities[report->visibility_count++], job, place / all->roles,
+                        place % all->roles, i % MH_VISIBLE_WRITES, all->cells[i]);
+        all->cells[i] = NULL;
+    }
+    return 0;
+}
+
 static void describe_this_rank(const struct mh_session *session, struct mh_report_rank *out)
 {
     struct rusage usage;
@@ -365,7 +405,8 @@ static void say(struct verdict *verdict, int exit_code, const char *format, ...)
 static void judge_hits(struct verdict *verdict, const struct mh_session *session, enum mh_claim_use use,
                        const char *what, int64_t acknowledged, int64_t hit)
 {
-    if ((!has_role(session->job, use) && acknowledged == 0) || !session->audited || session->run.stopped || session->run.gave_up)
+    if ((!has_role(session->job, use) && acknowledged == 0) || !session->audited || session->run.stopped ||
+        session->run.gave_up)
         return;
     if (hit == 0)
         say(verdict, MH_EXIT_UNUSABLE, "no %s hit a live row, so the run did not test %ss", what, what);
@@ -541,7 +582,9 @@ int mh_session_fill_report(struct mh_session *session, const struct mh_ledger_to
                        report->duration_s - stages_s) != 0 ||
         put_figures(report, totals, session) != 0 ||
         put_events(report, session->job, &session->run.events) != 0 ||
-        put_recall(report, session->job, &session->run) != 0 || put_violations(report, &session->audit) != 0)
+        put_recall(report, session->job, &session->run) != 0 ||
+        put_visibilities(report, session->job, &session->run.visibilities) != 0 ||
+        put_violations(report, &session->audit) != 0)
         return -1;
     int missed = mh_thresholds_judge(session->job, report);
     if (missed < 0)
@@ -557,7 +600,8 @@ int mh_session_conclude(struct mh_session *session, struct mh_error *err)
     mh_comm_sum_i64(session->comm, (int64_t *)&totals, sizeof totals / sizeof(int64_t));
     mh_comm_sum_i64(session->comm, session->run.rows_issued, 3);
     if (gather_ranks(session, err) != 0 || mh_session_gather_efforts(session, err) != 0 ||
-        mh_reduce_tallies(&session->run.tallies, session->comm, err) != 0)
+        mh_reduce_tallies(&session->run.tallies, session->comm, err) != 0 ||
+        mh_reduce_visibilities(&session->run.visibilities, session->comm, err) != 0)
         return -1;
     int rc = session->rank == 0 && mh_session_fill_report(session, &totals) != 0
                  ? mh_fail(err, "out of memory for the report")

@@ -138,6 +138,7 @@ int mh_session_open_run(struct mh_session *session, struct mh_error *err)
                                    .seed = session->seed};
     run->stage_seconds = calloc(session->job->stage_count + 1, sizeof *run->stage_seconds);
     bool made = run->stage_seconds && mh_tallies_init(&run->tallies, session->job, run->start_ns) == 0 &&
+                mh_visibilities_init(&run->visibilities, session->job) == 0 &&
                 mh_ledger_init(&run->ledger, session->plan->worker_count) == 0;
     if (made)
         run->efforts = calloc((size_t)run->tallies.stages * (size_t)run->tallies.roles, sizeof *run->efforts);
@@ -209,6 +210,7 @@ static void audit(struct mh_session *session)
                                .stop = stop_audit};
     for (int64_t i = 0; i < session->run.accused_count; i++)
         mh_audit_condemn(audit, &session->run.accused[i]);
+    audit->figures.allowed = session->run.allowed;
     signals_before_audit = mh_signals_seen();
     int rc = session->job->verify.enabled ? mh_audit_run(audit, &err) : mh_audit_skip(audit, &err);
     if (rc != 0)
@@ -311,6 +313,7 @@ static void close_session(struct mh_session *session)
     mh_report_free(&session->parent);
     mh_audit_free(&session->audit);
     mh_tallies_free(&session->run.tallies);
+    mh_visibilities_free(&session->run.visibilities);
     mh_ledger_free(&session->run.ledger);
     mh_events_free(&session->run.events);
     free(session->run.stage_seconds);

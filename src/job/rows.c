@@ -12,7 +12,7 @@ const char *const mh_arrival_names[] = {"constant", "poisson", NULL};
 const char *const mh_recheck_names[] = {"flush", "reload", NULL};
 const char *const mh_before_names[] = {"flush", "load", NULL};
 const char *const mh_calibrate_names[] = {"auto", "always", "never", NULL};
-const char *const mh_allow_names[] = {"upsert_not_atomic", NULL};
+const char *const mh_allow_names[] = {"upsert_not_atomic", "non_monotonic", NULL};
 
 /* {pointer, count} side by side is what a LIST row fills. */
 #define LIKE_LIST(STRUCT, ITEMS, COUNT)                                                                      \

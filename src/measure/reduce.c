@@ -15,7 +15,7 @@ static void reduce(void *values, int count, MPI_Datatype type, MPI_Op op, MPI_Co
     mh_comm_wait(&request);
 }
 
-static void reduce_histogram(struct mh_histogram *h, MPI_Comm comm)
+void mh_reduce_histogram(struct mh_histogram *h, MPI_Comm comm)
 {
     uint64_t counts[2] = {h->count, h->clamped};
     reduce(counts, 2, MPI_UINT64_T, MPI_SUM, comm);
@@ -65,8 +65,8 @@ static int reduce_cell(struct mh_tally *tally, MPI_Datatype slot, MPI_Op add, MP
 {
     reduce(&tally->planned, MH_TALLY_COUNTERS, MPI_INT64_T, MPI_SUM, comm);
     reduce(&tally->backlog_ns, MH_TALLY_LONGEST, MPI_INT64_T, MPI_MAX, comm);
-    reduce_histogram(&tally->due, comm);
-    reduce_histogram(&tally->sent, comm);
+    mh_reduce_histogram(&tally->due, comm);
+    mh_reduce_histogram(&tally->sent, comm);
     return reduce_timeline(&tally->timeline, slot, add, comm, err);
 }
 

@@ -10,4 +10,7 @@
  * by kind. The other ranks' are left as they are. Collective; all ranks fail or none. */
 int mh_reduce_tallies(struct mh_tallies *tallies, MPI_Comm comm, struct mh_error *err);
 
+/* The same of one histogram. */
+void mh_reduce_histogram(struct mh_histogram *h, MPI_Comm comm);
+
 #endif

@@ -220,7 +220,7 @@ static int64_t without_late(const struct mh_report *report, struct mh_report_vio
 {
     int64_t count = 0;
     for (int64_t i = 0; i < report->violation_count; i++)
-        if (report->violations[i].row.kind != MH_LATE)
+        if (mh_is_violation(report->violations[i].row.kind))
             rows[count++] = report->violations[i];
     return count;
 }

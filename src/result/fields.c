@@ -256,6 +256,25 @@ static const struct mh_result_field recall_fields[] = {
     {0},
 };
 
+#define VISIBILITY(NAME, CELL, MEMBER, UNIT) FIELD(NAME, CELL, struct mh_report_visibility, MEMBER, UNIT)
+static const struct mh_result_field visibility_fields[] = {
+    VISIBILITY("stage", TEXT, stage, ""),
+    VISIBILITY("role", TEXT, role, ""),
+    VISIBILITY("write", TEXT, write, ""),
+    VISIBILITY("read", TEXT, read, ""),
+    VISIBILITY("consistency", TEXT, consistency, ""),
+    VISIBILITY("latency", TEXT, latency, ""),
+    VISIBILITY("count", INT64, count, "writes"),
+    VISIBILITY("never", INT64, never, "writes"),
+    VISIBILITY("p50_ns", INT64, done_ns[0], "ns"),
+    VISIBILITY("p99_ns", INT64, done_ns[1], "ns"),
+    VISIBILITY("max_ns", INT64, done_ns[2], "ns"),
+    VISIBILITY("sent_p50_ns", INT64, sent_ns[0], "ns"),
+    VISIBILITY("sent_p99_ns", INT64, sent_ns[1], "ns"),
+    VISIBILITY("sent_max_ns", INT64, sent_ns[2], "ns"),
+    {0},
+};
+
 #define TABLE(PATH, FIELDS, STRUCT, ROWS, COUNT)                                                             \
     .path = (PATH), .fields = (FIELDS), .row_size = sizeof(STRUCT),                                          \
     .rows = offsetof(struct mh_result_view, ROWS), .count = offsetof(struct mh_result_view, COUNT)
@@ -275,6 +294,8 @@ const struct mh_result_table mh_result_tables[] = {
            report.violation_count),
      .audit = true},
     {TABLE("recall", recall_fields, struct mh_report_recall, report.recall, report.recall_count)},
+    {TABLE("visibility", visibility_fields, struct mh_report_visibility, report.visibilities,
+           report.visibility_count)},
     {TABLE("server/events", event_fields, struct mh_report_event, report.events, report.event_count)},
     {0},
 };

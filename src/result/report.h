@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "measure/tally.h"
+#include "measure/visibility.h"
 #include "truth/violation.h"
 
 #include <mpi.h>
@@ -88,6 +89,16 @@ struct mh_report_event {
     char what[192];
 };
 
+/* How long until acknowledged writes could be seen: see struct mh_visibility. */
+struct mh_report_visibility {
+    char stage[256], role[32], write[16], read[16], consistency[16];
+    char latency[64];           /* its group's name in /latency/STAGE */
+    int64_t count, never;       /* writes seen; given up */
+    int64_t done_ns[3];         /* p50, p99, max, to the end of the first read that saw it */
+    int64_t sent_ns[3];         /* to its begin */
+    struct mh_visibility *cell; /* owned; NULL when it was read from a file */
+};
+
 /* One search compared with every row that was certainly live: see struct mh_recall_point. */
 struct mh_report_recall {
     char stage[256], role[32];
@@ -164,9 +175,10 @@ struct mh_report {
     struct mh_report_violation *violations; /* by id; late ones too */
     struct mh_report_event *events;
     struct mh_report_recall *recall;
+    struct mh_report_visibility *visibilities;
     struct mh_report_threshold *thresholds;
     int64_t option_count, rank_count, worker_count, operation_count, calibration_count, error_count,
-        figure_count, violation_count, event_count, threshold_count, recall_count;
+        figure_count, violation_count, event_count, threshold_count, recall_count, visibility_count;
 
     struct mh_report_moment
         *moments; /* read from a file, where tallies' timelines are no more; a run has them in its tallies */

@@ -110,7 +110,7 @@ static int put_table(hid_t file, const struct mh_result_view *view, const struct
     return put_rows(file, table->path, table->fields, rows, count, table->row_size, NULL, NULL, err);
 }
 
-static int put_histogram(hid_t file, const struct mh_report_operation *operation, const char *from,
+static int put_histogram(hid_t file, const char *stage, const char *name, const char *from,
                          const struct mh_histogram *h, struct mh_error *err)
 {
     if (h->count == 0)
@@ -124,7 +124,7 @@ static int put_histogram(hid_t file, const struct mh_report_operation *operation
         if (h->counts[i])
             buckets[used++] = (struct mh_result_bucket){mh_histogram_low_edge(i), h->counts[i]};
     char path[512];
-    snprintf(path, sizeof path, "latency/%s/%s/%s", operation->stage, operation->latency_name, from);
+    snprintf(path, sizeof path, "latency/%s/%s/%s", stage, name, from);
     const int rc = put_rows(file, path, mh_result_bucket_fields, buckets, used, sizeof *buckets,
                             mh_result_histogram_attributes, h, err);
     free(buckets);
@@ -135,8 +135,15 @@ static int put_histograms(hid_t file, const struct mh_report *report, struct mh_
 {
     for (int64_t i = 0; i < report->operation_count; i++) {
         const struct mh_report_operation *operation = &report->operations[i];
-        if (put_histogram(file, operation, "due", &operation->tally->due, err) ||
-            put_histogram(file, operation, "sent", &operation->tally->sent, err))
+        const char *stage = operation->stage, *name = operation->latency_name;
+        if (put_histogram(file, stage, name, "due", &operation->tally->due, err) ||
+            put_histogram(file, stage, name, "sent", &operation->tally->sent, err))
+            return -1;
+    }
+    for (int64_t i = 0; i < report->visibility_count; i++) {
+        const struct mh_report_visibility *row = &report->visibilities[i];
+        if (row->cell && (put_histogram(file, row->stage, row->latency, "done", &row->cell->done, err) ||
+                          put_histogram(file, row->stage, row->latency, "sent", &row->cell->sent, err)))
             return -1;
     }
     return 0;

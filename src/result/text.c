@@ -642,6 +642,27 @@ static void print_reads(const struct page *page)
     print_recall(page);
 }
 
+static void print_visibility(const struct page *page)
+{
+    const struct mh_report *report = page->report;
+    struct mh_grid grid = {.columns = "lllllrrrrr"};
+    if (report->visibility_count == 0)
+        return;
+    heading(page, BOLD, "VISIBILITY",
+            ": from a write's acknowledgement to the end of the first read that saw it");
+    HEADS(&grid, "stage", "role", "write", "read", "consistency", "seen", "never", "p50", "p99", "max");
+    for (int64_t i = 0; i < report->visibility_count; i++) {
+        const struct mh_report_visibility *row = &report->visibilities[i];
+        put_texts(&grid,
+                  (const char *const[]){row->stage, row->role, row->write, row->read, row->consistency}, 5);
+        mh_grid_put_count(&grid, row->count);
+        mh_grid_put_count(&grid, row->never);
+        for (int k = 0; k < 3; k++)
+            mh_grid_put_duration(&grid, row->done_ns[k]);
+    }
+    mh_grid_print(page->out, &grid);
+}
+
 /* ---- Violations ---- */
 
 static const char *const meanings[MH_WRONGS] = {
@@ -660,6 +681,9 @@ static const char *const meanings[MH_WRONGS] = {
     [MH_RANGE_IGNORED] = "a hit outside radius and range_filter",
     [MH_SURPLUS] = "more rows than were asked for",
     [MH_MISSED] = "left out by a read that must find every row",
+    [MH_UNREAD] = "acknowledged, and a read that had to show it did not",
+    [MH_NON_MONOTONIC] = "seen, and by the next read not",
+    [MH_INVISIBLE] = "not seen within the grace, where nothing promises it: no violation",
 };
 
 static void print_kinds(const struct page *page)
@@ -758,7 +782,7 @@ static int64_t put_violations(struct mh_grid *grid, const struct mh_report *repo
     int64_t shown = 0;
     for (int late = 0; late < 2; late++)
         for (int64_t i = 0; i < report->violation_count && shown < SHOWN_VIOLATIONS; i++) {
-            if ((report->violations[i].row.kind == MH_LATE) != (late == 1))
+            if (mh_is_violation(report->violations[i].row.kind) == (late == 1))
                 continue;
             put_violation(grid, &report->violations[i]);
             shown++;
@@ -789,19 +813,20 @@ static void print_violations(const struct page *page)
 {
     if (!looked(page))
         return;
-    int64_t wrong = 0;
+    int64_t wrong = 0, harmless = 0;
     bool measured = true;
     for (int kind = 0; kind < MH_WRONGS; kind++) {
         const int64_t rows = figure(page, mh_wrong_names[kind]);
         measured = measured && (rows >= 0 || kind > MH_MISCOUNTED);
-        wrong += kind == MH_LATE || rows < 0 ? 0 : rows;
+        wrong += !mh_is_violation(kind) || rows < 0 ? 0 : rows;
+        harmless += !mh_is_violation(kind) && rows > 0 ? rows : 0;
     }
     if (wrong == 0 && measured)
         heading(page, GREEN, "VIOLATIONS", ": none");
     else
         heading(page, wrong ? RED : BOLD, "VIOLATIONS", ": %s%s", show(wrong).text,
                 measured ? "" : ", not all kinds measured");
-    if (wrong == 0 && measured && figure(page, mh_wrong_names[MH_LATE]) == 0)
+    if (wrong == 0 && measured && harmless == 0)
         print_no_kinds(page);
     else
         print_kinds(page);
@@ -853,6 +878,7 @@ static void print_all(const struct page *page)
     print_events(page);
     print_thresholds(page);
     print_reads(page);
+    print_visibility(page);
     print_audit(page);
     print_violations(page);
     print_verdict(page);

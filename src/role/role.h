@@ -54,11 +54,34 @@ bool mh_role_take_claim(struct mh_role *role, struct mh_claim *claim);
  * gets them, or nobody. */
 void mh_role_offer(struct mh_role *role, const struct mh_claim *rows);
 
+/* What a read of a row showed of a write of it that had been acknowledged before. */
+enum { MH_SIGHT_ABSENT = -1, MH_SIGHT_STRANGE = -2 }; /* beside versions; strange: of none ever written */
+enum {                                                /* bits of struct mh_sighting.what */
+       MH_SIGHT_FIRST = 1,                            /* it could be seen for the first time */
+       MH_SIGHT_UNREAD = 2, /* it could not, and the level of consistency says that it must: said once */
+       MH_SIGHT_BACK = 4,   /* it had been seen before, and was not now */
+       MH_SIGHT_NEVER = 8,  /* given up: not seen for verify.grace */
+};
+
+struct mh_sighting {
+    unsigned what;
+    bool accused; /* UNREAD was said of this write, now or before */
+    enum mh_op_kind write, read;
+    int consistency; /* of the read */
+    int64_t id;
+    int32_t expected, seen;             /* versions, or MH_SIGHT_* */
+    int64_t acked_ns, sent_ns, done_ns; /* the write's end; the read's begin and end */
+};
+
+/* Tells the core, which counts and accuses. */
+void mh_role_saw(struct mh_role *role, const struct mh_sighting *sighting);
+
 struct mh_role_ops {
     struct mh_role_kind kind;
     int order;               /* roles end in this order: writers 0, those who live on their rows after them */
     enum mh_claim_use takes; /* what it does with rows that others wrote */
     bool reads;              /* the collection must be loaded */
+    bool probes;             /* it judges its reads itself (mh_role_saw): nobody else does */
     bool writes_rows;        /* the plan gives each worker options->rows ids of its own */
     const char *(*partition)(
         const struct mh_role_options *options); /* see struct mh_plan_needs; NULL: none */

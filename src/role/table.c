@@ -9,7 +9,8 @@
     ROLE(churn)                                                                                              \
     ROLE(indexer)                                                                                            \
     ROLE(searcher)                                                                                           \
-    ROLE(querier)
+    ROLE(querier)                                                                                            \
+    ROLE(prober)
 
 #define DECLARE(name) extern const struct mh_role_ops mh_role_##name;
 #define OPS(name)     &mh_role_##name,

@@ -15,6 +15,7 @@ static int open_slots(struct mh_hand *hand, struct mh_error *err)
 {
     const struct mh_role_options *options = hand->role.options;
     int64_t slots = options->inflight > 0 ? options->inflight : 1;
+    const int64_t batch = options->batch == 0 && hand->role.ops->writes_rows ? 1 : options->batch;
     hand->ops = calloc((size_t)slots, sizeof *hand->ops);
     if (!hand->ops)
         return mh_fail(err, "out of memory for %lld operations in flight", (long long)slots);
@@ -24,11 +25,11 @@ static int open_slots(struct mh_hand *hand, struct mh_error *err)
         hand->idle = op;
         op->worker = hand->role.worker;
         op->owner = hand;
-        if (options->batch == 0)
+        if (batch == 0)
             continue;
-        op->versions = calloc((size_t)options->batch, sizeof *op->versions);
-        if (!op->versions || mh_rowset_init(&op->rows, hand->stage->run->content, options->batch) != 0)
-            return mh_fail(err, "out of memory for batches of %lld rows", (long long)options->batch);
+        op->versions = calloc((size_t)batch, sizeof *op->versions);
+        if (!op->versions || mh_rowset_init(&op->rows, hand->stage->run->content, batch) != 0)
+            return mh_fail(err, "out of memory for batches of %lld rows", (long long)batch);
     }
     return 0;
 }
@@ -411,7 +412,7 @@ void mh_hand_finish(struct mh_hand *hand, struct mh_op *op)
         hand->stage->sums->give_up = 1;
     if (op->outcome == MH_OUTCOME_OK && op->reply.timestamp > hand->own_ts)
         hand->own_ts = op->reply.timestamp;
-    if (op->outcome == MH_OUTCOME_OK && is_read(op))
+    if (op->outcome == MH_OUTCOME_OK && is_read(op) && !hand->role.ops->probes)
         mh_reads_note(&hand->stage->run->reads, op);
     if (op->outcome == MH_OUTCOME_OK && op->done_ns >= hand->warm_until_ns && op->done_ns < hand->end_ns)
         hand->in_time++;

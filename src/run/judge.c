@@ -65,9 +65,11 @@ static void say(const struct mh_stage *stage, const struct mh_hit_figures *figur
 
 static bool reads(const struct mh_stage *stage)
 {
-    for (size_t r = 0; r < stage->options->role_count; r++)
-        if (mh_role_ops_of(&stage->options->roles[r])->reads)
+    for (size_t r = 0; r < stage->options->role_count; r++) {
+        const struct mh_role_ops *ops = mh_role_ops_of(&stage->options->roles[r]);
+        if (ops->reads && !ops->probes)
             return true;
+    }
     return false;
 }
 

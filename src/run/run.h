@@ -7,6 +7,7 @@
 #include "measure/effort.h"
 #include "measure/event.h"
 #include "measure/tally.h"
+#include "measure/visibility.h"
 #include "plan/plan.h"
 #include "rpc/rpc.h"
 #include "truth/hits.h"
@@ -50,6 +51,8 @@ struct mh_run {
     int64_t recall_count, recall_room;
     int64_t *missed; /* ids of this rank's slices that searches left out; owned */
     int64_t missed_count, missed_room;
+    struct mh_visibilities visibilities; /* what probers measured */
+    int64_t allowed;                     /* of what they saw, anomalies that the job allows */
     int64_t schedule_lag_ns;            /* see struct mh_report_rank */
     int64_t private_bytes;              /* see struct mh_report_rank */
     struct mh_events events;            /* rank 0's */

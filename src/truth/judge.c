@@ -120,7 +120,7 @@ bool mh_audit_condemned(const struct mh_audit *audit, int kind, int64_t id)
 bool mh_audit_accused(const struct mh_audit *audit, int64_t id)
 {
     for (int kind = 0; kind < MH_WRONGS; kind++)
-        if (kind != MH_LATE && mh_audit_condemned(audit, kind, id))
+        if (mh_is_violation(kind) && mh_audit_condemned(audit, kind, id))
             return true;
     return false;
 }
@@ -129,6 +129,6 @@ int64_t mh_audit_violations(const struct mh_audit_figures *figures)
 {
     int64_t sum = 0;
     for (int kind = 0; kind < MH_WRONGS; kind++)
-        sum += kind == MH_LATE ? 0 : figures->wrong[kind];
+        sum += mh_is_violation(kind) ? figures->wrong[kind] : 0;
     return sum;
 }

@@ -37,6 +37,9 @@ static int64_t first_at_or_after(const struct search *search, int64_t id)
 static void sign(struct mh_violation *violation, const struct search *search, const struct mh_record *record)
 {
     int64_t done = record->done_ns - search->start_ns;
+    const bool by_load = violation->first_pass < 0;
+    if (by_load && record->sent_ns - search->start_ns > violation->last_seen_ns)
+        return; /* the row had been seen wrong before */
     if (violation->kind_of_write >= 0 && violation->acked_ns > done)
         return; /* a later write is known */
     violation->kind_of_write = record->kind;

@@ -16,4 +16,12 @@ const char *const mh_wrong_names[MH_WRONGS] = {
     [MH_RANGE_IGNORED] = "range_ignored",
     [MH_SURPLUS] = "surplus",
     [MH_MISSED] = "missed",
+    [MH_UNREAD] = "unread",
+    [MH_NON_MONOTONIC] = "non_monotonic",
+    [MH_INVISIBLE] = "invisible",
 };
+
+bool mh_is_violation(int kind)
+{
+    return kind != MH_LATE && kind != MH_INVISIBLE;
+}

@@ -23,9 +23,15 @@ enum mh_wrong {
     MH_RANGE_IGNORED,  /* the hit lies outside radius and range_filter */
     MH_SURPLUS,        /* more rows than were asked for; id: of the first too many */
     MH_MISSED,         /* a row that certainly qualified was left out by a read that must find all */
+    /* of a prober's reads alone */
+    MH_UNREAD, /* a write acknowledged before the read was sent, and that it had to show, was not seen */
+    MH_NON_MONOTONIC, /* a write was seen, and by the next read of the same worker not */
+    MH_INVISIBLE,     /* not seen for verify.grace where no level promises a time: counted, not a violation */
     MH_WRONGS,
 };
 extern const char *const mh_wrong_names[MH_WRONGS];
+
+bool mh_is_violation(int kind); /* LATE and INVISIBLE are none */
 
 /* `id` of a MISCOUNTED that is about no single row: of the whole collection; of partition p it is MH_ID_ALL -
  * 1 - p. */

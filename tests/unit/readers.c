@@ -160,8 +160,9 @@ static void a_query_asks_for_all_scalars(void **state)
     assert_int_equal(op->request.kind, MH_OP_QUERY);
     assert_string_equal(op->request.expression, "id > 3");
     assert_int_equal(op->request.limit, 9);
-    assert_int_equal(op->request.output_count, 1); /* the vector is none */
+    assert_int_equal(op->request.output_count, 2); /* the vector is none */
     assert_string_equal(op->request.output_fields[0], "id");
+    assert_string_equal(op->request.output_fields[1], "varchar_field");
     assert_int_equal(op->request.consistency, MH_STRONG);
     core_close(&core);
     core_open(&core, "{role: querier, returns: count}", 1);

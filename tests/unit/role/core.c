@@ -23,6 +23,13 @@ void mh_role_offer(struct mh_role *role, const struct mh_claim *rows)
     core->offers[core->offer_count++] = *rows;
 }
 
+void mh_role_saw(struct mh_role *role, const struct mh_sighting *sighting)
+{
+    struct core *core = role->core;
+    assert_true(core->sighting_count < CORE_SIGHTINGS);
+    core->sightings[core->sighting_count++] = *sighting;
+}
+
 void core_deliver(struct core *core, struct mh_claim claim)
 {
     assert_true(core->waiting_count < CORE_CLAIMS);
@@ -48,6 +55,7 @@ void core_open(struct core *core, const char *role, uint64_t seed)
                                 "  fields:\n"
                                 "    - {name: id, type: int64, primary: true}\n"
                                 "    - {name: vector, type: float_vector}\n"
+                                "    - {name: varchar_field, type: varchar, max_length: 64}\n"
                                 "  index: {type: FLAT, metric: L2}\n"
                                 "stages:\n"
                                 "  - {name: test, roles: [%s]}\n";

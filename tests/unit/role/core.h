@@ -4,13 +4,15 @@
 
 #include "role/role.h"
 
-enum { CORE_CLAIMS = 64, CORE_ROWS = 100, CORE_QUERIES = 20, CORE_DIM = 4 };
+enum { CORE_CLAIMS = 64, CORE_SIGHTINGS = 64, CORE_ROWS = 100, CORE_QUERIES = 20, CORE_DIM = 4 };
 
 struct core {
     struct mh_claim waiting[CORE_CLAIMS]; /* the oldest first */
     int waiting_count;
     struct mh_claim offers[CORE_CLAIMS];
     int offer_count;
+    struct mh_sighting sightings[CORE_SIGHTINGS];
+    int sighting_count;
     struct mh_stage_view view;
     struct mh_job *job;
     struct mh_worker worker;

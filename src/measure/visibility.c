@@ -1,0 +1,86 @@
+#include "measure/visibility.h"
+
+#include "comm/comm.h"
+#include "measure/reduce.h"
+
+#include <stdlib.h>
+
+static size_t count(const struct mh_visibilities *all)
+{
+    return (size_t)all->stages * (size_t)all->roles * MH_VISIBLE_WRITES;
+}
+
+int mh_visibilities_init(struct mh_visibilities *all, const struct mh_job *job)
+{
+    *all = (struct mh_visibilities){.stages = (int)job->stage_count, .roles = 1};
+    for (size_t s = 0; s < job->stage_count; s++)
+        if ((int)job->stages[s].role_count > all->roles)
+            all->roles = (int)job->stages[s].role_count;
+    all->cells = calloc(count(all) + 1, sizeof *all->cells);
+    return all->cells ? 0 : -1;
+}
+
+void mh_visibility_free(struct mh_visibility *cell)
+{
+    if (!cell)
+        return;
+    mh_histogram_free(&cell->done);
+    mh_histogram_free(&cell->sent);
+    free(cell);
+}
+
+void mh_visibilities_free(struct mh_visibilities *all)
+{
+    for (size_t i = 0; all->cells && i < count(all); i++)
+        mh_visibility_free(all->cells[i]);
+    free(all->cells);
+    *all = (struct mh_visibilities){0};
+}
+
+static struct mh_visibility *new_cell(void)
+{
+    struct mh_visibility *cell = calloc(1, sizeof *cell);
+    if (cell && mh_histogram_init(&cell->done) == 0 && mh_histogram_init(&cell->sent) == 0) {
+        cell->read = cell->consistency = -1;
+        return cell;
+    }
+    mh_visibility_free(cell);
+    return NULL;
+}
+
+static struct mh_visibility *made(struct mh_visibility **cell)
+{
+    if (!*cell)
+        *cell = new_cell();
+    return *cell;
+}
+
+struct mh_visibility *mh_visibility_at(struct mh_visibilities *all, int stage, int role, int write)
+{
+    return made(&all->cells[(stage * all->roles + role) * MH_VISIBLE_WRITES + write]);
+}
+
+static int reduce_cell(struct mh_visibility **at, MPI_Comm comm, struct mh_error *err)
+{
+    int64_t used = *at != NULL;
+    mh_comm_max_i64(comm, &used, 1);
+    if (!used)
+        return 0;
+    struct mh_visibility *cell = made(at);
+    if (mh_comm_agree(comm, cell ? 0 : mh_fail(err, "out of memory for visibility"), err) != 0)
+        return -1;
+    mh_reduce_histogram(&cell->done, comm);
+    mh_reduce_histogram(&cell->sent, comm);
+    mh_comm_sum_i64(comm, &cell->never, 1);
+    mh_comm_max_i64(comm, &cell->read, 1);
+    mh_comm_max_i64(comm, &cell->consistency, 1);
+    return 0;
+}
+
+int mh_reduce_visibilities(struct mh_visibilities *all, MPI_Comm comm, struct mh_error *err)
+{
+    for (size_t i = 0; i < count(all); i++)
+        if (reduce_cell(&all->cells[i], comm, err) != 0)
+            return -1;
+    return 0;
+}

@@ -1,0 +1,36 @@
+/* How long until acknowledged writes can be seen: what probers saw, by stage, role and kind of write. */
+#ifndef MH_MEASURE_VISIBILITY_H
+#define MH_MEASURE_VISIBILITY_H
+
+#include "base/error.h"
+#include "job/job.h"
+#include "measure/histogram.h"
+
+#include <mpi.h>
+
+enum { MH_VISIBLE_WRITES = 3 }; /* enum mh_op_kind: INSERT, UPSERT, DELETE */
+
+struct mh_visibility {
+    struct mh_histogram done, sent; /* from the acknowledgement to end and begin of the first read that saw
+                                       it: in between it became visible */
+    int64_t never;                  /* writes that were given up */
+    int64_t read, consistency;      /* of the reads: enum mh_op_kind, enum mh_consistency; -1: none yet */
+};
+
+struct mh_visibilities {          /* zero-initialised is empty */
+    int stages, roles;            /* roles: most that a stage has */
+    struct mh_visibility **cells; /* stages x roles x MH_VISIBLE_WRITES, NULL where nothing was seen */
+};
+
+int mh_visibilities_init(struct mh_visibilities *all, const struct mh_job *job); /* -1: no memory */
+void mh_visibilities_free(struct mh_visibilities *all);
+
+void mh_visibility_free(struct mh_visibility *cell); /* NULL is allowed */
+
+/* Made when it is not there; NULL: no memory. */
+struct mh_visibility *mh_visibility_at(struct mh_visibilities *all, int stage, int role, int write);
+
+/* Rank 0 gets the sums of all ranks. Collective; all ranks fail or none. */
+int mh_reduce_visibilities(struct mh_visibilities *all, MPI_Comm comm, struct mh_error *err);
+
+#endif
