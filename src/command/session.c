@@ -210,12 +210,13 @@ static void audit(struct mh_session *session)
                                .stop = stop_audit};
     for (int64_t i = 0; i < session->run.accused_count; i++)
         mh_audit_condemn(audit, &session->run.accused[i]);
-    audit->figures.allowed = session->run.allowed;
     signals_before_audit = mh_signals_seen();
     int rc = session->job->verify.enabled ? mh_audit_run(audit, &err) : mh_audit_skip(audit, &err);
     if (rc != 0)
         mh_session_break(session, &err);
     session->audited = rc == 0 && session->job->verify.enabled;
+    mh_comm_sum_i64(session->comm, &session->run.allowed, 1);
+    audit->figures.allowed += session->run.allowed;
     count_missed(session);
     mh_journal_flush(&session->run.journal);
     if (mh_audit_provenance(audit, session->journals[0] ? session->run.journal.path : NULL, &err) != 0)

@@ -34,12 +34,12 @@ static void print_role(const struct mh_job *job, const struct mh_plan *plan,
                        const struct mh_role_options *role, int64_t dim)
 {
     char rows[32], bytes[32];
-    int64_t count = role->count < 0 ? plan->np : role->count;
+    const int64_t count = role->count < 0 ? plan->np : role->count, batch = role->batch > 0 ? role->batch : 1;
     printf("  %lld x %s", (long long)count, role->kind->name);
     if (mh_role_ops_of(role)->writes_rows)
         printf(": %s rows in all, batches of %lld rows or %s of vectors",
-               mh_show_count(count * role->rows, rows, sizeof rows), (long long)role->batch,
-               mh_show_bytes(role->batch * dim * (int64_t)sizeof(float), bytes, sizeof bytes));
+               mh_show_count(count * role->rows, rows, sizeof rows), (long long)batch,
+               mh_show_bytes(batch * dim * (int64_t)sizeof(float), bytes, sizeof bytes));
     else if (role->batch > 0)
         printf(": batches of %lld rows", (long long)role->batch);
     if (role->rate > 0)

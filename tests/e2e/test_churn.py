@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from mockserver import Mock, expected
-from support import GOOD, VIOLATED, Done, Server, assert_books_balance, assert_ledger_agrees, count, hpc, read_all, write_job
+from support import GOOD, ROOT, VIOLATED, Done, Server, assert_books_balance, assert_ledger_agrees, count, hpc, read_all, write_job
 
 CHURN = {"role": "churn", "count": 3, "rows": 1200, "batch": 20, "inflight": 4, "weights": {"insert": 3, "delete": 1, "upsert": 2}}
 FIELDS = [{"name": "id", "type": "int64", "primary": True}, {"name": "vector", "type": "float_vector"},
@@ -111,3 +111,18 @@ def test_real_server(tmp_path: Path, server: Server) -> None:
             wanted = {key: row.version for key, row in result.live().items() if row.partition == number}
             seen = {key: int(text.rpartition("_v")[2]) for key, text in read_all(client, "churn", name).items()}
             assert seen == wanted
+
+
+def test_the_job(tmp_path: Path, server: Server) -> None:
+    """jobs/churn.yaml, shorter: all three kinds of write by churn and probers, every level of visibility measured."""
+    roles = ["churn", "prober", *(f"prober[{i}]" for i in range(1, 5))]
+    sets = [word for role in roles for word in ("--set", f"stages.churn.{role}.for=4s")]
+    path = tmp_path / "result.h5"
+    done = hpc("run", ROOT / "jobs" / "churn.yaml", "--server", server.uri, "--output", path, *sets, "--set", "stages.churn.churn.count=2",
+               np=3, result=path)
+    assert done.code == GOOD and done.result.found == {}, str(done)
+    assert_books_balance(done.result)
+    assert_ledger_agrees(done.result)
+    assert_equation(done)
+    seen = {(row["consistency"], row["read"]) for row in done.result.tables["visibility"] if row["count"] > 0}
+    assert seen == {("strong", "query"), ("strong", "search"), ("session", "query"), ("bounded", "search"), ("eventually", "query")}
