@@ -190,7 +190,10 @@ struct mh_stage_options {
 enum mh_recheck { MH_RECHECK_FLUSH = 1, MH_RECHECK_RELOAD = 2 }; /* bits, order of mh_recheck_names */
 extern const char *const mh_recheck_names[];
 
-enum mh_allow { MH_ALLOW_UPSERT_NOT_ATOMIC = 1, MH_ALLOW_NON_MONOTONIC = 2 }; /* bits, order of mh_allow_names */
+enum mh_allow {
+    MH_ALLOW_UPSERT_NOT_ATOMIC = 1,
+    MH_ALLOW_NON_MONOTONIC = 2
+}; /* bits, order of mh_allow_names */
 extern const char *const mh_allow_names[];
 
 struct mh_verify_options {

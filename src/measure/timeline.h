@@ -10,7 +10,7 @@
 
 struct mh_timeline_slot {
     uint64_t ok, failed, unknown, throttled, rows, bytes;
-    int64_t max_ns, lag_ns; /* longest latency from due time; from due time to first sending */
+    int64_t max_ns, lag_ns;                /* longest latency from due time; from due time to first sending */
     uint32_t latency[MH_TIMELINE_BUCKETS]; /* from due time */
 };
 

@@ -140,7 +140,7 @@ struct mh_report_moment {
     int64_t ok, failed, unknown, throttled, rows, bytes;
     int64_t p50_ns, p99_ns, max_ns; /* from due time */
     bool client_limited;
-    int64_t lag_ns;                 /* longest, from due time to first sending */
+    int64_t lag_ns; /* longest, from due time to first sending */
 };
 
 struct mh_report {

@@ -53,13 +53,13 @@ struct mh_run {
     int64_t missed_count, missed_room;
     struct mh_visibilities visibilities; /* what probers measured */
     int64_t allowed;                     /* of what they saw, anomalies that the job allows */
-    int64_t schedule_lag_ns;            /* see struct mh_report_rank */
-    int64_t private_bytes;              /* see struct mh_report_rank */
-    struct mh_events events;            /* rank 0's */
-    int64_t chaos_failed, chaos_missed; /* commands that failed; whose time never came */
-    struct mh_effort *efforts;          /* of role r in stage s, on this rank: [s * tallies.roles + r] */
-    double *stage_seconds;              /* how long each stage lasted; one a stage */
-    bool stopped;                       /* a signal ended a stage early: the same on every rank */
+    int64_t schedule_lag_ns;             /* see struct mh_report_rank */
+    int64_t private_bytes;               /* see struct mh_report_rank */
+    struct mh_events events;             /* rank 0's */
+    int64_t chaos_failed, chaos_missed;  /* commands that failed; whose time never came */
+    struct mh_effort *efforts;           /* of role r in stage s, on this rank: [s * tallies.roles + r] */
+    double *stage_seconds;               /* how long each stage lasted; one a stage */
+    bool stopped;                        /* a signal ended a stage early: the same on every rank */
     bool gave_up; /* the server could not be reached for server.timeout: the same on every rank */
 };
 

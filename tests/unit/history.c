@@ -13,7 +13,8 @@ static struct mh_write inserts[1], changes[4];
 static struct mh_history history;
 static const struct mh_doubt doubt = {.bound_ns = 5000LL * MS, .clock_ns = 0};
 
-static struct mh_write write(enum mh_op_kind kind, int version, int64_t sent_ms, int64_t done_ms, bool certain)
+static struct mh_write write(enum mh_op_kind kind, int version, int64_t sent_ms, int64_t done_ms,
+                             bool certain)
 {
     return (struct mh_write){.first = 7,
                              .count = 1,
@@ -31,8 +32,8 @@ static void have(struct mh_write insert, int64_t count, struct mh_write a, struc
     inserts[0] = insert;
     changes[0] = a;
     changes[1] = b;
-    history = (struct mh_history){
-        .inserts = inserts, .insert_count = 1, .changes = changes, .change_count = count};
+    history =
+        (struct mh_history){.inserts = inserts, .insert_count = 1, .changes = changes, .change_count = count};
 }
 
 static struct mh_standing stands(int64_t sent_ms, int64_t done_ms, int consistency, int worker)
