@@ -47,6 +47,8 @@ static const struct mh_option options[] = {
     MH_ROLE_INFLIGHT("2"),
     MH_ROLE_RATE,
     MH_ROLE_ARRIVAL,
+    MH_ROLE_STEPS,
+    MH_ROLE_WARMUP,
     MH_ROLE_OPS,
     MH_ROLE_FOR,
     {.name = "partition",
@@ -101,7 +103,7 @@ static int64_t new_rows(const struct mh_role *role)
 /* By rows alone it ends with the last new one; else it goes on with those that are there. */
 static bool ends_with_rows(const struct mh_role *role)
 {
-    return role->options->ops == 0 && role->options->for_ns == 0;
+    return role->options->ops == 0 && role->options->for_ns == 0 && role->options->steps.count == 0;
 }
 
 /* MH_OP_INSERT, MH_OP_UPSERT or MH_OP_DELETE, by weight, of those that find rows now; -1: none does. */

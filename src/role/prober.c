@@ -23,6 +23,7 @@ static const struct mh_option options[] = {
     MH_ROLE_ROWS("10k"),
     MH_ROLE_RATE,
     MH_ROLE_ARRIVAL,
+    MH_ROLE_STEPS,
     MH_ROLE_OPS,
     MH_ROLE_FOR,
     {.name = "partition",

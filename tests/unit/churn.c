@@ -251,6 +251,22 @@ static void it_ends_when_no_row_is_left(void **state)
     }
 }
 
+/* However it is told for how long: the last new row is not its end. */
+static void it_goes_on_with_what_is_there(void **state)
+{
+    (void)state;
+    static const char *const roles[] = {"{role: churn, rows: 40, batch: 8, for: 1h}",
+                                        "{role: churn, rows: 40, batch: 8, ops: 100000}",
+                                        "{role: churn, rows: 40, batch: 8, steps: [100/s for 1h]}"};
+    static struct drive drive;
+    for (size_t r = 0; r < COUNT(roles); r++) {
+        open_drive(&drive, roles[r], 6, 0);
+        assert_int_equal(drive_for(&drive, 100000), MH_NEXT_FINISHED);
+        assert_int_equal(certain_rows(&drive), 0);
+        close_drive(&drive);
+    }
+}
+
 static void rows_at_their_last_version_are_upserted_no_more(void **state)
 {
     (void)state;
@@ -345,6 +361,7 @@ int main(void)
         cmocka_unit_test(room_is_made_once_for_all),
         cmocka_unit_test(every_change_is_of_a_certain_row_of_its_own),
         cmocka_unit_test(it_ends_when_no_row_is_left),
+        cmocka_unit_test(it_goes_on_with_what_is_there),
         cmocka_unit_test(rows_at_their_last_version_are_upserted_no_more),
         cmocka_unit_test(with_rows_alone_it_ends_with_the_last_new_one),
         cmocka_unit_test(the_mix_is_as_weighted),
