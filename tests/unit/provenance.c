@@ -85,10 +85,49 @@ static void provenance_is_the_last_write_that_had_an_effect(void **state)
     rmdir(folder);
 }
 
+/* Of two writes of a row, the one that was sent after a read had seen it wrong; audits come after all. */
+static void a_write_after_the_read_is_not_its_cause(void **state)
+{
+    (void)state;
+    enum { INSERT_SENT_NS = 3001, UPSERT_SENT_NS = 3101 };
+    static const struct {
+        int32_t pass;
+        int64_t seen_ns;
+        int kind;
+    } cases[] = {
+        {-1, INSERT_SENT_NS + 50, MH_OP_INSERT}, {-1, UPSERT_SENT_NS, MH_OP_UPSERT}, {0, 0, MH_OP_UPSERT}};
+    char folder[] = "/tmp/mh-provenance-XXXXXX", file[64];
+    struct mh_journal_start start = {.np = 1};
+    struct mh_error err = {""};
+    assert_non_null(mkdtemp(folder));
+    snprintf(file, sizeof file, "%s/rank-00000.journal", folder);
+    assert_int_equal(mh_journal_open(&journal, folder, &start, &err), 0);
+    log_write(MH_OP_INSERT, MH_OUTCOME_OK, 0, NULL, 0, 10);
+    log_write(MH_OP_UPSERT, MH_OUTCOME_OK, 1, NULL, 0, 10);
+    mh_journal_close(&journal, false);
+    struct mh_plan plan = {.np = 1};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct mh_audit audit = {.plan = &plan, .comm = MPI_COMM_SELF, .start_ns = 7000};
+        audit.violations = calloc(1, sizeof *audit.violations);
+        audit.violation_count = 1;
+        *audit.violations = (struct mh_violation){.kind = MH_UNREAD,
+                                                  .kind_of_write = -1,
+                                                  .id = 4,
+                                                  .first_pass = cases[i].pass,
+                                                  .last_seen_ns = cases[i].seen_ns};
+        assert_int_equal(mh_audit_provenance(&audit, file, &err), 0);
+        assert_int_equal(audit.violations[0].kind_of_write, cases[i].kind);
+        free(audit.violations);
+    }
+    unlink(file);
+    rmdir(folder);
+}
+
 int main(int argc, char **argv)
 {
     MPI_Init(&argc, &argv);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(provenance_is_the_last_write_that_had_an_effect)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(provenance_is_the_last_write_that_had_an_effect),
+                                       cmocka_unit_test(a_write_after_the_read_is_not_its_cause)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     MPI_Finalize();
     return failed;

@@ -146,6 +146,29 @@ static void put_recall(struct mh_report *r)
     r->recall_count = 3;
 }
 
+static void put_visibility(struct mh_report *r)
+{
+    static const struct mh_report_visibility rows[] = {
+        {"load_up", "prober", "insert", "query", "strong", "visible.prober.2.insert", .count = 4},
+        {"load_up", "prober", "delete", "search", "bounded", "visible.prober.3.delete", .count = 0,
+         .never = 2}};
+    r->visibilities = room(2, sizeof *rows);
+    memcpy(r->visibilities, rows, sizeof rows);
+    r->visibility_count = 2;
+    struct mh_report_visibility *row = &r->visibilities[0];
+    row->cell = room(1, sizeof *row->cell);
+    if (mh_histogram_init(&row->cell->done) || mh_histogram_init(&row->cell->sent))
+        abort();
+    for (int i = 1; i <= 4; i++) {
+        mh_histogram_record(&row->cell->done, 200 * i * MH_MS);
+        mh_histogram_record(&row->cell->sent, 100 * i * MH_MS);
+    }
+    for (int i = 0; i < 3; i++) {
+        row->done_ns[i] = (i ? 800 : 400) * MH_MS;
+        row->sent_ns[i] = (i ? 400 : 200) * MH_MS;
+    }
+}
+
 void sample_good(struct mh_report *r)
 {
     static const struct mh_report_figure figures[] = {{"acknowledged_inserts", 200000},
@@ -192,6 +215,7 @@ void sample_good(struct mh_report *r)
                                                       {"neighbors_missed_wrong", 1}};
     *r = (struct mh_report){0};
     put_recall(r);
+    put_visibility(r);
     put_head(r);
     put_options(r);
     put_ranks(r);
