@@ -63,22 +63,21 @@ static void say(const struct mh_stage *stage, const struct mh_hit_figures *figur
                 (long long)figures->short_results);
 }
 
-static bool reads(const struct mh_stage *stage)
+/* Are there readers that judge their reads themselves, or others? */
+static bool has_readers(const struct mh_stage *stage, bool probers)
 {
     for (size_t r = 0; r < stage->options->role_count; r++) {
         const struct mh_role_ops *ops = mh_role_ops_of(&stage->options->roles[r]);
-        if (ops->reads && !ops->probes)
+        if (ops->reads && ops->probes == probers)
             return true;
     }
     return false;
 }
 
-int mh_judge_stage(struct mh_stage *stage, struct mh_error *err)
+static int judge_reads(struct mh_stage *stage, struct mh_error *err)
 {
     struct mh_run *run = stage->run;
     struct mh_history history;
-    if (!reads(stage))
-        return 0;
     mh_journal_flush(&run->journal);
     if (mh_history_make(&history, run->plan, run->journal.path, run->start_ns, run->comm, err) != 0)
         return -1;
@@ -105,4 +104,19 @@ int mh_judge_stage(struct mh_stage *stage, struct mh_error *err)
     mh_hits_free(&hits);
     mh_history_free(&history);
     return rc;
+}
+
+int mh_judge_stage(struct mh_stage *stage, struct mh_error *err)
+{
+    struct mh_judged *judged = &stage->run->judged;
+    const bool read = has_readers(stage, false), probed = has_readers(stage, true);
+    if (read && judge_reads(stage, err) != 0)
+        return -1;
+    if (!probed)
+        return 0;
+    if (!read)
+        *judged = (struct mh_judged){.recall = (double)NAN};
+    mh_comm_sum_i64(stage->run->comm, &stage->accused, 1);
+    judged->violations += stage->accused;
+    return 0;
 }

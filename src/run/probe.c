@@ -37,6 +37,7 @@ static void accuse(struct mh_hand *hand, const struct mh_sighting *sighting, enu
     struct mh_run *run = hand->stage->run;
     const struct mh_worker *worker = hand->role.worker;
     const int64_t seen_ns = sighting->done_ns - run->start_ns;
+    hand->stage->accused += mh_is_violation((int)kind);
     if (!mh_grow(&run->accused, &run->accused_room, run->accused_count, sizeof *run->accused)) {
         out_of_memory(hand->stage);
         return;

@@ -18,7 +18,7 @@
 #include <signal.h>
 #include <stdbool.h>
 
-/* What the judges said of the last stage with searches or queries: the same on every rank. */
+/* What the judges said of the last stage with searches, queries or probers: the same on every rank. */
 struct mh_judged {
     int64_t violations;
     double recall;  /* NaN: not measured */

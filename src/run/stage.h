@@ -87,6 +87,7 @@ struct mh_stage {
     struct mh_stage_sums *sums;
     struct mh_role_sums *role_sums;
     int64_t begin_ns;
+    int64_t accused; /* violations that this rank's probers saw */
     double cpu_begin_s;
     int64_t starved_begin_ns;
     bool stopping;  /* agreed: nothing new is sent */

@@ -159,7 +159,7 @@ static void put_visibility(struct mh_report *r)
     row->cell = room(1, sizeof *row->cell);
     if (mh_histogram_init(&row->cell->done) || mh_histogram_init(&row->cell->sent))
         abort();
-    for (int i = 1; i <= 4; i++) {
+    for (int64_t i = 1; i <= 4; i++) {
         mh_histogram_record(&row->cell->done, 200 * i * MH_MS);
         mh_histogram_record(&row->cell->sent, 100 * i * MH_MS);
     }
