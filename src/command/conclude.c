@@ -79,7 +79,7 @@ static double measured_s(const struct mh_session *session, int stage, int role)
 {
     const struct mh_stage_options *options = &session->job->stages[stage];
     double warmup_ns = (double)options->roles[role].warmup_ns;
-    if (*options->find_max.role) {
+    if (options->find_max.role) {
         const struct mh_probe *last = mh_probes_last(&session->run.probes, stage);
         warmup_ns = last ? (double)last->number * (double)options->find_max.warmup_ns : 0;
     }

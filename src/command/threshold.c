@@ -90,7 +90,7 @@ static const char *searched_stage(const struct mh_job *job, const struct mh_thre
 {
     const char *dot = strrchr(t->figure, '.');
     for (size_t s = 0; dot && strcmp(dot, ".max_rate") == 0 && s < job->stage_count; s++)
-        if (*job->stages[s].find_max.role && strlen(job->stages[s].name) == (size_t)(dot - t->figure) &&
+        if (job->stages[s].find_max.role && strlen(job->stages[s].name) == (size_t)(dot - t->figure) &&
             strncmp(job->stages[s].name, t->figure, (size_t)(dot - t->figure)) == 0)
             return job->stages[s].name;
     return NULL;
@@ -103,7 +103,7 @@ static bool max_rate(const struct mh_report *report, const char *stage, double *
             continue;
         *got = report->peaks[i].rate;
         *client_limited = report->peaks[i].client_limited;
-        return *got > 0;
+        return true; /* 0: none held */
     }
     return false;
 }

@@ -196,12 +196,15 @@ static int64_t length_of(const struct mh_role_options *role)
     return length;
 }
 
-static int check_pace(struct mh_reading *r, const struct mh_role_options *role, const char *stage_key,
+static int check_pace(struct mh_reading *r, const struct mh_stage_options *stage, const char *stage_key,
                       const struct mh_node *roles, size_t i)
 {
+    const struct mh_role_options *role = &stage->roles[i];
+    const char *searched = stage->find_max.role; /* it gets a rate */
     const bool steps = role->steps.count > 0;
     const int64_t length = length_of(role);
-    if (is_given(roles, i, "arrival") && !(role->rate > 0) && !steps)
+    if (is_given(roles, i, "arrival") && !(role->rate > 0) && !steps &&
+        !(searched && strcmp(searched, role->kind->name) == 0))
         return fail_role(r, stage_key, roles, i, "arrival",
                          "needs 'rate' or 'steps'; without one there is nothing to space");
     if (steps && is_given(roles, i, "rate"))
@@ -220,7 +223,7 @@ static int check_roles(struct mh_reading *r, const struct mh_stage_options *stag
                        const struct mh_node *roles)
 {
     for (size_t i = 0; i < stage->role_count; i++)
-        if (check_pace(r, &stage->roles[i], stage_key, roles, i) != 0)
+        if (check_pace(r, stage, stage_key, roles, i) != 0)
             return -1;
     return 0;
 }
@@ -262,8 +265,6 @@ static int check_find_max(struct mh_reading *r, const struct mh_stage_options *s
     char key[700], role_key[720];
     snprintf(key, sizeof key, "%s.find_max", stage_key);
     snprintf(role_key, sizeof role_key, "%s.role", key);
-    if (!mh_node_get(node, "role") || !mh_node_get(node, "from") || !mh_node_get(node, "to"))
-        return mh_fail_at(r, key, "needs 'role', 'from' and 'to'");
     if (!mh_node_get(node, "p99") && !mh_node_get(node, "errors") && !mh_node_get(node, "recall"))
         return mh_fail_at(r, key, "says nothing of what must hold; needs 'p99', 'errors' or 'recall'");
     if (!(find->from > 0) || find->from > find->to)

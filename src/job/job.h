@@ -177,7 +177,7 @@ struct mh_chaos_options {
 
 /* The highest rate of a role at which all that is wanted holds, by running the stage again and again. */
 struct mh_find_max_options {
-    char *role; /* empty: the stage runs once */
+    char *role; /* NULL: the stage runs once */
     double from, to;
     int64_t within_ns, probe_ns, warmup_ns;
     int64_t p99_ns; /* wanted at most; 0: anything */

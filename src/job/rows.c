@@ -255,9 +255,9 @@ static const struct mh_option chaos_rows[] = {
 #define OF   mh_find_max_options
 #define RATE .type = MH_OPTION_RATE, .min = 0, .max = 1e6, .unit = "operations/s"
 static const struct mh_option find_max_rows[] = {
-    {.name = "role", TEXT(role), .help = "of this stage, whose highest rate is wanted"},
-    {.name = "from", RATE, AT(from), .help = "lowest rate to try"},
-    {.name = "to", RATE, AT(to), .help = "highest rate to try"},
+    {.name = "role", TEXT(role), .required = true, .help = "of this stage, whose highest rate is wanted"},
+    {.name = "from", RATE, AT(from), .required = true, .help = "lowest rate to try"},
+    {.name = "to", RATE, AT(to), .required = true, .help = "highest rate to try"},
     {.name = "within",
      DURATION(within_ns),
      .fallback = "5m",
@@ -319,10 +319,10 @@ static const struct mh_option stage_rows[] = {
      .help = "done and waited for before the stage begins; a stage whose roles read is always loaded"},
     {.name = "find_max",
      SECTION(find_max),
+     .optional = true,
      .rows = find_max_rows,
      .help = "search for a role's highest rate at which what is wanted here holds, no answer is wrong and no "
-             "work "
-             "piles up: the stage runs again and again, all its roles for as long as a probe"},
+             "work piles up: the stage runs again and again, all its roles for as long as a probe"},
     {.name = "chaos",
      .type = MH_OPTION_LIST,
      AT(chaos),

@@ -47,6 +47,8 @@ static const struct mh_option options[] = {
     MH_ROLE_INFLIGHT("2"),
     MH_ROLE_RATE,
     MH_ROLE_ARRIVAL,
+    MH_ROLE_STEPS,
+    MH_ROLE_WARMUP,
     MH_ROLE_OPS,
     MH_ROLE_FOR,
     {.name = "partition",

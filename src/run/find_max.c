@@ -39,7 +39,7 @@ struct turn {
 int mh_find_max_open(struct mh_stage *stage)
 {
     const struct mh_stage_options *given = stage->options;
-    if (!*given->find_max.role)
+    if (!given->find_max.role)
         return 0;
     struct mh_find_max *find = calloc(1, sizeof *find);
     if (!find)

@@ -186,8 +186,6 @@ static void send(struct mh_hand *hand, struct mh_op *op)
         hand->stage->run->schedule_lag_ns = lag;
     if (op->attempts == 0 && mh_pace_is_open(hand->role.options))
         mh_effort_lag(hand->effort, lag);
-    if (op->attempts == 0 && mh_now_ns() - op->due_ns > hand->lag_ns)
-        hand->lag_ns = mh_now_ns() - op->due_ns;
     if (mh_hand_prepare(hand, op, &err) != 0 || mh_op_send(op, hand->connection, &hand->policy, &err) != 0) {
         mh_stage_break(hand->stage, &err);
         mh_hand_abandon(hand, op);
@@ -382,6 +380,8 @@ static void book(struct mh_hand *hand, struct mh_op *op)
     bool scattered = (record.flags & MH_RECORD_SCATTERED) != 0;
     if (op->due_ns < hand->warm_until_ns)
         record.flags |= MH_RECORD_WARM_UP;
+    if (op->sent_ns - op->due_ns > hand->lag_ns)
+        hand->lag_ns = op->sent_ns - op->due_ns;
     if (mh_ledger_book(&run->ledger, &record, scattered ? op->rows.ids : NULL,
                        scattered ? op->versions : NULL) != 0) {
         struct mh_error err;
