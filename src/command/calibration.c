@@ -117,9 +117,12 @@ int mh_session_put_calibration(struct mh_session *session)
         if (session->run.efforts[place].ranks == 0)
             continue;
         struct mh_report_calibration *out = &report->calibrations[report->calibration_count++];
-        const struct load load = load_of(&session->run.tallies, place);
         out->stage_at = (int32_t)(place / (size_t)roles);
         out->role_at = (int32_t)(place % (size_t)roles);
+        struct load load = load_of(&session->run.tallies, place);
+        const struct mh_probe *last = mh_probes_last(&session->run.probes, out->stage_at);
+        if (last) /* its efforts are of that probe as well */
+            load = (struct load){last->operations, last->p99_ns > 0 ? last->p99_ns : -1};
         const struct mh_stage_options *stage = &session->job->stages[out->stage_at];
         snprintf(out->stage, sizeof out->stage, "%s", stage->name);
         snprintf(out->role, sizeof out->role, "%s", stage->roles[out->role_at].kind->name);

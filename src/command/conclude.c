@@ -75,16 +75,23 @@ static bool shared_op(const struct mh_tallies *tallies, int stage, int kind)
 }
 
 /* The time that rates are of. */
-static double measured_s(const struct mh_role_options *role, double stage_s)
+static double measured_s(const struct mh_session *session, int stage, int role)
 {
-    const double s = stage_s - (double)role->warmup_ns / (double)MH_S;
+    const struct mh_stage_options *options = &session->job->stages[stage];
+    double warmup_ns = (double)options->roles[role].warmup_ns;
+    if (options->find_max.role) {
+        const struct mh_probe *last = mh_probes_last(&session->run.probes, stage);
+        warmup_ns = last ? (double)last->number * (double)options->find_max.warmup_ns : 0;
+    }
+    const double s = session->run.stage_seconds[stage] - warmup_ns / (double)MH_S;
     return s > 0 ? s : 0;
 }
 
 /* The report takes the tallies over. */
-static int put_operations(struct mh_report *report, const struct mh_job *job, struct mh_tallies *tallies,
-                          const double *seconds, double audit_s)
+static int put_operations(struct mh_report *report, struct mh_session *session, double audit_s)
 {
+    const struct mh_job *job = session->job;
+    struct mh_tallies *tallies = &session->run.tallies;
     size_t count = (size_t)tallies->stages * (size_t)tallies->roles * MH_OP_KINDS;
     report->operations = calloc(count + 1, sizeof *report->operations);
     if (!report->operations)
@@ -100,9 +107,7 @@ static int put_operations(struct mh_report *report, const struct mh_job *job, st
             snprintf(out->latency_name, sizeof out->latency_name, "%.20s.%d.%.24s", out->role, role, out->op);
         else
             snprintf(out->latency_name, sizeof out->latency_name, "%s", out->op);
-        out->seconds = stage < (int)job->stage_count
-                           ? measured_s(&job->stages[stage].roles[role], seconds[stage])
-                           : audit_s;
+        out->seconds = stage < (int)job->stage_count ? measured_s(session, stage, role) : audit_s;
         out->client_limited = mh_session_is_limited(report, stage, role);
         out->tally = tallies->cells[i];
     }
@@ -301,6 +306,38 @@ static int put_visibilities(struct mh_report *report, const struct mh_job *job, 
         fill_visibility(&report->visibilities[report->visibility_count++], job, place / all->roles,
                         place % all->roles, i % MH_VISIBLE_WRITES, all->cells[i]);
         all->cells[i] = NULL;
+    }
+    return 0;
+}
+
+static int put_probes(struct mh_report *report, const struct mh_job *job, const struct mh_probes *probes)
+{
+    report->probes = calloc((size_t)probes->count + 1, sizeof *report->probes);
+    report->peaks = calloc((size_t)probes->peak_count + 1, sizeof *report->peaks);
+    if (!report->probes || !report->peaks)
+        return -1;
+    for (int64_t i = 0; i < probes->count; i++) {
+        const struct mh_probe *probe = &probes->items[i];
+        struct mh_report_probe *out = &report->probes[report->probe_count++];
+        out->probe = *probe;
+        snprintf(out->stage, sizeof out->stage, "%s", job->stages[probe->stage].name);
+        snprintf(out->role, sizeof out->role, "%s", job->stages[probe->stage].find_max.role);
+    }
+    for (int64_t i = 0; i < probes->peak_count; i++) {
+        const struct mh_peak *peak = &probes->peaks[i];
+        const struct mh_probe *last = mh_probes_last(probes, peak->stage);
+        const bool known = last && peak->rate > 0;
+        struct mh_report_peak *out = &report->peaks[report->peak_count++];
+        *out =
+            (struct mh_report_peak){.rate = peak->rate,
+                                    .probes = peak->probes,
+                                    .seconds = peak->seconds,
+                                    .p99_ns = known ? last->p99_ns : 0,
+                                    .recall = known ? last->recall : -1,
+                                    .client_limited = mh_session_is_limited(report, peak->stage, peak->role)};
+        snprintf(out->stage, sizeof out->stage, "%s", job->stages[peak->stage].name);
+        snprintf(out->role, sizeof out->role, "%s", job->stages[peak->stage].find_max.role);
+        snprintf(out->outcome, sizeof out->outcome, "%s", mh_peak_outcome_names[peak->outcome]);
     }
     return 0;
 }
@@ -578,12 +615,12 @@ int mh_session_fill_report(struct mh_session *session, const struct mh_ledger_to
     if (put_header(session) != 0 || put_options(report, session->job) != 0 ||
         put_workers(report, session->job, session->plan) != 0 ||
         put_errors(report, &session->run.tallies) != 0 || mh_session_put_calibration(session) != 0 ||
-        put_operations(report, session->job, &session->run.tallies, session->run.stage_seconds,
-                       report->duration_s - stages_s) != 0 ||
+        put_operations(report, session, report->duration_s - stages_s) != 0 ||
         put_figures(report, totals, session) != 0 ||
         put_events(report, session->job, &session->run.events) != 0 ||
         put_recall(report, session->job, &session->run) != 0 ||
         put_visibilities(report, session->job, &session->run.visibilities) != 0 ||
+        put_probes(report, session->job, &session->run.probes) != 0 ||
         put_violations(report, &session->audit) != 0)
         return -1;
     int missed = mh_thresholds_judge(session->job, report);

@@ -320,6 +320,7 @@ static void close_session(struct mh_session *session)
     free(session->run.stage_seconds);
     free(session->run.accused);
     free(session->run.recall);
+    mh_probes_free(&session->run.probes);
     free(session->run.missed);
     mh_reads_free(&session->run.reads);
     free(session->run.efforts);

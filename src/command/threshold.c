@@ -85,6 +85,38 @@ static bool is_recall(const struct mh_threshold *t)
     return strcmp(t->figure, "recall") == 0;
 }
 
+/* "load.max_rate", of a stage that searches for it; NULL: is something else. */
+static const char *searched_stage(const struct mh_job *job, const struct mh_threshold *t)
+{
+    const char *dot = strrchr(t->figure, '.');
+    for (size_t s = 0; dot && strcmp(dot, ".max_rate") == 0 && s < job->stage_count; s++)
+        if (job->stages[s].find_max.role && strlen(job->stages[s].name) == (size_t)(dot - t->figure) &&
+            strncmp(job->stages[s].name, t->figure, (size_t)(dot - t->figure)) == 0)
+            return job->stages[s].name;
+    return NULL;
+}
+
+static bool max_rate(const struct mh_report *report, const char *stage, double *got, bool *client_limited)
+{
+    for (int64_t i = 0; i < report->peak_count; i++) {
+        if (strcmp(report->peaks[i].stage, stage) != 0)
+            continue;
+        *got = report->peaks[i].rate;
+        *client_limited = report->peaks[i].client_limited;
+        return true; /* 0: none held */
+    }
+    return false;
+}
+
+/* A search goes beyond what holds: what its probes measured is judged there. */
+static bool is_search(const struct mh_report *report, const char *stage)
+{
+    for (int64_t i = 0; i < report->peak_count; i++)
+        if (strcmp(report->peaks[i].stage, stage) == 0)
+            return true;
+    return false;
+}
+
 /* "insert.p99" -> its operation's name and the figure; "errors" alone is over all operations. */
 static const struct figure *find(const char *name, char op[64])
 {
@@ -108,7 +140,8 @@ static bool known_operation(const char *op)
 static int unknown_figure(const struct mh_job *job, const struct mh_threshold *t, struct mh_error *err)
 {
     mh_fail(err,
-            "thresholds.%s: no such figure; expected errors, recall, or OPERATION.FIGURE with operation "
+            "thresholds.%s: no such figure; expected errors, recall, STAGE.max_rate of a stage with "
+            "find_max, or OPERATION.FIGURE with operation "
             "insert, upsert, delete, search, query, create_index, ... and figure p50, p95, p99, p999, max, "
             "rate, rows_rate or errors",
             t->figure);
@@ -120,7 +153,8 @@ int mh_thresholds_check(const struct mh_job *job, struct mh_error *err)
 {
     char op[64];
     for (size_t i = 0; i < job->threshold_count; i++)
-        if (!is_recall(&job->thresholds[i]) && (!find(job->thresholds[i].figure, op) || !known_operation(op)))
+        if (!is_recall(&job->thresholds[i]) && !searched_stage(job, &job->thresholds[i]) &&
+            (!find(job->thresholds[i].figure, op) || !known_operation(op)))
             return unknown_figure(job, &job->thresholds[i], err);
     return 0;
 }
@@ -151,8 +185,8 @@ static bool worst(const struct mh_report *report, const struct mh_threshold *t, 
     *client_limited = false;
     for (int64_t i = 0; i < report->operation_count; i++) {
         const struct mh_report_operation *operation = &report->operations[i];
-        if (strcmp(operation->stage, "verify") == 0 || (op[0] && strcmp(operation->op, op) != 0) ||
-            operation->tally->planned == 0)
+        if (strcmp(operation->stage, "verify") == 0 || is_search(report, operation->stage) ||
+            (op[0] && strcmp(operation->op, op) != 0) || operation->tally->planned == 0)
             continue;
         double value = figure->of(operation);
         if (!any || (wants_much(t) ? value < *got : value > *got)) {
@@ -185,13 +219,15 @@ int mh_thresholds_judge(const struct mh_job *job, struct mh_report *report)
         struct mh_report_threshold *out = &report->thresholds[report->threshold_count++];
         char op[64];
         double got = 0;
-        const struct figure *figure = find(t->figure, op);
-        bool measured = is_recall(t) ? mean_recall(report, &got)
-                                     : worst(report, t, figure, op, &got, &out->client_limited);
+        const char *stage = searched_stage(job, t);
+        const struct figure *figure = stage ? NULL : find(t->figure, op);
+        bool measured = stage          ? max_rate(report, stage, &got, &out->client_limited)
+                        : is_recall(t) ? mean_recall(report, &got)
+                                       : worst(report, t, figure, op, &got, &out->client_limited);
         snprintf(out->figure, sizeof out->figure, "%s", t->figure);
         snprintf(out->wanted, sizeof out->wanted, "%s", t->text);
         if (measured)
-            show(figure ? figure->unit : RATIO, got, out->got, sizeof out->got);
+            show(figure ? figure->unit : stage ? PER_SECOND : RATIO, got, out->got, sizeof out->got);
         else
             snprintf(out->got, sizeof out->got, "not measured");
         out->held = measured && holds(t, got);

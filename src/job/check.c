@@ -196,12 +196,15 @@ static int64_t length_of(const struct mh_role_options *role)
     return length;
 }
 
-static int check_pace(struct mh_reading *r, const struct mh_role_options *role, const char *stage_key,
+static int check_pace(struct mh_reading *r, const struct mh_stage_options *stage, const char *stage_key,
                       const struct mh_node *roles, size_t i)
 {
+    const struct mh_role_options *role = &stage->roles[i];
+    const char *searched = stage->find_max.role; /* it gets a rate */
     const bool steps = role->steps.count > 0;
     const int64_t length = length_of(role);
-    if (is_given(roles, i, "arrival") && !(role->rate > 0) && !steps)
+    if (is_given(roles, i, "arrival") && !(role->rate > 0) && !steps &&
+        !(searched && strcmp(searched, role->kind->name) == 0))
         return fail_role(r, stage_key, roles, i, "arrival",
                          "needs 'rate' or 'steps'; without one there is nothing to space");
     if (steps && is_given(roles, i, "rate"))
@@ -220,9 +223,58 @@ static int check_roles(struct mh_reading *r, const struct mh_stage_options *stag
                        const struct mh_node *roles)
 {
     for (size_t i = 0; i < stage->role_count; i++)
-        if (check_pace(r, &stage->roles[i], stage_key, roles, i) != 0)
+        if (check_pace(r, stage, stage_key, roles, i) != 0)
             return -1;
     return 0;
+}
+
+static bool takes_rate(const struct mh_role_kind *kind)
+{
+    for (const struct mh_option *row = kind->options; row && row->name; row++)
+        if (strcmp(row->name, "rate") == 0)
+            return true;
+    return false;
+}
+
+static int check_searched_role(struct mh_reading *r, const struct mh_stage_options *stage, const char *key,
+                               const char *stage_key, const struct mh_node *roles)
+{
+    static const char *const own[] = {"rate", "steps", "ops", "warmup"};
+    size_t at = 0, count = 0;
+    for (size_t i = 0; i < stage->role_count; i++)
+        if (strcmp(stage->roles[i].kind->name, stage->find_max.role) == 0) {
+            at = i;
+            count++;
+        }
+    if (count != 1)
+        return mh_fail_at(r, key, "'%.80s' is %s of this stage; expected one of its roles",
+                          stage->find_max.role, count ? "several" : "no role");
+    if (!takes_rate(stage->roles[at].kind))
+        return mh_fail_at(r, key, "'%.80s' takes no rate", stage->find_max.role);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (is_given(roles, at, own[i]))
+            return fail_role(r, stage_key, roles, at, own[i],
+                             "stands beside 'find_max', which says how it runs");
+    return 0;
+}
+
+static int check_find_max(struct mh_reading *r, const struct mh_stage_options *stage, const char *stage_key,
+                          const struct mh_node *node, const struct mh_node *roles)
+{
+    const struct mh_find_max_options *find = &stage->find_max;
+    char key[700], role_key[720];
+    snprintf(key, sizeof key, "%s.find_max", stage_key);
+    snprintf(role_key, sizeof role_key, "%s.role", key);
+    if (!mh_node_get(node, "p99") && !mh_node_get(node, "errors") && !mh_node_get(node, "recall"))
+        return mh_fail_at(r, key, "says nothing of what must hold; needs 'p99', 'errors' or 'recall'");
+    if (!(find->from > 0) || find->from > find->to)
+        return mh_fail_at(r, key, "'from' must be above 0, and 'to' no less than it");
+    if (find->within_ns < 3 * find->probe_ns + 2 * find->warmup_ns)
+        return mh_fail_at(r, key,
+                          "'within' leaves no time for a probe and its confirmation, which is twice as long");
+    if (stage->chaos_count > 0)
+        return mh_fail_at(r, key, "stands beside 'chaos'; one of the two is allowed");
+    return check_searched_role(r, stage, role_key, stage_key, roles);
 }
 
 static int check_stages(struct mh_reading *r, const struct mh_job *job)
@@ -241,7 +293,9 @@ static int check_stages(struct mh_reading *r, const struct mh_job *job)
         for (size_t j = 0; j < i; j++)
             if (strcmp(stage->name, job->stages[j].name) == 0)
                 return mh_fail_at(r, name_key, "is the name of an earlier stage; it must be unique");
-        if (check_roles(r, stage, key, mh_node_get(stages->items[i], "roles")))
+        const struct mh_node *roles = mh_node_get(stages->items[i], "roles"),
+                             *find = mh_node_get(stages->items[i], "find_max");
+        if (check_roles(r, stage, key, roles) || (find && check_find_max(r, stage, key, find, roles)))
             return -1;
     }
     return 0;

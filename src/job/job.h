@@ -175,6 +175,16 @@ struct mh_chaos_options {
     int64_t timeout_ns;
 };
 
+/* The highest rate of a role at which all that is wanted holds, by running the stage again and again. */
+struct mh_find_max_options {
+    char *role; /* NULL: the stage runs once */
+    double from, to;
+    int64_t within_ns, probe_ns, warmup_ns;
+    int64_t p99_ns; /* wanted at most; 0: anything */
+    double errors;  /* wanted at most, share of operations */
+    double recall;  /* wanted at least */
+};
+
 enum mh_before { MH_BEFORE_FLUSH = 1, MH_BEFORE_LOAD = 2 }; /* bits, order of mh_before_names */
 extern const char *const mh_before_names[];
 
@@ -185,6 +195,7 @@ struct mh_stage_options {
     struct mh_chaos_options *chaos;
     size_t chaos_count;
     uint32_t before; /* enum mh_before bits */
+    struct mh_find_max_options find_max;
 };
 
 enum mh_recheck { MH_RECHECK_FLUSH = 1, MH_RECHECK_RELOAD = 2 }; /* bits, order of mh_recheck_names */

@@ -63,6 +63,7 @@ struct mh_option {
     size_t offset;
     const char *fallback; /* the default as the job file would write it; NULL: none (zero, NULL, empty) */
     bool required;        /* must stand in the job file */
+    bool optional;        /* a SECTION that, when it is left out, is all zero and has no values */
     double min, max;      /* of the stored number; for TEXTS and LIST of how many; both 0: any */
     const char *unit;     /* for people: "rows", "workers"; NULL: none */
     const char *const *choices; /* NULL-ended, for CHOICE and CHOICES */

@@ -329,6 +329,8 @@ static void *target_of(const struct mh_option *row, void *section, void *own)
 static int read_section(struct mh_reading *r, const struct mh_option *row, const struct mh_node *node,
                         const struct mh_node *near, void *target)
 {
+    if (!node && row->optional)
+        return 0;
     if (node)
         mark(r, node);
     if (node && node->kind != MH_NODE_MAP)

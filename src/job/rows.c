@@ -252,6 +252,53 @@ static const struct mh_option chaos_rows[] = {
 };
 #undef OF
 
+#define OF   mh_find_max_options
+#define RATE .type = MH_OPTION_RATE, .min = 0, .max = 1e6, .unit = "operations/s"
+static const struct mh_option find_max_rows[] = {
+    {.name = "role", TEXT(role), .required = true, .help = "of this stage, whose highest rate is wanted"},
+    {.name = "from", RATE, AT(from), .required = true, .help = "lowest rate to try"},
+    {.name = "to", RATE, AT(to), .required = true, .help = "highest rate to try"},
+    {.name = "within",
+     DURATION(within_ns),
+     .fallback = "5m",
+     .min = MH_MS,
+     .max = 1e18,
+     .help = "the search takes no longer"},
+    {.name = "probe",
+     DURATION(probe_ns),
+     .fallback = "10s",
+     .min = 100 * MH_MS,
+     .max = 3600.0 * MH_S,
+     .help = "a rate is measured so long; to confirm the last one, twice as long"},
+    {.name = "warmup",
+     DURATION(warmup_ns),
+     .fallback = "2s",
+     .min = 0,
+     .max = 3600.0 * MH_S,
+     .help = "and runs so long before that"},
+    {.name = "p99",
+     DURATION(p99_ns),
+     .min = MH_US,
+     .max = 3600.0 * MH_S,
+     .help = "wanted at most: latency from due time"},
+    {.name = "errors",
+     .type = MH_OPTION_RATIO,
+     AT(errors),
+     .fallback = "100%",
+     .min = 0,
+     .max = 1,
+     .help = "wanted at most, of operations"},
+    {.name = "recall",
+     .type = MH_OPTION_RATIO,
+     AT(recall),
+     .fallback = "0",
+     .min = 0,
+     .max = 1,
+     .help = "wanted at least"},
+    END,
+};
+#undef OF
+
 #define OF mh_stage_options
 static const struct mh_option stage_rows[] = {
     {.name = "name", TEXT(name), .required = true, .help = "letters, digits, underscore; unique"},
@@ -270,6 +317,12 @@ static const struct mh_option stage_rows[] = {
      .fallback = "[]",
      .choices = mh_before_names,
      .help = "done and waited for before the stage begins; a stage whose roles read is always loaded"},
+    {.name = "find_max",
+     SECTION(find_max),
+     .optional = true,
+     .rows = find_max_rows,
+     .help = "search for a role's highest rate at which what is wanted here holds, no answer is wrong and no "
+             "work piles up: the stage runs again and again, all its roles for as long as a probe"},
     {.name = "chaos",
      .type = MH_OPTION_LIST,
      AT(chaos),

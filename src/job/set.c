@@ -88,15 +88,23 @@ static int fail_no_item(const struct setter *s, const struct mh_node *list, cons
     return mh_fail_unknown(s->err, what, want, known, count);
 }
 
+static bool is_of_stage(const char *key)
+{
+    static const char *const own[] = {"name", "roles", "before", "find_max", "chaos"};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (strcspn(key, ".") == strlen(own[i]) && strncmp(key, own[i], strlen(own[i])) == 0)
+            return true;
+    return false;
+}
+
 /* A stage's roles are reached without naming the list. */
 static int set_in_item(const struct setter *s, struct mh_node *item, const char *key)
 {
     struct mh_node *roles = mh_node_get(item, "roles");
-    bool of_stage = strcmp(key, "name") == 0 || strcmp(key, "roles") == 0;
     if (item->kind != MH_NODE_MAP)
         return mh_fail(s->err, "--set %s: %s stands there; expected a mapping", s->source->set,
                        mh_node_is_a(item));
-    if (roles && roles->kind == MH_NODE_LIST && !of_stage)
+    if (roles && roles->kind == MH_NODE_LIST && !is_of_stage(key))
         return set_in_list(s, roles, key);
     return set_in_map(s, item, key);
 }

@@ -275,6 +275,41 @@ static const struct mh_result_field visibility_fields[] = {
     {0},
 };
 
+#define PROBE(NAME, CELL, MEMBER, UNIT) FIELD(NAME, CELL, struct mh_report_probe, MEMBER, UNIT)
+static const struct mh_result_field probe_fields[] = {
+    PROBE("stage", TEXT, stage, ""),
+    PROBE("role", TEXT, role, ""),
+    PROBE("probe", INT32, probe.number, ""),
+    PROBE("begin_ns", INT64, probe.begin_ns, "ns"),
+    PROBE("seconds", DOUBLE, probe.seconds, "s"),
+    PROBE("wanted", DOUBLE, probe.wanted, "1/s"),
+    PROBE("achieved", DOUBLE, probe.achieved, "1/s"),
+    PROBE("operations", INT64, probe.operations, "operations"),
+    PROBE("p50_ns", INT64, probe.p50_ns, "ns"),
+    PROBE("p99_ns", INT64, probe.p99_ns, "ns"),
+    PROBE("errors", DOUBLE, probe.errors, ""),
+    PROBE("recall", DOUBLE, probe.recall, ""),
+    PROBE("violations", INT64, probe.violations, ""),
+    PROBE("confirms", BOOL, probe.confirms, ""),
+    PROBE("held", BOOL, probe.held, ""),
+    PROBE("why", TEXT, probe.why, ""),
+    {0},
+};
+
+#define PEAK(NAME, CELL, MEMBER, UNIT) FIELD(NAME, CELL, struct mh_report_peak, MEMBER, UNIT)
+static const struct mh_result_field peak_fields[] = {
+    PEAK("stage", TEXT, stage, ""),
+    PEAK("role", TEXT, role, ""),
+    PEAK("outcome", TEXT, outcome, ""),
+    PEAK("max_rate", DOUBLE, rate, "1/s"),
+    PEAK("probes", INT32, probes, ""),
+    PEAK("seconds", DOUBLE, seconds, "s"),
+    PEAK("p99_ns", INT64, p99_ns, "ns"),
+    PEAK("recall", DOUBLE, recall, ""),
+    PEAK("client_limited", BOOL, client_limited, ""),
+    {0},
+};
+
 #define TABLE(PATH, FIELDS, STRUCT, ROWS, COUNT)                                                             \
     .path = (PATH), .fields = (FIELDS), .row_size = sizeof(STRUCT),                                          \
     .rows = offsetof(struct mh_result_view, ROWS), .count = offsetof(struct mh_result_view, COUNT)
@@ -293,6 +328,8 @@ const struct mh_result_table mh_result_tables[] = {
     {TABLE("truth/violations", violation_fields, struct mh_report_violation, report.violations,
            report.violation_count),
      .audit = true},
+    {TABLE("find_max", probe_fields, struct mh_report_probe, report.probes, report.probe_count)},
+    {TABLE("max_rate", peak_fields, struct mh_report_peak, report.peaks, report.peak_count)},
     {TABLE("recall", recall_fields, struct mh_report_recall, report.recall, report.recall_count)},
     {TABLE("visibility", visibility_fields, struct mh_report_visibility, report.visibilities,
            report.visibility_count)},

@@ -4,6 +4,7 @@
 #define MH_RESULT_REPORT_H
 
 #include "base/error.h"
+#include "measure/probe.h"
 #include "measure/tally.h"
 #include "measure/visibility.h"
 #include "truth/violation.h"
@@ -109,6 +110,23 @@ struct mh_report_recall {
     double selectivity; /* share of rows that satisfy the filter */
 };
 
+/* A try of a rate, and what came of a stage's search: see measure/probe.h. */
+struct mh_report_probe {
+    char stage[256], role[32];
+    struct mh_probe probe;
+};
+
+struct mh_report_peak {
+    char stage[256], role[32];
+    char outcome[16]; /* enum mh_peak_outcome, in words */
+    double rate;      /* the highest confirmed; 0: none */
+    int32_t probes;
+    double seconds;
+    int64_t p99_ns; /* of the confirmation; 0: there was none */
+    double recall;  /* likewise; -1: not measured */
+    bool client_limited;
+};
+
 struct mh_report_violation {
     struct mh_violation row;
     char partition[256], seen_partition[256];
@@ -177,6 +195,9 @@ struct mh_report {
     struct mh_report_recall *recall;
     struct mh_report_visibility *visibilities;
     struct mh_report_threshold *thresholds;
+    struct mh_report_probe *probes;
+    struct mh_report_peak *peaks;
+    int64_t probe_count, peak_count;
     int64_t option_count, rank_count, worker_count, operation_count, calibration_count, error_count,
         figure_count, violation_count, event_count, threshold_count, recall_count, visibility_count;
 

@@ -332,6 +332,94 @@ static void print_pace(const struct page *page)
     }
 }
 
+/* ---- The highest rate ---- */
+
+static void put_probe(struct mh_grid *grid, const struct mh_probe *probe)
+{
+    mh_grid_put_count(grid, probe->number);
+    mh_grid_put_rate(grid, probe->wanted);
+    mh_grid_put_rate(grid, probe->achieved);
+    mh_grid_put_duration(grid, probe->p50_ns);
+    mh_grid_put_duration(grid, probe->p99_ns);
+    mh_grid_put(grid, "%.3g%%", 100 * probe->errors);
+    mh_grid_put(grid, probe->recall < 0 ? "-" : "%.4f", probe->recall);
+    mh_grid_put(grid, "%s%s", probe->held ? "held" : probe->why, probe->confirms ? " (confirmation)" : "");
+}
+
+static const char *what_is_rated(const struct page *page, const struct mh_report_peak *peak)
+{
+    const char *op = "operation";
+    int ops = 0;
+    for (int64_t i = 0; i < page->report->operation_count; i++)
+        if (strcmp(page->report->operations[i].stage, peak->stage) == 0 &&
+            strcmp(page->report->operations[i].role, peak->role) == 0) {
+            op = page->report->operations[i].op;
+            ops++;
+        }
+    return ops == 1 ? op : "operation";
+}
+
+static bool came_to(const struct mh_report_peak *peak, enum mh_peak_outcome outcome)
+{
+    return strcmp(peak->outcome, mh_peak_outcome_names[outcome]) == 0;
+}
+
+static const char *why_none(const struct mh_report_peak *peak)
+{
+    return came_to(peak, MH_PEAK_NONE)      ? "not even the lowest holds"
+           : came_to(peak, MH_PEAK_NO_TIME) ? "the time was over (find_max.within)"
+           : came_to(peak, MH_PEAK_NO_WORK) ? "the role had nothing left to send"
+                                            : "the search was broken off";
+}
+
+static void describe_peak(const struct page *page, const struct mh_report_peak *peak, char *text, size_t size)
+{
+    char recall[32] = "", rate[32];
+    if (peak->rate >= 100)
+        mh_show_count((int64_t)peak->rate, rate, sizeof rate);
+    else
+        snprintf(rate, sizeof rate, "%.3g", peak->rate);
+    if (peak->recall >= 0)
+        snprintf(recall, sizeof recall, ", recall %.4g", peak->recall);
+    if (peak->rate > 0)
+        snprintf(text, size, "highest rate that holds: %s%s %s operations/s%s (p99 %s%s)",
+                 came_to(peak, MH_PEAK_AT_LEAST) ? "at least " : "", rate, what_is_rated(page, peak),
+                 peak->client_limited ? " *" : "", show_duration(peak->p99_ns).text, recall);
+    else
+        snprintf(text, size, "no rate is confirmed: %s", why_none(peak));
+}
+
+static void print_peak(const struct page *page, const struct mh_report_peak *peak)
+{
+    char text[600];
+    describe_peak(page, peak, text, sizeof text);
+    const size_t used = strlen(text);
+    snprintf(text + used, sizeof text - used, "%s %.0f s, %d probe%s",
+             peak->rate > 0 ? ", found in" : "; sought for", peak->seconds, (int)peak->probes,
+             plural(peak->probes));
+    fputs("  ", page->out);
+    mh_print_wrapped(page->out, text, 2, 2);
+}
+
+static void print_search(const struct page *page, const struct mh_report_peak *peak)
+{
+    const struct mh_report *report = page->report;
+    heading(page, BOLD, "HIGHEST RATE", " of %s in stage %s", peak->role, peak->stage);
+    struct mh_grid grid = {.columns = "rrrrrrrw"};
+    HEADS(&grid, "probe", "wanted/s", "achieved/s", "p50", "p99", "errors", "recall", "");
+    for (int64_t i = 0; i < report->probe_count; i++)
+        if (strcmp(report->probes[i].stage, peak->stage) == 0)
+            put_probe(&grid, &report->probes[i].probe);
+    mh_grid_print(page->out, &grid);
+    print_peak(page, peak);
+}
+
+static void print_searches(const struct page *page)
+{
+    for (int64_t i = 0; i < page->report->peak_count; i++)
+        print_search(page, &page->report->peaks[i]);
+}
+
 static void put_error(struct mh_grid *grid, const struct mh_report_error *error)
 {
     mh_grid_put_count(grid, error->count);
@@ -873,6 +961,7 @@ static void print_all(const struct page *page)
     print_operations(page);
     print_latencies(page);
     print_pace(page);
+    print_searches(page);
     print_limits(page);
     print_errors(page);
     print_events(page);

@@ -58,6 +58,10 @@ void mh_hand_begin(struct mh_hand *hand)
     hand->end_ns = options->for_ns > 0 ? begin + options->for_ns : INT64_MAX;
     hand->warm_until_ns = begin + options->warmup_ns;
     hand->idle_since_ns = begin;
+    hand->exhausted = hand->finished;
+    hand->counted = false;
+    hand->due = hand->taken = hand->measured = hand->in_time = 0;
+    hand->backlog = hand->backlog_ns = hand->lag_ns = 0;
     if (mh_pace_is_open(options))
         set_pace(hand);
 }
@@ -182,8 +186,6 @@ static void send(struct mh_hand *hand, struct mh_op *op)
         hand->stage->run->schedule_lag_ns = lag;
     if (op->attempts == 0 && mh_pace_is_open(hand->role.options))
         mh_effort_lag(hand->effort, lag);
-    if (op->attempts == 0 && mh_now_ns() - op->due_ns > hand->lag_ns)
-        hand->lag_ns = mh_now_ns() - op->due_ns;
     if (mh_hand_prepare(hand, op, &err) != 0 || mh_op_send(op, hand->connection, &hand->policy, &err) != 0) {
         mh_stage_break(hand->stage, &err);
         mh_hand_abandon(hand, op);
@@ -241,6 +243,7 @@ static void set_due(struct mh_hand *hand, struct mh_op *op, int64_t now_ns)
         see_backlog(hand, now_ns); /* nobody looked while it lasted */
     op->due_ns = hand->next_due_ns;
     hand->taken++;
+    hand->measured += op->due_ns >= hand->warm_until_ns;
     hand->next_due_ns = mh_pace_take(&hand->pace);
 }
 
@@ -292,7 +295,7 @@ static void issue(struct mh_hand *hand, int64_t now_ns)
         if (next == MH_NEXT_NO_MEMORY)
             break_without_memory(hand);
         if (next == MH_NEXT_FINISHED)
-            hand->exhausted = true;
+            hand->exhausted = hand->finished = true;
         if (next != MH_NEXT_SEND)
             return;
         issue_one(hand, op, now_ns);
@@ -377,6 +380,8 @@ static void book(struct mh_hand *hand, struct mh_op *op)
     bool scattered = (record.flags & MH_RECORD_SCATTERED) != 0;
     if (op->due_ns < hand->warm_until_ns)
         record.flags |= MH_RECORD_WARM_UP;
+    if (op->sent_ns - op->due_ns > hand->lag_ns)
+        hand->lag_ns = op->sent_ns - op->due_ns;
     if (mh_ledger_book(&run->ledger, &record, scattered ? op->rows.ids : NULL,
                        scattered ? op->versions : NULL) != 0) {
         struct mh_error err;
@@ -403,7 +408,7 @@ static void give_up_if_refused(struct mh_hand *hand, const struct mh_op *op)
     if (hand->role.worker->index == 0) /* the role's others will say the same */
         mh_warn("worker %lld (%s) gives up: %d operations and none succeeded; %s",
                 (long long)hand->role.worker->number, hand->role.ops->kind.name, PATIENCE, text);
-    hand->exhausted = true;
+    hand->exhausted = hand->finished = true;
 }
 
 void mh_hand_finish(struct mh_hand *hand, struct mh_op *op)
@@ -439,6 +444,21 @@ static void count_unsent(struct mh_hand *hand, int kind, int64_t operations, int
     if (tally)
         tally->unsent += operations;
     mh_journal_append(&run->journal, &record, NULL, NULL, NULL);
+}
+
+void mh_hand_drop(struct mh_hand *hand)
+{
+    int64_t operations = 0;
+    hand->exhausted = true;
+    for (; is_open(hand) && hand->next_due_ns < hand->end_ns; hand->next_due_ns = mh_pace_take(&hand->pace)) {
+        operations++;
+        hand->measured += hand->next_due_ns >= hand->warm_until_ns;
+    }
+    if (operations == 0)
+        return;
+    mh_tallies_plan(&hand->stage->run->tallies, hand->role.worker->stage, hand->role.worker->role, hand->kind,
+                    operations);
+    count_unsent(hand, hand->kind, operations, -1);
 }
 
 /* A write that was throttled or never left has had no effect: it ends as that; one never tried is unsent. */

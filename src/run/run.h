@@ -6,6 +6,7 @@
 #include "job/job.h"
 #include "measure/effort.h"
 #include "measure/event.h"
+#include "measure/probe.h"
 #include "measure/tally.h"
 #include "measure/visibility.h"
 #include "plan/plan.h"
@@ -56,6 +57,7 @@ struct mh_run {
     int64_t schedule_lag_ns;             /* see struct mh_report_rank */
     int64_t private_bytes;               /* see struct mh_report_rank */
     struct mh_events events;             /* rank 0's */
+    struct mh_probes probes;             /* rank 0's */
     int64_t chaos_failed, chaos_missed;  /* commands that failed; whose time never came */
     struct mh_effort *efforts;           /* of role r in stage s, on this rank: [s * tallies.roles + r] */
     double *stage_seconds;               /* how long each stage lasted; one a stage */

@@ -29,7 +29,7 @@ static size_t count_here(const struct mh_run *run, int stage)
     return count;
 }
 
-static struct mh_effort *effort_of(const struct mh_stage *stage, int role)
+struct mh_effort *mh_stage_effort(const struct mh_stage *stage, int role)
 {
     const struct mh_run *run = stage->run;
     return &run->efforts[(size_t)stage->index * (size_t)run->tallies.roles + (size_t)role];
@@ -49,7 +49,7 @@ static int open_hands(struct mh_stage *stage, struct mh_error *err)
         struct mh_hand *hand = &stage->hands[stage->hand_count++];
         if (mh_hand_open(hand, stage, worker, err) != 0)
             return -1;
-        hand->effort = effort_of(stage, worker->role);
+        hand->effort = mh_stage_effort(stage, worker->role);
         hand->effort->ranks = 1;
         hand->effort->workers++;
     }
@@ -83,7 +83,9 @@ static void agree_on_begin(struct mh_stage *stage)
 
 static int open_stage(struct mh_stage *stage, struct mh_error *err)
 {
-    int rc = open_counters(stage, err);
+    int rc = mh_find_max_open(stage) == 0 ? 0 : mh_fail(err, "out of memory");
+    if (rc == 0)
+        rc = open_counters(stage, err);
     if (rc == 0)
         rc = open_hands(stage, err);
     if (rc == 0 && (mh_chaos_open(stage) != 0 || mh_outages_open(stage) != 0))
@@ -107,6 +109,7 @@ static void close_stage(struct mh_stage *stage)
         mh_hand_close(&stage->hands[i]);
     mh_chaos_close(stage);
     mh_outages_close(stage);
+    mh_find_max_close(stage);
     free(stage->hands);
     free(stage->views);
     free(stage->counters);
@@ -270,10 +273,20 @@ static void cancel_late(struct mh_stage *stage, int64_t now_ns)
     }
 }
 
+static void drop_late(struct mh_stage *stage, int64_t now_ns)
+{
+    for (size_t i = 0; stage->drop_ns > 0 && i < stage->hand_count; i++) {
+        struct mh_hand *hand = &stage->hands[i];
+        if (!hand->exhausted && now_ns >= hand->end_ns + stage->drop_ns)
+            mh_hand_drop(hand);
+    }
+}
+
 static void turn(struct mh_stage *stage)
 {
     int64_t now = mh_now_ns();
     cancel_late(stage, now);
+    drop_late(stage, now);
     mh_chaos_turn(stage, now);
     mh_feed_receive(stage);
     mh_stage_send_waiting(stage, now);
@@ -304,6 +317,9 @@ static void loop(struct mh_stage *stage)
 
 static void record_begin(struct mh_stage *stage)
 {
+    if (stage->recorded)
+        return;
+    stage->recorded = true;
     struct mh_record record = {
         .type = MH_RECORD_STAGE, .stage = (int16_t)stage->index, .worker = -1, .due_ns = stage->begin_ns};
     mh_journal_append(&stage->run->journal, &record, NULL, NULL, NULL);
@@ -331,7 +347,9 @@ int mh_stage_go(struct mh_stage *stage, struct mh_error *err)
     note_memory(run);
     run->stage_seconds[stage->index] += (double)(mh_now_ns() - stage->begin_ns) / (double)MH_S;
     *err = stage->error;
-    return mh_comm_agree(run->comm, stage->sums->broken ? -1 : 0, err);
+    if (mh_comm_agree(run->comm, stage->sums->broken ? -1 : 0, err) != 0)
+        return -1;
+    return mh_judge_stage(stage, err);
 }
 
 int mh_stage_run(struct mh_run *run, int index, struct mh_error *err)
@@ -340,11 +358,9 @@ int mh_stage_run(struct mh_run *run, int index, struct mh_error *err)
     struct mh_error ignored; /* after a first cause */
     int rc = open_stage(&stage, err);
     if (rc == 0) {
-        rc = mh_stage_go(&stage, err);
+        rc = stage.find ? mh_find_max_go(&stage, err) : mh_stage_go(&stage, err);
         if (mh_outages_report(&stage, rc == 0 ? err : &ignored) != 0)
             rc = -1;
-        if (rc == 0)
-            rc = mh_judge_stage(&stage, err);
     }
     close_stage(&stage);
     return rc;

@@ -53,6 +53,7 @@ struct mh_hand {
     int64_t backlog_since_ns; /* since when operations have been due without a free slot; 0: none is */
     int64_t backlog, backlog_ns, lag_ns; /* see struct mh_tally; this worker's */
     int kind;                            /* of its last operation */
+    int64_t measured;                    /* operations that were due between warm_until_ns and end_ns */
     int64_t in_time;                     /* operations that succeeded between warm_until_ns and end_ns */
     int64_t end_ns;                      /* by `for`; INT64_MAX: none */
     int64_t idle_since_ns;               /* since when a slot has been free */
@@ -61,6 +62,7 @@ struct mh_hand {
     int64_t full_since_ns;    /* since when none has been */
     struct mh_effort *effort; /* its role's, on this rank */
     bool counted;             /* there, with its end */
+    bool finished;            /* for good: its role has nothing more */
     bool exhausted;           /* asks for nothing more */
     struct mh_claim_queue claims;
 };
@@ -82,8 +84,11 @@ struct mh_stage {
     struct mh_stage_view *views; /* one a role */
     struct mh_pulse pulse;
     struct mh_post post;
-    bool talks;        /* pulse and post are open */
-    int64_t *counters; /* struct mh_stage_sums and the role sums, this rank's */
+    struct mh_find_max *find; /* NULL: the stage runs once */
+    int64_t drop_ns;          /* so long after its `for` a role gives up what is due and unsent; 0: never */
+    bool recorded;            /* its begin is in the journal */
+    bool talks;               /* pulse and post are open */
+    int64_t *counters;        /* struct mh_stage_sums and the role sums, this rank's */
     struct mh_stage_sums *sums;
     struct mh_role_sums *role_sums;
     int64_t begin_ns;
@@ -102,6 +107,7 @@ struct mh_stage {
 int mh_hand_open(struct mh_hand *hand, struct mh_stage *stage, const struct mh_worker *worker,
                  struct mh_error *err);
 void mh_hand_begin(struct mh_hand *hand); /* once the stage's begin is agreed on */
+void mh_hand_drop(struct mh_hand *hand);  /* nothing more is sent; what was due ends as unsent */
 void mh_hand_end(struct mh_hand *hand);   /* what held it up, into the tallies */
 void mh_hand_close(struct mh_hand *hand);
 int mh_hand_prepare(struct mh_hand *hand, struct mh_op *op,
@@ -117,6 +123,13 @@ void mh_stage_break(struct mh_stage *stage, const struct mh_error *err); /* this
 
 /* Load, from an agreed begin until nothing is under way any more. Collective. */
 int mh_stage_go(struct mh_stage *stage, struct mh_error *err);
+
+struct mh_effort *mh_stage_effort(const struct mh_stage *stage, int role); /* on this rank */
+
+/* find_max.c */
+int mh_find_max_open(struct mh_stage *stage); /* -1: no memory; nothing where the stage has no find_max */
+int mh_find_max_go(struct mh_stage *stage, struct mh_error *err); /* collective */
+void mh_find_max_close(struct mh_stage *stage);
 
 /* judge.c */
 int mh_judge_stage(struct mh_stage *stage, struct mh_error *err); /* collective, when nothing is under way */

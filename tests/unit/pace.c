@@ -286,6 +286,73 @@ static void wrong_schedules_are_refused_at_their_place(void **state)
     }
 }
 
+/* ---- find_max ---- */
+
+static int parse_search(const char *find, const char *roles, struct mh_job **job, struct mh_error *err)
+{
+    const char *const sets[] = {"stages.s.find_max.probe=3s"};
+    char text[1000];
+    snprintf(text, sizeof text,
+             "dataset: {synthetic: {rows: 10}}\n"
+             "collection: {name: c, fields: [{name: id, type: int64, primary: true}, {name: v, type: "
+             "float_vector}]}\n"
+             "stages:\n  - {name: s, roles: [%s], find_max: {%s}}\n",
+             roles, find);
+    return mh_job_parse("j.yaml", text, sets, 1, mh_role_kinds, job, err);
+}
+
+static void a_search_is_read(void **state)
+{
+    (void)state;
+    struct mh_job *job = NULL;
+    struct mh_error err = {""};
+    if (parse_search("role: searcher, from: 50/s, to: 5k/s, p99: 50ms", "{role: writer}, {role: searcher}",
+                     &job, &err) != 0)
+        fail_msg("%s", err.text);
+    const struct mh_find_max_options *find = &job->stages[0].find_max;
+    assert_string_equal(find->role, "searcher");
+    assert_true(find->from == 50 && find->to == 5000 && find->errors == 1 && find->recall == 0);
+    assert_int_equal(find->p99_ns, 50 * MH_MS);
+    assert_int_equal(find->probe_ns, 3 * MH_S);
+    mh_job_free(job);
+}
+
+static void wrong_searches_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *find, *roles, *message;
+    } wrong[] = {
+        {"from: 1/s, to: 2/s, p99: 1s", "{role: searcher}",
+         "j.yaml:4:52: stages.s.find_max: 'role' is missing"},
+        {"role: searcher, to: 2/s, p99: 1s", "{role: searcher}", "'from' is missing"},
+        {"role: searcher, from: 1/s, to: 2/s", "{role: searcher}",
+         "find_max: says nothing of what must hold"},
+        {"role: searcher, from: 3/s, to: 2/s, p99: 1s", "{role: searcher}",
+         "'from' must be above 0, and 'to'"},
+        {"role: searcher, from: 0/s, to: 2/s, p99: 1s", "{role: searcher}", "'from' must be above 0"},
+        {"role: querier, from: 1/s, to: 2/s, p99: 1s", "{role: searcher}",
+         "j.yaml:4:59: stages.s.find_max.role: 'querier' is no role of this stage"},
+        {"role: searcher, from: 1/s, to: 2/s, p99: 1s", "{role: searcher}, {role: searcher}",
+         "'searcher' is several of this stage"},
+        {"role: indexer, from: 1/s, to: 2/s, p99: 1s", "{role: indexer}", "'indexer' takes no rate"},
+        {"role: searcher, from: 1/s, to: 2/s, p99: 1s", "{role: searcher, rate: 5/s}",
+         "stages.s.searcher.rate: stands beside 'find_max'"},
+        {"role: searcher, from: 1/s, to: 2/s, p99: 1s", "{role: searcher, steps: [1/s for 1s]}",
+         "stages.s.searcher.steps: stands beside 'find_max'"},
+        {"role: searcher, from: 1/s, to: 2/s, p99: 1s, within: 12s", "{role: searcher}",
+         "'within' leaves no time for a probe and its confirmation"},
+        {"role: searcher, from: 1/s, to: 2/s, p99: 1s, pace: 5", "{role: searcher}", "unknown key"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct mh_job *job = NULL;
+        struct mh_error err = {""};
+        assert_int_equal(parse_search(wrong[i].find, wrong[i].roles, &job, &err), -1);
+        if (!strstr(err.text, wrong[i].message))
+            fail_msg("%s: %s", wrong[i].find, err.text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -300,6 +367,8 @@ int main(void)
         cmocka_unit_test(a_copy_goes_on_to_the_same_times),
         cmocka_unit_test(steps_are_read_and_printed),
         cmocka_unit_test(wrong_schedules_are_refused_at_their_place),
+        cmocka_unit_test(a_search_is_read),
+        cmocka_unit_test(wrong_searches_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
