@@ -125,6 +125,7 @@ def test_no_null_server_is_said_in_a_line(tmp_path: Path, null_server: Mock) -> 
     """A program that was copied without its companion."""
     alone = shutil.copy(PROGRAM, tmp_path / "milvus-hpc")
     done = subprocess.run([alone, "run", job_file(tmp_path, CALM), "--server", null_server.uri, "--output", tmp_path / "out.h5"],
-                          capture_output=True, text=True, timeout=60, check=False, env=ENVIRONMENT)
+                          capture_output=True, text=True, timeout=60, check=False,
+                          env=ENVIRONMENT | {"XDG_CACHE_HOME": str(tmp_path / "cache")})
     assert done.returncode == GOOD, done.stderr
     assert len(re.findall("calibration: none: .*no milvus-mock there", done.stderr)) == 1, done.stderr
