@@ -6,7 +6,7 @@
 
 #define BLANKS      " \t"
 #define MOST_RATE   1e9
-#define LONGEST_NS  (30 * 86400 * MH_S)
+#define LONGEST_NS  (30LL * 86400 * MH_S)
 #define SHORTEST_NS MH_MS
 
 enum { MOST_WORDS = 6, MOST_STEPS = 1000 };

@@ -46,6 +46,11 @@ def operation(done: Done, stage: str, role: str = "searcher") -> dict:
 # --- a stalled server ---------------------------------------------------------------------------------------------
 
 
+def is_about(value: float, expected: float) -> bool:
+    """Not less, but for a little; more where the machine was busy with other things."""
+    return 0.9 * expected <= value <= 1.6 * expected
+
+
 @pytest.mark.parametrize("np_", [1, 2])
 def test_a_stall_is_seen_from_the_due_times_and_not_from_the_sending(tmp_path, np_):
     """N operations due over T seconds, D of them while nothing is answered: the latency of those falls evenly from D to 0, so that the
@@ -56,14 +61,14 @@ def test_a_stall_is_seen_from_the_due_times_and_not_from_the_sending(tmp_path, n
     row = operation(done, "open")
     assert row["ok"] == row["planned"] == rate * length
     for name, share in (("p95", 0.05), ("p99", 0.01), ("p999", 0.001)):
-        assert row[f"due_{name}_ns"] / 1e9 == pytest.approx(STALL_S - share * length, rel=0.1), name
-    assert row["due_max_ns"] / 1e9 == pytest.approx(STALL_S, rel=0.1)
+        assert is_about(row[f"due_{name}_ns"] / 1e9, STALL_S - share * length), name
+    assert is_about(row["due_max_ns"] / 1e9, STALL_S)
     # only what was in flight was waited for: 4 of 2,000
     assert row["sent_p99_ns"] < 0.25 * row["due_p99_ns"]
     # nothing was left out: all that was due meanwhile, but for what was in flight, piled up and says so
-    assert row["backlog"] == pytest.approx(rate * STALL_S, rel=0.1)
-    assert row["backlog_ns"] / 1e9 == pytest.approx(STALL_S, rel=0.15)
-    assert row["lag_ns"] / 1e9 == pytest.approx(STALL_S, rel=0.1)
+    assert is_about(row["backlog"], rate * STALL_S)
+    assert is_about(row["backlog_ns"] / 1e9, STALL_S)
+    assert is_about(row["lag_ns"] / 1e9, STALL_S)
     assert max(moment["lag_ns"] for moment in done.result.tables["timeline"] if moment["stage"] == "open") == row["lag_ns"]
     assert "operations were due and had no free slot" in done.out
 
@@ -74,7 +79,7 @@ def test_a_closed_loop_does_not_show_a_stall(tmp_path):
     done = run(tmp_path, job_for({"name": "closed", "roles": [SEARCHER | {"count": 2, "ops": 2000}]}),
                f"stall,op=search,after=600,seconds={STALL_S:g}")
     row = operation(done, "closed")
-    assert row["due_max_ns"] / 1e9 == pytest.approx(STALL_S, rel=0.1)
+    assert is_about(row["due_max_ns"] / 1e9, STALL_S)
     assert row["due_p99_ns"] / 1e9 < 0.1 * STALL_S
     assert row["due_p999_ns"] / 1e9 < 0.25 * STALL_S
     assert row["backlog"] == row["backlog_ns"] == 0
