@@ -79,6 +79,12 @@ static int judge_reads(struct mh_stage *stage, struct mh_error *err)
     struct mh_run *run = stage->run;
     struct mh_history history;
     mh_journal_flush(&run->journal);
+    int64_t failed = run->journal.failed;
+    mh_comm_sum_i64(run->comm, &failed, 1);
+    if (failed > 0) /* with a write left out, what it wrote would look made up */
+        return mh_fail(err,
+                       "stage %s: what was read cannot be judged: the journals of %lld ranks are not whole",
+                       stage->options->name, (long long)failed);
     if (mh_history_make(&history, run->plan, run->journal.path, run->start_ns, run->comm, err) != 0)
         return -1;
     struct mh_hits hits = {.reads = &run->reads,

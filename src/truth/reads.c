@@ -187,7 +187,10 @@ static void note_search(struct mh_reads *reads, const struct mh_op *op)
     struct mh_reading reading = reading_of(reads, op);
     int64_t from = 0;
     for (int64_t q = 0; q < op->request.query_count; q++) {
-        const int64_t count = q < op->reply.query_count ? op->reply.hits_of[q] : 0;
+        const bool last = q == op->request.query_count - 1; /* it gets what was not asked for, too */
+        const int64_t count = last                        ? op->reply.hit_count - from
+                              : q < op->reply.query_count ? op->reply.hits_of[q]
+                                                          : 0;
         reading.query = op->read.first_query + q;
         keep(reads, op, &reading, op->reply.ids, from, count);
         from += count;
@@ -210,6 +213,8 @@ static void note_query(struct mh_reads *reads, const struct mh_op *op)
         keep(reads, op, &reading, keys->values, 0, keys->rows);
     else if (op->reply.column_count == 0 || op->reply.columns[0].rows == 0)
         keep(reads, op, &reading, NULL, 0, 0);
+    else
+        reads->asked++; /* rows without keys: nobody can say which; the sums show it */
 }
 
 void mh_reads_note(struct mh_reads *reads, const struct mh_op *op)
