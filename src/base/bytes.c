@@ -19,3 +19,10 @@ int mh_bytes_append(struct mh_bytes *bytes, const void *data, size_t length)
     bytes->length += length;
     return 0;
 }
+
+void mh_bytes_free_all(struct mh_bytes *bytes, int count)
+{
+    for (int i = 0; bytes && i < count; i++)
+        free(bytes[i].data);
+    free(bytes);
+}

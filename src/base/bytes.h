@@ -10,6 +10,9 @@ struct mh_bytes {
     size_t length, room;
 };
 
+void mh_bytes_free_all(struct mh_bytes *bytes,
+                       int count); /* `count` of them, and the array; NULL is allowed */
+
 int mh_bytes_append(struct mh_bytes *bytes, const void *data, size_t length); /* -1: no memory */
 
 #endif

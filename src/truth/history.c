@@ -127,9 +127,7 @@ int mh_history_make(struct mh_history *history, const struct mh_plan *plan, cons
     rc = mh_comm_agree(comm, rc, err);
     if (rc == 0)
         rc = mh_comm_exchange(comm, sorting.to, &received, NULL, err);
-    for (int r = 0; sorting.to && r < plan->np; r++)
-        free(sorting.to[r].data);
-    free(sorting.to);
+    mh_bytes_free_all(sorting.to, plan->np);
     if (rc == 0) {
         rc = put_in_order(history, &received) == 0 ? 0
                                                    : mh_fail(err, "out of memory for the history of writes");

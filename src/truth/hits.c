@@ -332,13 +332,6 @@ static void place_answers(const struct mh_bytes *received, const size_t *from, i
     }
 }
 
-static void free_all(struct mh_bytes *bytes, int count)
-{
-    for (int r = 0; bytes && r < count; r++)
-        free(bytes[r].data);
-    free(bytes);
-}
-
 /* The standing of every row of the batch. Collective. */
 static int ask_standings(const struct mh_hits *hits, const struct batch *batch, struct mh_standing *standings,
                          struct mh_error *err)
@@ -360,8 +353,8 @@ static int ask_standings(const struct mh_hits *hits, const struct batch *batch, 
         rc = mh_comm_exchange(hits->comm, back, &answers, from, err);
     if (rc == 0)
         place_answers(&answers, from, np, owners, batch->rows, from + np, standings);
-    free_all(to, np);
-    free_all(back, np);
+    mh_bytes_free_all(to, np);
+    mh_bytes_free_all(back, np);
     free(questions.data);
     free(answers.data);
     free(from);
@@ -409,7 +402,7 @@ static int send_home(struct mh_hits *hits, struct mh_error *err)
     rc = mh_comm_agree(hits->comm, rc == 0 ? 0 : mh_fail(err, "out of memory for violations"), err);
     if (rc == 0)
         rc = mh_comm_exchange(hits->comm, to, &received, NULL, err);
-    free_all(to, np);
+    mh_bytes_free_all(to, np);
     if (rc != 0)
         return -1;
     free(hits->violations);

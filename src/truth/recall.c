@@ -567,13 +567,6 @@ static int judge_targets(struct compare *compare, struct mh_bytes *points, struc
 
 /* ---- all of it ---- */
 
-static void free_all(struct mh_bytes *bytes, int count)
-{
-    for (int r = 0; bytes && r < count; r++)
-        free(bytes[r].data);
-    free(bytes);
-}
-
 static void close_compare(struct compare *compare)
 {
     for (int64_t t = 0; t < compare->target_count; t++)
@@ -618,7 +611,7 @@ static int find_truth(struct compare *compare, const uint8_t *samples, size_t le
         rc = mh_comm_exchange(compare->hits->comm, to, &received, NULL, err);
     if (rc == 0)
         merge_findings(compare, &received);
-    free_all(to, np);
+    mh_bytes_free_all(to, np);
     free(received.data);
     return rc;
 }
@@ -642,7 +635,7 @@ static int judge_and_share(struct compare *compare, struct mh_error *err)
     hits->missed = (void *)home.data;
     hits->missed_count = (int64_t)(home.length / sizeof *hits->missed);
     free(points.data);
-    free_all(missed, np);
+    mh_bytes_free_all(missed, np);
     return rc;
 }
 

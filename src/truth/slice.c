@@ -171,9 +171,7 @@ int mh_slices_make(struct mh_slices *slices, const struct mh_plan *plan, const s
                                ? 0
                                : mh_fail(err, "ledger pieces from another rank make no sense"),
                            err);
-    for (int r = 0; out.to && r < plan->np; r++)
-        free(out.to[r].data);
-    free(out.to);
+    mh_bytes_free_all(out.to, plan->np);
     if (rc != 0)
         mh_slices_free(slices);
     return rc;
