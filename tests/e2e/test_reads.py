@@ -207,4 +207,4 @@ def test_stale_search(tmp_path, server: Server):
     done = run_job(tmp_path, server, "stale_search.yaml", "stages.both.searcher.for=15s", "stages.both.churn.for=15s", np=2)
     assert done.code in (GOOD, VIOLATED) and kinds_of(done) <= {"stale"}, str(done)
     assert all(row["seen_by"] == "search" for row in done.result.violations), str(done)
-    assert done.result.figures["true_neighbors"] > 0
+    assert done.result.figures["hits_judged"] > 10000
