@@ -208,7 +208,7 @@ def test_a_role_without_work_ends_the_search(tmp_path):
 def test_the_example_job_runs(tmp_path):
     done = run(tmp_path, ROOT / "jobs" / "find_max.yaml", "delay,op=search,ms=100",
                words=("--set", "stages.peak.find_max.probe=1s", "--set", "stages.peak.find_max.p99=1s",
-                      "--set", "stages.peak.searcher.inflight=1"), np_=2)
+                      "--set", "stages.peak.searcher.inflight=1", "--set", "stages.peak.searcher.arrival=constant"), np_=2)
     peak, = done.result.tables["max_rate"]
     assert peak["max_rate"] == pytest.approx(8 / (operation(done, "peak")["sent_p50_ns"] / 1e9), rel=0.15)
 
