@@ -323,7 +323,11 @@ static void print_pace(const struct page *page)
         if (row->counters[WARM_UP] > 0)
             fact(page, "warm-up", "%s: %s operations due in it are not in rates and latencies", name,
                  show(row->counters[WARM_UP]).text);
-        if (row->counters[BACKLOG] > 0)
+        const bool same_role = i > 0 && strcmp(row[-1].stage, row->stage) == 0 &&
+                               strcmp(row[-1].role, row->role) == 0 &&
+                               row[-1].counters[BACKLOG] == row->counters[BACKLOG];
+        snprintf(name, sizeof name, "%s %s", row->stage, row->role);
+        if (row->counters[BACKLOG] > 0 && !same_role)
             fact(page, "backlog",
                  "%s: up to %s operations were due and had no free slot, for %s in all; the latest was sent "
                  "%s after it was due",

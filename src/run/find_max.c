@@ -203,7 +203,8 @@ static int judge(struct mh_stage *stage, const struct turn *turn, struct mh_prob
     int64_t bad = 0;
     int rc = run->rank == 0 && add_latencies(stage, probe, &bad) != 0 ? -1 : 0;
     if (rc == 0 && run->rank == 0) {
-        probe->held = holds(probe, stage->find->options, sums, bad);
+        probe->held = run->stopped || run->gave_up ? fails(probe, "broken off")
+                                                   : holds(probe, stage->find->options, sums, bad);
         rc = mh_probes_add(&run->probes, probe);
         describe(stage, probe);
     }

@@ -58,7 +58,7 @@ void mh_hand_begin(struct mh_hand *hand)
     hand->end_ns = options->for_ns > 0 ? begin + options->for_ns : INT64_MAX;
     hand->warm_until_ns = begin + options->warmup_ns;
     hand->idle_since_ns = begin;
-    hand->exhausted = hand->finished;
+    hand->exhausted = hand->finished = false;
     hand->counted = false;
     hand->due = hand->taken = hand->measured = hand->in_time = 0;
     hand->backlog = hand->backlog_ns = hand->lag_ns = 0;

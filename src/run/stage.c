@@ -338,6 +338,7 @@ int mh_stage_go(struct mh_stage *stage, struct mh_error *err)
     struct mh_run *run = stage->run;
     mh_reads_begin(&run->reads);
     agree_on_begin(stage);
+    memset(stage->views, 0, stage->options->role_count * sizeof *stage->views);
     for (size_t i = 0; i < stage->hand_count; i++)
         mh_hand_begin(&stage->hands[i]);
     record_begin(stage);

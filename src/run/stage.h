@@ -62,7 +62,7 @@ struct mh_hand {
     int64_t full_since_ns;    /* since when none has been */
     struct mh_effort *effort; /* its role's, on this rank */
     bool counted;             /* there, with its end */
-    bool finished;            /* for good: its role has nothing more */
+    bool finished;            /* because its role has nothing more */
     bool exhausted;           /* asks for nothing more */
     struct mh_claim_queue claims;
 };

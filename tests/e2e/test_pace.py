@@ -185,6 +185,17 @@ def test_a_writer_goes_on_where_the_probe_before_it_ended(tmp_path):
     assert done.result.figures["acknowledged_inserts"] == 1000 + row["ok"] == done.result.figures["count_star"]
 
 
+def test_the_other_roles_take_part_in_every_probe(tmp_path):
+    """A deleter that ran dry at the end of a probe lives on the writer's rows of the next one."""
+    stage = searched(to="40/s", probe="1s", warmup="0s")
+    stage["roles"] += [{"role": "writer", "rows": 100000, "batch": 1, "rate": "40/s"}, {"role": "deleter", "batch": 1, "share": "50%"}]
+    done = run(tmp_path, job_for(stage, dataset={"synthetic": {"rows": 300000, "dim": 4}}), np_=2)
+    probes = done.result.tables["find_max"]
+    assert len(probes) == 4 and sum(probe["seconds"] for probe in probes) == 5
+    assert operation(done, "peak", "writer")["ok"] == 5 * 40
+    assert 50 <= operation(done, "peak", "deleter")["ok"] <= 150  # a half of them, drawn
+
+
 def test_a_role_without_work_ends_the_search(tmp_path):
     stage = {"name": "peak", "roles": [{"role": "writer", "rows": 50, "batch": 1}],
              "find_max": {"role": "writer", "from": "100/s", "to": "500/s", "within": "60s", "probe": "1s", "warmup": "0s", "errors": "0%"}}
@@ -197,7 +208,7 @@ def test_a_role_without_work_ends_the_search(tmp_path):
 def test_the_example_job_runs(tmp_path):
     done = run(tmp_path, ROOT / "jobs" / "find_max.yaml", "delay,op=search,ms=100",
                words=("--set", "stages.peak.find_max.probe=1s", "--set", "stages.peak.find_max.p99=1s",
-                      "--set", "stages.peak.searcher.inflight=1"), np_=2)
+                      "--set", "stages.peak.searcher.inflight=1", "--set", "stages.peak.searcher.arrival=constant"), np_=2)
     peak, = done.result.tables["max_rate"]
     assert peak["max_rate"] == pytest.approx(8 / (operation(done, "peak")["sent_p50_ns"] / 1e9), rel=0.15)
 
