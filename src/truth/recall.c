@@ -644,7 +644,6 @@ int mh_hits_compare(struct mh_hits *hits, struct mh_error *err)
     struct compare compare = {.hits = hits};
     void *samples = NULL;
     size_t length = 0;
-    openblas_set_num_threads(1); /* the other cores are other ranks' */
     int rc = share_samples(&compare, &samples, &length, err);
     if (rc == 0)
         rc = find_truth(&compare, samples, length, err);
