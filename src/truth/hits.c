@@ -340,7 +340,7 @@ static int ask_standings(const struct mh_hits *hits, const struct batch *batch, 
     struct mh_bytes *to = calloc((size_t)np, sizeof *to), *back = calloc((size_t)np, sizeof *back);
     struct mh_bytes questions = {0}, answers = {0};
     size_t *from = calloc(2 * (size_t)np, sizeof *from);
-    int32_t *owners = malloc(((size_t)batch->rows + 1) * sizeof *owners);
+    int32_t *owners = calloc((size_t)batch->rows + 1, sizeof *owners);
     int rc = to && back && from && owners && put_questions(hits, batch, to, owners) == 0 ? 0 : -1;
     rc = mh_comm_agree(hits->comm, rc == 0 ? 0 : mh_fail(err, "out of memory for judging reads"), err);
     if (rc == 0)
