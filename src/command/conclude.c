@@ -190,6 +190,10 @@ static int put_figures(struct mh_report *report, const struct mh_ledger_totals *
         {"true_neighbors", reads->neighbors, OF_READS},
         {"true_neighbors_found", reads->found, OF_READS},
         {"short_results", reads->short_results, OF_READS},
+        {"listed_searches", reads->listed, OF_READS},
+        {"listed_neighbors", reads->listed_neighbors, OF_READS},
+        {"listed_neighbors_found", reads->listed_found, OF_READS},
+        {"non_monotonic_reads", reads->non_monotonic, OF_READS},
         {"neighbors_missed", session->neighbors_missed, OF_READS},
         {"neighbors_missed_wrong", session->neighbors_missed_wrong, OF_READS},
     };

@@ -97,12 +97,14 @@ static int judge_reads(struct mh_stage *stage, struct mh_error *err)
                            .quantised = mh_index_is_quantised(run->job->collection.index.type),
                            .comm = run->comm,
                            .rank = run->rank,
-                           .samples = run->job->verify.recall};
+                           .samples = run->job->verify.recall,
+                           .allow_non_monotonic = run->job->verify.allow & MH_ALLOW_NON_MONOTONIC};
     int rc = mh_hits_judge(&hits, err);
     if (rc == 0)
         rc = mh_comm_agree(run->comm, adopt(run, &hits, err), err);
     if (rc == 0) {
         add_figures(run, &hits.figures);
+        run->allowed += run->rank == 0 ? hits.figures.allowed : 0; /* summed over ranks with the probers' */
         run->judged =
             (struct mh_judged){hits.figures.violations, recall_of(&hits.figures), hits.figures.judged};
         say(stage, &hits.figures);

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 from mockserver import Mock
 from support import GOOD, ROOT, UNUSABLE, VIOLATED, Done, Server, assert_books_balance, assert_ledger_agrees, hpc, write_job
@@ -105,6 +107,90 @@ def test_a_stale_read_at_strong_is_a_violation(tmp_path):
 def test_at_eventually_the_same_is_no_lie(tmp_path):
     done = run(tmp_path, job_for([*CHURN, QUERIER | {"ops": 2000, "consistency": "eventually"}]), "stale_read=20%,seconds=1,op=query", 3)
     assert "stale" not in kinds_of(done) or all(row["seen_by"] == "audit" for row in done.result.violations), str(done)
+
+
+PLACES = {"name": "fill", "roles": [{"role": "writer", "count": 4, "rows": 1000, "batch": 100, "partition": "own"}]}
+SOME = {"partitions": ["fill_0_00000", "fill_0_00002"]}
+
+
+def test_reads_of_several_partitions_are_judged_by_all_of_them(tmp_path):
+    roles = [SEARCHER | SOME | {"exact": True}, QUERIER | SOME | {"limit": 16384}, COUNTER | SOME]
+    job = job_for(roles)
+    job["stages"][0] = PLACES
+    done = run(tmp_path, job, "", 2)
+    figures = done.result.figures
+    assert done.code == GOOD, str(done)
+    assert figures["searches_compared"] == 1200 and figures["queries_compared"] == 400
+    assert figures["true_neighbors"] == figures["true_neighbors_found"] == 12000
+    (tmp_path / "lie").mkdir()
+    done = run(tmp_path / "lie", job, "misplace=2%", 3)
+    assert done.code == VIOLATED and {"misplaced", "missed"} <= kinds_of(done), str(done)
+    assert any(row["kind"] == "misplaced" and row["seen_by"] in ("search", "query") for row in done.result.violations), str(done)
+
+
+ITERATOR = QUERIER | {"iterator": True, "limit": 70, "expression": 'varchar_field like "prefix1%"'}
+
+
+def test_an_iterator_goes_through_all_rows_once(tmp_path):
+    job = job_for([ITERATOR | {"count": 1, "ops": 58, "inflight": 1, "expression": ""}])
+    job["stages"][0] = PLACES  # 4000 rows: 57 full pages and one of 10
+    done = run(tmp_path, job, "", 2)
+    assert done.code == GOOD, str(done)
+    assert done.result.figures["query_rows_judged"] == 4000 and done.result.figures["queries_compared"] == 58
+
+
+def test_an_iterator_under_churn_is_not_accused(tmp_path):
+    done = run(tmp_path, job_for([*CHURN, ITERATOR | {"ops": 3000, "inflight": 3}, SEARCHER]), "", 3)
+    assert done.code == GOOD and done.result.figures["queries_compared"] > 5000, str(done)
+
+
+def test_a_page_that_leaves_a_row_out_is_told(tmp_path):
+    done = run(tmp_path, job_for([ITERATOR | {"expression": ""}]), "lose=1%")
+    assert done.code == VIOLATED and kinds_of(done) == {"lost", "missed"}, str(done)
+
+
+def goes_back(folder: Path, level: str, **verify: object) -> Done:
+    """Upserts by others, and a server whose reads go back and forth in time."""
+    job = job_for([*CHURN, QUERIER | {"ops": 300, "rate": "120/s", "consistency": level, "expression": "id >= 4000", "limit": 16384}],
+                  recall=10, **verify)
+    return run(folder, job, "stale_read=20%,seconds=1,op=query,count=100", 3)
+
+
+def test_reads_that_go_back_in_time(tmp_path):
+    for name, options in (("plain", {}), ("allowed", {"allow": ["non_monotonic"]})):
+        (tmp_path / name).mkdir()
+        done = goes_back(tmp_path / name, "session", **options)
+        by_reads = {row["kind"] for row in done.result.violations if row["seen_by"] == "query"}
+        assert by_reads == (set() if options else {"non_monotonic"}), str(done)
+        assert (done.result.figures["allowed_anomalies"] > 0) == bool(options)
+
+
+def test_where_nothing_is_promised_going_back_is_counted(tmp_path):
+    done = goes_back(tmp_path, "eventually")
+    assert done.result.figures["non_monotonic_reads"] > 0 and "in an older version than before" in done.out, str(done)
+    assert not [row for row in done.result.violations if row["seen_by"] == "query"], str(done)
+
+
+@pytest.mark.parametrize("fault", ["", "search_short=20%"])
+def test_the_data_sets_own_neighbors_are_a_second_opinion(tmp_path, fault):
+    random = np.random.default_rng(5)
+    train, test = random.random((900, 8), np.float32), random.random((70, 8), np.float32)
+    order = ((test[:, None, :] - train[None, :, :]) ** 2).sum(2).argsort(1)[:, :20]
+    with h5py.File(tmp_path / "set.hdf5", "w") as file:
+        file.attrs["distance"] = "euclidean"
+        file["train"], file["test"], file["neighbors"] = train, test, order.astype(np.int32)
+    job = job_for([SEARCHER | {"consistency": "strong"}, SEARCHER | {"topk": 30}, FILTERED])
+    job["dataset"] = {"path": str(tmp_path / "set.hdf5")}
+    job["stages"][0] = {"name": "fill", "roles": [{"role": "writer", "count": 3, "rows": 300, "batch": 100}]}
+    done = run(tmp_path, job, fault)
+    figures = done.result.figures
+    assert figures["listed_searches"] == 1200 and figures["listed_neighbors"] == 12000, str(done)
+    assert (figures["listed_neighbors_found"] == 12000) == (not fault) and figures["listed_neighbors_found"] > 11000
+    assert "of the neighbours that the data set itself names, by 1,200 searches" in done.out
+    (tmp_path / "more").mkdir()
+    job["stages"][0]["roles"][0]["rows"] = 301  # not the data set any more
+    done = run(tmp_path / "more", job)
+    assert done.result.figures["listed_searches"] == 0, str(done)
 
 
 def test_a_poor_index_costs_recall_and_is_no_violation(tmp_path):
