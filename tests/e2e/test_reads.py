@@ -149,6 +149,13 @@ def test_a_page_that_leaves_a_row_out_is_told(tmp_path):
     assert done.code == VIOLATED and kinds_of(done) == {"lost", "missed"}, str(done)
 
 
+def test_rows_in_doubt_do_not_stand_in_for_rows_left_out(tmp_path):
+    job = job_for([QUERIER | {"ops": 5, "expression": "id >= 0", "limit": 16384}], enabled=False)
+    job["stages"][0] = PLACES
+    done = run(tmp_path, job, "lose=20 grpc_status=1,op=insert,when=after,after=9")  # 100 rows of unknown outcome are there, 20 others are not
+    assert done.result.figures["unknown_inserts"] == 100 and kinds_of(done) == {"missed"}, str(done)
+
+
 def goes_back(folder: Path, level: str, **verify: object) -> Done:
     """Upserts by others, and a server whose reads go back and forth in time."""
     job = job_for([*CHURN, QUERIER | {"ops": 300, "rate": "120/s", "consistency": level, "expression": "id >= 4000", "limit": 16384}],
