@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 from mockserver import Mock
+from pymilvus import MilvusClient
 from support import GOOD, ROOT, UNUSABLE, VIOLATED, Done, Server, assert_books_balance, assert_ledger_agrees, hpc, write_job
 
 SEED = 17
@@ -271,7 +272,7 @@ def test_the_real_server_under_churn_is_not_accused(tmp_path, server: Server):
 
 
 def run_job(folder: Path, server: Server, name: str, *sets: str, np: int = 4) -> Done:
-    words = [word for option in sets for word in ("--set", option)]
+    words = [word for option in sets for word in (["--set", option] if "=" in option else [option])]
     return hpc("run", ROOT / "jobs" / name, "--server", server.uri, "--output", folder / "result.h5", *words, np=np,
                result=folder / "result.h5", timeout=400)
 
@@ -301,3 +302,22 @@ def test_stale_search(tmp_path, server: Server):
     assert done.code in (GOOD, VIOLATED) and kinds_of(done) <= {"stale"}, str(done)
     assert all(row["seen_by"] == "search" for row in done.result.violations), str(done)
     assert done.result.figures["hits_judged"] > 10000
+
+
+def test_recall_is_what_an_independent_client_finds(tmp_path, server: Server):
+    done = run_job(tmp_path, server, "recall.yaml", "dataset.rows=6000", "stages.fill.writer.rows=300", "collection.index.params={nlist: 64}",
+                   "--keep", *(f"stages.effort_{i}.searcher.ops=25" for i in (1, 2, 3, 4)))
+    assert done.code == GOOD, str(done)
+    with h5py.File(ROOT / "data" / "mnist-784-euclidean.hdf5") as file:
+        train, test = file["train"][:6000].astype(np.float32), file["test"][:1000].astype(np.float32)
+    truth = ((train ** 2).sum(1) - 2 * test @ train.T).argsort(1)[:, :10]
+    client = MilvusClient(server.uri)
+    for stage, nprobe in (("effort_1", 1), ("effort_2", 4), ("effort_3", 16), ("effort_4", 64)):
+        hits = client.search("hpc_recall", data=test.tolist(), limit=10, search_params={"metric_type": "L2", "params": {"nprobe": nprobe}})
+        theirs = np.mean([len(np.intersect1d([hit["id"] for hit in found], right)) for found, right in zip(hits, truth, strict=True)]) / 10
+        points = [row for row in done.result.tables["recall"] if row["stage"] == stage]
+        assert len(points) == 1000
+        ours = sum(row["found"] for row in points) / sum(row["wanted"] for row in points)
+        assert abs(ours - theirs) < 0.03, f"{stage}: {ours} against {theirs}"  # of different samples of the test vectors
+    client.drop_collection("hpc_recall")
+    client.close()
