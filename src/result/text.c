@@ -744,7 +744,7 @@ static void print_reads(const struct page *page)
     print_missed(page);
     print_listed(page);
     if (figure(page, "non_monotonic_reads") > 0)
-        fact(page, "not monotonic", "%s rows came in an older version than before, at levels that allow it",
+        fact(page, "went back", "%s rows came in an older version than before, at levels that allow it",
              show(figure(page, "non_monotonic_reads")).text);
     print_recall(page);
 }

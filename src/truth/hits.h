@@ -22,9 +22,9 @@ struct mh_hit_figures {
     int64_t neighbors, found;  /* certain true neighbours of the searches compared; those that were found */
     int64_t listed;            /* searches compared with the data set's own neighbours, too */
     int64_t listed_neighbors, listed_found; /* of those */
-    int64_t non_monotonic; /* seen by a reader, and by its next read not, where no level promises it */
-    int64_t allowed;       /* the same at strong or session, and the job allows it */
-    int64_t judging_ns;    /* CPU time of all ranks */
+    int64_t non_monotonic;                  /* rows seen in an older version than before, below strong */
+    int64_t allowed;                        /* the same at strong, and the job allows it */
+    int64_t judging_ns;                     /* CPU time of all ranks */
 };
 
 /* One search compared with all rows that were certainly live and satisfied its filter and range. */
