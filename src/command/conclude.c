@@ -263,6 +263,7 @@ static int put_recall(struct mh_report *report, const struct mh_job *job, const 
         struct mh_report_recall *out = &report->recall[report->recall_count++];
         *out = (struct mh_report_recall){.item = point->item,
                                          .topk = point->topk,
+                                         .query = point->query,
                                          .wanted = point->wanted,
                                          .found = point->found,
                                          .second = (double)point->sent_ns / (double)MH_S,

@@ -34,6 +34,7 @@ struct mh_recall_point {
     int32_t topk;
     int32_t wanted;     /* the nearest of those rows, topk of them at most */
     int32_t found;      /* hits that are as near; at most `wanted` */
+    int64_t query;      /* row of the data set's queries */
     double selectivity; /* share of rows that satisfy the filter, sampled; 1 without one */
 };
 

@@ -575,6 +575,7 @@ static int judge_search(struct compare *compare, const struct target *target, st
     point.role = reading->role;
     point.item = reading->item;
     point.topk = (int32_t)reading->limit;
+    point.query = reading->query;
     point.wanted = (int32_t)target->count;
     point.found = count_found(hits, target, reading, (double)target->nearest[0].distance);
     point.selectivity = target->tally.tried ? (double)target->tally.held / (double)target->tally.tried : 1;
