@@ -357,7 +357,7 @@ static void describe_this_rank(const struct mh_session *session, struct mh_repor
                                    .cpu_s = mh_cpu_s() - session->run.cpu_start_s,
                                    .peak_rss_bytes = usage.ru_maxrss * 1024L,
                                    .private_bytes = session->run.private_bytes,
-                                   .clock_offset_ns = session->run.offset_ns,
+                                   .clock_offset_ns = session->run.clock.offset_ns,
                                    .schedule_lag_ns = session->run.schedule_lag_ns};
     gethostname(out->host, sizeof out->host - 1);
     const struct mh_tallies *tallies = &session->run.tallies;

@@ -94,6 +94,7 @@ def test_an_honest_server_is_not_accused_under_churn(tmp_path, metric, level):
     assert figures["reads_judged"] == figures["reads"] > 20000
     assert figures["hits_judged"] > 100000 and figures["searches_compared"] >= 300
     assert figures["true_neighbors_found"] == figures["true_neighbors"]  # the mock's search is exact: live truth must say so too
+    assert all(row["clock_offset_ns"] == 0 for row in done.result.tables["ranks"])  # of one node: one clock
     assert figures["true_neighbors"] > 0 or level != "strong"  # elsewhere only rows of five seconds ago are certain
     assert_books_balance(done.result)
     assert_ledger_agrees(done.result)
