@@ -26,6 +26,11 @@ bool mh_is_nearer(int metric, double a, double b)
     return metric == MH_METRIC_L2 ? a < b : a > b;
 }
 
+bool mh_is_clearly_nearer(int metric, double a, double b, double by)
+{
+    return mh_is_nearer(metric, metric == MH_METRIC_L2 ? a + by : a - by, b);
+}
+
 static double squared_length(const float *row, int64_t dim)
 {
     return (double)mh_distance(MH_METRIC_IP, row, row, dim);
@@ -213,7 +218,7 @@ static int judge_repeats(struct judge *judge, const struct mh_reading *reading, 
 static void judge_order(struct judge *judge, const struct mh_reading *reading, const struct mh_seen *before,
                         const struct mh_seen *seen)
 {
-    if (mh_is_nearer(judge->hits->metric, (double)seen->score, (double)before->score))
+    if (mh_is_clearly_nearer(judge->hits->metric, (double)seen->score, (double)before->score, MH_SCORE_TIE))
         condemn_score(judge->hits, reading, seen, MH_WRONG_ORDER, (double)before->score);
 }
 

@@ -95,7 +95,12 @@ bool mh_filter_holds(const struct mh_filter *filter, int64_t id, int64_t version
  * |x|^2 that servers use for batches, err by a few units in the last place of the lengths involved. */
 double mh_score_error(int metric, const float *query, const float *row, int64_t dim);
 
+/* Scores this close are one to Milvus, which orders them by key: on 2.3.5 hits were out of order by up to
+ * 1.7e-8 where distances were tiny, by nothing elsewhere. */
+#define MH_SCORE_TIE 1e-7
+
 bool mh_is_nearer(int metric, double a, double b); /* a than b */
+bool mh_is_clearly_nearer(int metric, double a, double b, double by);
 void mh_hits_condemn(struct mh_hits *hits, const struct mh_reading *reading,
                      const struct mh_violation *violation); /* sets what all of a reading's share */
 

@@ -464,6 +464,14 @@ static bool was_found(const struct mh_reading *reading, int64_t id)
     return false;
 }
 
+/* Within what a score and our distance count as the same: we do not have the hit's vector at hand, and the
+ * inner product of a long one errs by its length. */
+static double slack_of(const struct mh_hits *hits, const struct target *target, double distance)
+{
+    return mh_score_error(hits->metric, target->query, target->query, dim_of(hits)) + 1e-5 * fabs(distance) +
+           MH_SCORE_TIE;
+}
+
 /* Hits as near as the farthest true neighbour count as found, whichever rows they are: equal distances and
  * rows that were perhaps there take nobody's place wrongly. */
 static int32_t count_found(const struct mh_hits *hits, const struct target *target,
@@ -472,10 +480,8 @@ static int32_t count_found(const struct mh_hits *hits, const struct target *targ
     const struct mh_seen *rows = mh_reading_rows(reading);
     int32_t found = 0;
     for (int32_t i = 0; i < reading->rows; i++) {
-        const double error = mh_score_error(hits->metric, target->query, target->query, dim_of(hits)),
-                     score = (double)rows[i].score;
         found +=
-            !mh_is_nearer(hits->metric, edge, hits->metric == MH_METRIC_L2 ? score - error : score + error);
+            !mh_is_clearly_nearer(hits->metric, edge, (double)rows[i].score, slack_of(hits, target, edge));
     }
     return found < target->count ? found : (int32_t)target->count;
 }
@@ -489,10 +495,9 @@ static bool is_missing(const struct mh_hits *hits, const struct target *target,
         return false;
     if (reading->rows < reading->limit)
         return true;
-    const double error = mh_score_error(hits->metric, target->query, target->query, dim_of(hits)),
-                 distance = (double)near->distance;
-    return mh_is_nearer(hits->metric, hits->metric == MH_METRIC_L2 ? distance + error : distance - error,
-                        (double)rows[reading->rows - 1].score);
+    const double distance = (double)near->distance;
+    return mh_is_clearly_nearer(hits->metric, distance, (double)rows[reading->rows - 1].score,
+                                slack_of(hits, target, distance));
 }
 
 static int take_missing(struct mh_hits *hits, const struct target *target, const struct mh_reading *reading,

@@ -203,6 +203,16 @@ def test_the_data_sets_own_neighbors_are_a_second_opinion(tmp_path, fault):
     assert done.result.figures["listed_searches"] == 0, str(done)
 
 
+def test_scores_that_are_one_to_milvus_may_come_in_any_order(tmp_path):
+    random = np.random.default_rng(7)
+    with h5py.File(tmp_path / "set.hdf5", "w") as file:
+        file["train"], file["test"] = (1e-6 * random.random((rows, 8), np.float32) for rows in (900, 70))
+    job = job_for([SEARCHER | {"exact": True}])
+    job["dataset"] = {"path": str(tmp_path / "set.hdf5")}
+    done = run(tmp_path, job, "search_order=20%")
+    assert done.code == GOOD and done.result.figures["searches_compared"] == 1200, str(done)
+
+
 def test_a_poor_index_costs_recall_and_is_no_violation(tmp_path):
     job = job_for([SEARCHER])
     job["thresholds"] = {"recall": ">= 0.999"}
