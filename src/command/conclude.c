@@ -432,15 +432,16 @@ static void say(struct verdict *verdict, int exit_code, const char *format, ...)
 
 static void say(struct verdict *verdict, int exit_code, const char *format, ...)
 {
-    size_t used = strlen(verdict->text);
+    char part[400];
+    const size_t used = strlen(verdict->text);
     va_list args;
     if (exit_code > verdict->exit_code)
         verdict->exit_code = exit_code;
-    used += (size_t)snprintf(verdict->text + used, verdict->size - used, "%s", used ? "; " : "");
     va_start(args, format);
-    if (used < verdict->size)
-        vsnprintf(verdict->text + used, verdict->size - used, format, args);
+    vsnprintf(part, sizeof part, format, args);
     va_end(args);
+    if (!strstr(verdict->text, part)) /* several stages may have the same to say */
+        snprintf(verdict->text + used, verdict->size - used, "%s%s", used ? "; " : "", part);
 }
 
 /* Invariant I12: a mutator that hits nothing tests nothing. */
