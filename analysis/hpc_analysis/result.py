@@ -18,7 +18,29 @@ from hpc_analysis.histogram import Histogram
 FORMAT, VERSION = "milvus-hpc result", 1
 LAZY = ("/truth/ledger",)  # may be large; read when asked for
 DEFLATE_RATIO = 1100  # zlib's best is 1032 to 1: more than that cannot be in the file
-NEEDED = {"/operations": ("stage", "role", "op", "latency", "ok"), "/truth/summary": ("figure", "value")}
+# Fields that are read by name; a file of this format that lacks one is of a milvus-hpc that was still in the making.
+NEEDED = {
+    "/operations": ("stage", "role", "op", "latency", "planned", "ok", "failed", "unknown", "throttled", "unsent", "in_flight", "timed_out", "rows", "bytes_out",
+                    "bytes_in", "per_second", "rows_per_second", "client_limited", "latency_count", *(
+                        f"{base}_{name}_ns" for base in ("due", "sent") for name in ("p50", "p95", "p99", "p999", "max"))),
+    "/truth/summary": ("figure", "value"),
+}
+FIELDS = NEEDED | {
+    "/timeline": ("second", "interval_s", "stage", "role", "op", "ok", "failed", "unknown", "throttled", "rows", "p50_ns", "p99_ns", "max_ns"),
+    "/ranks": ("rank", "host", "cpu_s", "peak_rss_bytes", "bytes_out", "bytes_in", "schedule_lag_ns", "missing"),
+    "/workers": ("worker", "role"),
+    "/calibration": ("stage", "role", "client_limited", "reason"),
+    "/server/events": ("time_ns", "duration_ns", "kind", "what"),
+    "/recall": ("second", "stage", "role", "item", "wanted", "found", "recall"),
+    "/visibility": ("write", "read", "consistency", "count", "never", "p50_ns", "p99_ns", "max_ns"),
+    "/find_max": ("stage", "role", "achieved", "p50_ns", "p99_ns", "held"),
+    "/max_rate": ("stage", "role", "outcome", "max_rate"),
+    "/thresholds": ("figure", "wanted", "got", "held"),
+    "/job/options": ("option", "value", "origin"),
+    "/truth/violations": (
+        "kind", "id", "expected_version", "seen_version", "partition", "seen_partition", "worker", "rank", "write", "batch_first_id", "batch_rows", "sent_ns",
+        "acknowledged_ns", "server_timestamp", "first_seen_ns", "last_seen_ns", "first_pass", "last_pass", "seen_by", "reader", "expected_value", "seen_value"),
+}
 EXIT_WORDS = {0: "GOOD", 1: "THRESHOLD MISSED", 2: "VIOLATED", 3: "NOT USABLE"}
 
 
@@ -148,9 +170,9 @@ def _table(dataset: h5py.Dataset, size: int) -> Table:
         raise BadResult(f"{path}: is damaged: {dataset.shape[0]} rows cannot be in a file of {size} bytes")
     rows = dataset[()]
     frame = pd.DataFrame({name: _column(rows[name]) for name in dataset.dtype.names})
-    for name in NEEDED.get(path, ()):
-        if name not in frame:
-            raise BadResult(f"{path}: has no field {name}")
+    missing = [name for name in FIELDS.get(path, ()) if name not in frame]
+    if missing:
+        raise BadResult(f"{path} has no field {missing[0]}: the file is of an older milvus-hpc, or damaged")
     units = [text(unit) for unit in dataset.attrs.get("unit", [])]
     return Table(path, frame, dict(zip(dataset.dtype.names, units, strict=False)))
 
