@@ -24,12 +24,17 @@ from hpc_analysis.statistic import Ratio
 
 FASTER, SLOWER, MIXED, CANNOT_TELL = "faster", "slower", "mixed", "cannot tell"
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p999": 0.999}
-JUDGED = ("p50", "p99", "per_second")  # what a verdict rests on: others stand beside it
+SHOWN = ("p50", "p99", "per_second")
+# What a verdict rests on. Of one run each only the median: tail and rate follow whatever else the machine does for some seconds, and
+# the intervals of one run do not show how far they differ between runs of the same job.
+JUDGED_OF_RUNS, JUDGED_OF_INTERVALS = SHOWN, ("p50",)
 EPILOG = """\
 For each operation of the load: the latency from due time of A and B, from their exact histograms, and the operations a second; what B is of A,
-with an interval of confidence; and "faster", "slower", or "cannot tell". It is faster or slower when the interval of its p50, p99 or rate lies
-wholly beyond the margin; "mixed" when they disagree. The interval comes from the runs' scatter where both sides have at least three, else from
-resampling the timeline's intervals in blocks. What differs from run to run only repeated runs can show.
+with an interval of confidence; and "faster", "slower", or "cannot tell".
+
+With three runs of each side, or more, the interval comes from the scatter of the runs; an operation is faster or slower when that of its p50, p99
+or rate lies wholly beyond the margin, and "mixed" when they disagree. With fewer, it comes from resampling the timeline's intervals in blocks, and
+the verdict rests on the p50 alone: how far p99 and rate differ from run to run of the same job, only repeated runs can show.
 
   analysis/compare old.h5 new.h5
   analysis/compare old*.h5 --against new*.h5 --html compare.html
@@ -166,17 +171,18 @@ def side_of_margin(name: str, value: Ratio, margin: float) -> str:
 
 
 def judge(ratios: dict[str, Ratio], margin: float) -> str:
-    said = {side_of_margin(name, ratios[name], margin) for name in JUDGED} - {CANNOT_TELL}
+    said = {side_of_margin(name, value, margin) for name, value in ratios.items()
+            if name in (JUDGED_OF_RUNS if value.of_runs else JUDGED_OF_INTERVALS)} - {CANNOT_TELL}
     return MIXED if len(said) == 2 else said.pop() if said else CANNOT_TELL
 
 
 def compare(a: Side, b: Side, confidence: float, margin: float) -> list[Line]:
-    each = 1 - (1 - confidence) / len(JUDGED)  # Bonferroni: the verdict as a whole is as sure as was asked for
+    each = 1 - (1 - confidence) / len(SHOWN)  # Bonferroni: the verdict as a whole is as sure as was asked for
     lines = []
     for key in a.operations:
         if key in b.operations:
             of_a, of_b = a.operations[key], b.operations[key]
-            ratios = {name: ratio(of_a, of_b, name, each) for name in JUDGED}
+            ratios = {name: ratio(of_a, of_b, name, each) for name in SHOWN}
             names = (*QUANTILES, "max", "mean", "per_second", "rows_per_second")
             figures = {name: (of_a.figure(name), of_b.figure(name)) for name in names}
             lines.append(Line(key, ratios, figures, judge(ratios, margin), of_a.client_limited or of_b.client_limited))
@@ -205,7 +211,8 @@ def differences(a: Result, b: Result) -> list[tuple[str, str, str]]:
 
 def confidence_from(lines: list[Line]) -> str:
     known = [line.ratios["p50"] for line in lines if line.ratios["p50"].known]
-    return f"from {known[0].how}" if known else "of which there are none here: the runs are too short"
+    alone = ", so that the verdict rests on the p50 alone" if known and not known[0].of_runs else ""
+    return f"from {known[0].how}{alone}" if known else "of which there are none here: the runs are too short"
 
 
 def unmatched(a: Side, b: Side) -> list[str]:
@@ -239,7 +246,7 @@ def as_text(a: Side, b: Side, lines: list[Line], held: list[gates.Held], confide
     for line in lines:
         star = "  * client-limited" if line.client_limited else ""
         out.append(f"{line.name}: {line.verdict.upper()}{star}")
-        for name in JUDGED:
+        for name in SHOWN:
             of_a, of_b = line.figures[name]
             out.append(f"    {LABELS[name]:5} {amount(name, of_a):>10} -> {amount(name, of_b):>10}  {change(line.ratios[name].value):>8}"
                        f"   ({interval(line.ratios[name])})")
@@ -355,7 +362,7 @@ def as_html(a: Side, b: Side, lines: list[Line], held: list[gates.Held], confide
     drawn = [ratio_picture(lines), tail_picture(a, b, lines)]
     views = [{"picture": picture, "wide": picture.inline(False), "narrow": picture.inline(True), "csv": embedded(picture.csv())} for picture in drawn]
     rows = [{"line": line, "cells": [(LABELS[name], amount(name, line.figures[name][0]), amount(name, line.figures[name][1]), change(line.ratios[name].value),
-                                      interval(line.ratios[name])) for name in JUDGED]} for line in lines]
+                                      interval(line.ratios[name])) for name in SHOWN]} for line in lines]
     plain_a, plain_b = a.plain(), b.plain()
     totals = [(name, amount(name, plain_a[name]), amount(name, plain_b[name])) for name in plain_a]
     return page.render("compare.html.j2", {

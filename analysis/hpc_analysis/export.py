@@ -68,10 +68,10 @@ def write_csv(result: Result, folder: Path) -> list[Path]:
 def write_parquet(result: Result, folder: Path) -> list[Path]:
     written = []
     for name, rows, unit in tables(result):
-        table = pa.Table.from_pandas(rows, preserve_index=False)
-        fields = [field.with_metadata({"unit": unit[field.name]}) if unit.get(field.name) else field for field in table.schema]
+        columns = [pa.array(rows[field].to_numpy(), from_pandas=False) for field in rows]  # NaN stays NaN, not null
+        fields = [pa.field(field, column.type, metadata={"unit": unit[field]} if unit.get(field) else None) for field, column in zip(rows, columns, strict=True)]
         out = io.BytesIO()
-        parquet.write_table(table.cast(pa.schema(fields)), out)
+        parquet.write_table(pa.Table.from_arrays(columns, schema=pa.schema(fields)), out)
         written.append(folder / f"{name}.parquet")
         cli.write_bytes(written[-1], out.getvalue())
     return written

@@ -18,6 +18,7 @@ class Ratio:
     low: float
     high: float
     how: str  # where the confidence comes from; why there is none
+    of_runs: bool = False  # from the scatter of whole runs
 
     @property
     def known(self) -> bool:
@@ -34,10 +35,10 @@ def of_runs(a: list[float], b: list[float], confidence: float) -> Ratio:
     middle = float(log_b.mean() - log_a.mean())
     va, vb = log_a.var(ddof=1) / len(a), log_b.var(ddof=1) / len(b)
     if va + vb == 0:
-        return Ratio(math.exp(middle), math.exp(middle), math.exp(middle), f"{len(a)} and {len(b)} runs")
+        return Ratio(math.exp(middle), math.exp(middle), math.exp(middle), f"{len(a)} and {len(b)} runs", True)
     freedom = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1))
     half = stats.t.ppf(0.5 + confidence / 2, freedom) * math.sqrt(va + vb)
-    return Ratio(math.exp(middle), math.exp(middle - half), math.exp(middle + half), f"{len(a)} and {len(b)} runs")
+    return Ratio(math.exp(middle), math.exp(middle - half), math.exp(middle + half), f"{len(a)} and {len(b)} runs", True)
 
 
 def _resampled(values: np.ndarray, weights: np.ndarray, random: np.random.Generator) -> np.ndarray:

@@ -25,7 +25,7 @@ dataset: {synthetic: {rows: 2000, dim: 16}}
 collection:
   name: hpc_analysis
   replace: true
-  consistency: bounded
+  consistency: strong
   fields:
     - {name: id, type: int64, primary: true}
     - {name: vector, type: float_vector}
@@ -47,9 +47,6 @@ RICH = COLLECTION + """
 stages:
   - name: fill
     roles: [{role: writer, count: 1, rows: 1000, batch: 100}]
-  - name: settle
-    before: [flush]
-    roles: [{role: searcher, rate: 20/s, for: 6s, params: {}}]
   - name: load
     chaos: [{at: 1s, run: "sleep 0.3"}]
     roles:
@@ -57,7 +54,7 @@ stages:
       - {role: prober, count: 1, for: 3s, consistency: strong, read: query}
   - name: peak
     roles: [{role: searcher, count: 2, inflight: 4, topk: 5, params: {}}]
-    find_max: {role: searcher, from: 50/s, to: 200/s, within: 20s, probe: 500ms, warmup: 100ms, p99: 500ms}
+    find_max: {role: searcher, from: 50/s, to: 200/s, within: 10s, probe: 300ms, warmup: 100ms, p99: 500ms}
 verify: {recheck: [], vectors: none, recall: 50}
 """
 ENDLESS = COLLECTION + """
@@ -117,7 +114,7 @@ def good(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def violated(folder: Path) -> Path:
-    return run_job(folder, "violated", CRUD, 2, ("lose=120", "flip_scalar=20", "reply_code=3,code=8,op=insert"), ranks=2)
+    return run_job(folder, "violated", CRUD, 2, ("flip_scalar=20", "lose=400", "reply_code=3,code=8,op=insert"), ranks=2)
 
 
 @pytest.fixture(scope="session")
