@@ -289,6 +289,70 @@ def staleness(result: Result) -> Picture | None:
     return Picture("staleness", "Staleness: until a write could be read", caption, rows, draw)
 
 
+# --- gauges of servers and ranks over time --------------------------------------------------------------------------------
+
+TIMES = {"time_s": 1.0, "second": 1.0, "time_ns": 1e-9}
+
+
+def _samples(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row for each sample of each series: panel, line, second, value. Without rows where the table is none of series."""
+    when = next((name for name in TIMES if name in rows), None)
+    if when is None or not {"name", "value"} <= set(rows):
+        return pd.DataFrame()
+    unit = rows["unit"] if "unit" in rows else pd.Series("", index=rows.index)
+    source = rows["source"].astype(str) if "source" in rows else pd.Series("", index=rows.index)
+    line = source.where(rows["rank"] < 0, "rank " + rows["rank"].astype(str)) if "rank" in rows else source
+    panel = rows["name"].str.replace("_", " ") + unit.map(lambda text: f" ({text})" if text and text != "bytes" else "")
+    return pd.DataFrame({"panel": panel, "unit": unit, "line": line, "second": rows[when] * TIMES[when], "value": rows["value"].astype(float)})
+
+
+def _draw_samples(axis: Axes, canvas: Canvas, panel: str, rows: pd.DataFrame) -> None:
+    for index, (name, line) in enumerate(rows.groupby("line", sort=False)):
+        if index < MOST_LINES:
+            axis.plot(line["second"], line["value"], color=canvas.palette.series(index), linestyle=DASHES[index], linewidth=1.5, label=str(name))
+    count_axis(axis, "")
+    if rows["unit"].iloc[0] == "bytes":
+        axis.yaxis.set_major_formatter(lambda value, _: units.tick(units.size(value)) if value else "0")
+    few = min(rows["line"].nunique(), MOST_LINES)
+    columns = 2 if canvas.narrow else 3
+    canvas.title(axis, panel, math.ceil(few / columns))
+    canvas.legend(axis, columns)
+
+
+def _gauges(result: Result, path: str, key: str, title: str, caption: str) -> Picture | None:
+    rows = _samples(result.get(path))
+    if rows.empty:
+        return None
+    panels = list(dict.fromkeys(rows["panel"]))[:MOST_PANELS]
+    stages = _stages(result) if result.has("/timeline") else pd.DataFrame()
+    events = result.get("/server/events")
+
+    def draw(canvas: Canvas) -> Figure:
+        columns = 1 if canvas.narrow else min(2, len(panels))
+        depth = math.ceil(len(panels) / columns)
+        figure, axes = canvas.figure(2.7 * depth, depth, columns, sharex=True)
+        for axis, panel in zip(axes.flat, panels, strict=False):
+            _draw_samples(axis, canvas, panel, rows[rows["panel"] == panel])
+            if len(stages):
+                mark_stages(axis, canvas, stages, False)
+            mark_events(axis, canvas, events, float(np.ptp(rows["second"])) or 1.0)
+            seconds_axis(axis)
+            axis.tick_params(labelbottom=True)
+        for axis in axes.flat[len(panels) :]:
+            axis.set_visible(False)
+        return figure
+
+    return Picture(key, title, f"{caption} Same clock, shades and numbers as above.", rows, draw)
+
+
+def server(result: Result) -> Picture | None:
+    return _gauges(result, "/server/metrics", "server", "Servers over time", "What the servers said of themselves: memory, CPU and other gauges.")
+
+
+def rank_samples(result: Result) -> Picture | None:
+    return _gauges(result, "/ranks/samples", "rank-samples", "Ranks over time", f"Memory, CPU and other gauges of the first {MOST_LINES} ranks.")
+
+
 # --- find_max ----------------------------------------------------------------------------------------------------------------
 
 
@@ -393,4 +457,4 @@ def ranks(result: Result) -> Picture | None:
     return Picture("ranks", "Ranks", caption, rows, draw)
 
 
-EVERY: list[Callable[[Result], Picture | None]] = [over_time, latency, rate_curve, recall, staleness, ranks]
+EVERY: list[Callable[[Result], Picture | None]] = [over_time, latency, rate_curve, recall, staleness, server, ranks, rank_samples]

@@ -40,8 +40,13 @@ int mh_comm_gather_bytes(MPI_Comm comm, const void *mine, size_t bytes, void **a
 int mh_comm_exchange(MPI_Comm comm, const struct mh_bytes *to, struct mh_bytes *received, size_t *from,
                      struct mh_error *err);
 
-/* This rank's monotonic clock minus rank 0's, to about half the shortest of 8 round trips. Collective, before
- * there is load: it does wait in MPI, a few microseconds a rank. */
-int64_t mh_comm_clock_offset(MPI_Comm comm);
+struct mh_clock {
+    int64_t offset_ns; /* this rank's monotonic clock minus rank 0's; the same for all ranks of a node */
+    int64_t doubt_ns;  /* by how much any two ranks' clocks may differ once corrected; 0 on one node */
+};
+
+/* Measured between nodes, each to half the shortest of 8 round trips. Collective, before there is load: it
+ * does wait in MPI, a few microseconds a node. */
+struct mh_clock mh_comm_clock(MPI_Comm comm);
 
 #endif

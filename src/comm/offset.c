@@ -5,20 +5,18 @@
 enum { ROUND_TRIPS = 8, CLOCK_TAG = 2 };
 
 /* Rank 0's clock is asked for in the middle of the shortest round trip (Cristian's algorithm). */
-static int64_t ask_rank_0(MPI_Comm comm)
+static struct mh_clock ask_rank_0(MPI_Comm comm)
 {
-    int64_t best_trip = INT64_MAX, offset = 0;
+    struct mh_clock clock = {0, INT64_MAX};
     for (int i = 0; i < ROUND_TRIPS; i++) {
         int64_t sent = mh_now_ns(), theirs;
         MPI_Sendrecv(&sent, 1, MPI_INT64_T, 0, CLOCK_TAG, &theirs, 1, MPI_INT64_T, 0, CLOCK_TAG, comm,
                      MPI_STATUS_IGNORE);
-        int64_t back = mh_now_ns();
-        if (back - sent < best_trip) {
-            best_trip = back - sent;
-            offset = sent + (back - sent) / 2 - theirs;
-        }
+        int64_t trip = mh_now_ns() - sent;
+        if (trip < clock.doubt_ns)
+            clock = (struct mh_clock){sent + trip / 2 - theirs, trip};
     }
-    return offset;
+    return clock;
 }
 
 static void answer(MPI_Comm comm, int rank)
@@ -31,17 +29,37 @@ static void answer(MPI_Comm comm, int rank)
     }
 }
 
-int64_t mh_comm_clock_offset(MPI_Comm comm)
+static struct mh_clock compare(MPI_Comm leaders)
 {
     int rank, np;
-    int64_t offset = 0;
-    MPI_Comm_rank(comm, &rank);
-    MPI_Comm_size(comm, &np);
+    struct mh_clock clock = {0, 0};
+    MPI_Comm_rank(leaders, &rank);
+    MPI_Comm_size(leaders, &np);
     for (int turn = 1; turn < np; turn++) {
         if (rank == 0)
-            answer(comm, turn);
+            answer(leaders, turn);
         if (rank == turn)
-            offset = ask_rank_0(comm);
+            clock = ask_rank_0(leaders);
     }
-    return offset;
+    return clock;
+}
+
+/* The ranks of a node read one clock: what two of them measured of it would differ by what they measure. */
+struct mh_clock mh_comm_clock(MPI_Comm comm)
+{
+    int rank, node_rank;
+    MPI_Comm node, leaders;
+    struct mh_clock clock = {0, 0};
+    MPI_Comm_rank(comm, &rank);
+    MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &node);
+    MPI_Comm_rank(node, &node_rank);
+    MPI_Comm_split(comm, node_rank == 0 ? 0 : MPI_UNDEFINED, rank, &leaders);
+    if (node_rank == 0) {
+        clock = compare(leaders);
+        MPI_Comm_free(&leaders);
+    }
+    mh_comm_bcast(node, &clock, sizeof clock, 0);
+    MPI_Comm_free(&node);
+    mh_comm_max_i64(comm, &clock.doubt_ns, 1);
+    return clock;
 }

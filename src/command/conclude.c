@@ -190,6 +190,10 @@ static int put_figures(struct mh_report *report, const struct mh_ledger_totals *
         {"true_neighbors", reads->neighbors, OF_READS},
         {"true_neighbors_found", reads->found, OF_READS},
         {"short_results", reads->short_results, OF_READS},
+        {"listed_searches", reads->listed, OF_READS},
+        {"listed_neighbors", reads->listed_neighbors, OF_READS},
+        {"listed_neighbors_found", reads->listed_found, OF_READS},
+        {"non_monotonic_reads", reads->non_monotonic, OF_READS},
         {"neighbors_missed", session->neighbors_missed, OF_READS},
         {"neighbors_missed_wrong", session->neighbors_missed_wrong, OF_READS},
     };
@@ -259,6 +263,7 @@ static int put_recall(struct mh_report *report, const struct mh_job *job, const 
         struct mh_report_recall *out = &report->recall[report->recall_count++];
         *out = (struct mh_report_recall){.item = point->item,
                                          .topk = point->topk,
+                                         .query = point->query,
                                          .wanted = point->wanted,
                                          .found = point->found,
                                          .second = (double)point->sent_ns / (double)MH_S,
@@ -352,7 +357,7 @@ static void describe_this_rank(const struct mh_session *session, struct mh_repor
                                    .cpu_s = mh_cpu_s() - session->run.cpu_start_s,
                                    .peak_rss_bytes = usage.ru_maxrss * 1024L,
                                    .private_bytes = session->run.private_bytes,
-                                   .clock_offset_ns = session->run.offset_ns,
+                                   .clock_offset_ns = session->run.clock.offset_ns,
                                    .schedule_lag_ns = session->run.schedule_lag_ns};
     gethostname(out->host, sizeof out->host - 1);
     const struct mh_tallies *tallies = &session->run.tallies;

@@ -136,7 +136,7 @@ static int open_journals(struct mh_session *session, struct mh_error *err)
                                      .node = session->node_of_rank[session->rank],
                                      .pid = getpid(),
                                      .start_ns = session->run.start_ns,
-                                     .clock_offset_ns = session->run.offset_ns};
+                                     .clock_offset_ns = session->run.clock.offset_ns};
     gethostname(start.host, sizeof start.host - 1);
     int rc = session->rank == 0 ? write_run_file(session, err) : 0;
     if (rc == 0)

@@ -126,10 +126,10 @@ int mh_session_open_run(struct mh_session *session, struct mh_error *err)
     run->content = &session->content;
     run->rpc = session->rpc;
     run->progress_ns = progress_of(session);
-    run->offset_ns = mh_comm_clock_offset(session->comm);
-    run->start_ns = mh_now_ns() - run->offset_ns;
+    run->clock = mh_comm_clock(session->comm);
+    run->start_ns = mh_now_ns() - run->clock.offset_ns;
     mh_comm_bcast(session->comm, &run->start_ns, sizeof run->start_ns, 0);
-    run->start_ns += run->offset_ns;
+    run->start_ns += run->clock.offset_ns;
     run->cpu_start_s = mh_cpu_s();
     run->reads = (struct mh_reads){.content = run->content,
                                    .plan = run->plan,

@@ -81,6 +81,24 @@ static int64_t own_queries(const struct mh_dataset *d)
     return d->queries_are_train ? 0 : d->query_rows;
 }
 
+static bool keeps_neighbors(const struct mh_dataset *d)
+{
+    return d->shape.neighbors > 0 && !d->shape.cut;
+}
+
+static int64_t neighbor_bytes(const struct mh_dataset *d)
+{
+    const int64_t gap = (int64_t)sizeof(int64_t); /* at most, to where they may begin */
+    return keeps_neighbors(d) ? gap + d->query_rows * d->shape.neighbors * (int64_t)sizeof(int64_t) : 0;
+}
+
+/* Their place in the node's copy, behind the vectors. */
+static int64_t *neighbor_values(const struct mh_dataset *d)
+{
+    const int64_t floats = (d->shape.train_rows + d->overlap + own_queries(d)) * d->shape.dim;
+    return (void *)(d->storage->values + (floats + 1) / 2 * 2);
+}
+
 /* Bytes of the node's copy; -1 when they pass what can be addressed. */
 static int64_t copy_bytes(const struct mh_dataset *d)
 {
@@ -88,7 +106,8 @@ static int64_t copy_bytes(const struct mh_dataset *d)
     if (__builtin_add_overflow(d->shape.train_rows, d->overlap, &rows) ||
         __builtin_add_overflow(rows, own_queries(d), &rows) ||
         __builtin_mul_overflow(rows, d->shape.dim, &values) ||
-        __builtin_mul_overflow(values, (int64_t)sizeof(float), &bytes))
+        __builtin_mul_overflow(values, (int64_t)sizeof(float), &bytes) ||
+        __builtin_add_overflow(bytes, neighbor_bytes(d), &bytes))
         return -1;
     return bytes;
 }
@@ -162,6 +181,7 @@ static int allocate(struct mh_dataset *d, struct mh_error *err)
     MPI_Win_lock_all(MPI_MODE_NOCHECK, s->window); /* the epoch that MPI_Win_sync asks for */
     d->train = s->values;
     d->queries = d->train + (own_queries(d) ? (d->shape.train_rows + d->overlap) * d->shape.dim : 0);
+    d->neighbors = keeps_neighbors(d) ? neighbor_values(d) : NULL;
     return 0;
 }
 
@@ -197,7 +217,7 @@ static hid_t transfer_for(const struct mh_table *t)
 }
 
 static int scan_together(const struct mh_dataset *d, const struct mh_table *t, struct mh_rows share,
-                         float *into, struct mh_error *err)
+                         void *into, struct mh_error *err)
 {
     const MPI_Comm world = d->storage->world;
     const int64_t reads = largest(world, mh_table_reads(t, share.count));
@@ -231,12 +251,13 @@ static int scan_test(const struct mh_dataset *d, const struct mh_file *f, struct
 
 static int scan_neighbors(const struct mh_dataset *d, const struct mh_file *f, struct mh_error *err)
 {
-    int rank, size;
-    MPI_Comm_rank(d->storage->world, &rank);
-    MPI_Comm_size(d->storage->world, &size);
+    const struct mh_dataset_storage *s = d->storage;
+    const struct mh_rows share = mh_rows_share(f->neighbors.rows, s->node_rank, s->node_size);
     if (!d->shape.neighbors)
         return 0;
-    return scan_together(d, &f->neighbors, mh_rows_share(f->neighbors.rows, rank, size), NULL, err);
+    return scan_together(d, &f->neighbors, share,
+                         keeps_neighbors(d) ? neighbor_values(d) + share.first * d->shape.neighbors : NULL,
+                         err);
 }
 
 static int read_file(const struct mh_dataset *d, const struct mh_dataset_options *options,

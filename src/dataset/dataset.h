@@ -14,6 +14,7 @@ struct mh_dataset_shape {
     int64_t test_rows;  /* 0: no test set */
     int64_t dim;
     int64_t neighbors; /* columns of `neighbors`; 0: none */
+    bool cut;          /* train_rows is not all of the file's */
     enum mh_metric
         metric; /* from the attribute `distance`: euclidean L2, angular COSINE, dot or ip IP; else AUTO */
 };
@@ -30,6 +31,9 @@ struct mh_dataset {
     const float *queries;
     int64_t query_rows;
     bool queries_are_train;
+    /* query_rows x shape.neighbors, rows of `train`; NULL: the file has none, or `train` is cut. Shared
+     * likewise. */
+    const int64_t *neighbors;
     struct mh_dataset_storage *storage; /* private */
 };
 

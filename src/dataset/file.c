@@ -92,6 +92,7 @@ static int open_neighbors(struct mh_file *f, const struct mh_dataset_options *op
                        f->path, f->neighbors.name, f->neighbors.rows, f->shape.test_rows);
     f->neighbors.bound = f->train.rows; /* of the file: true neighbours may lie beyond dataset.rows */
     f->shape.neighbors = f->neighbors.columns;
+    f->shape.cut = f->shape.train_rows < f->train.rows;
     return check_distances(f, err);
 }
 

@@ -298,6 +298,10 @@ int mh_encode_query(const struct mh_request *request, struct mh_payload *payload
         add_number(&list, "limit", request->limit);
     if (request->offset > 0)
         add_number(&list, "offset", request->offset);
+    if (request->iterator) { /* as pymilvus asks for a page */
+        add_parameter(&list, "iterator", "True");
+        add_parameter(&list, "reduce_stop_for_best", "True");
+    }
     MILVUS(QueryRequest) message;
     milvus__proto__milvus__query_request__init(&message);
     message.collection_name = text(request->collection);

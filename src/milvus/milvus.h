@@ -76,6 +76,7 @@ struct mh_request {
     size_t partition_count;
     int64_t limit;   /* QUERY: 0: none. SEARCH: hits wanted for each query vector */
     int64_t offset;  /* rows left out in front */
+    bool iterator;   /* QUERY: a page of an iterator: the rows with the lowest keys */
     int consistency; /* enum mh_consistency; SESSION uses guarantee_ts */
     uint64_t guarantee_ts;
     /* SEARCH: on index_field, by index_metric */

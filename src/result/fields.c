@@ -248,6 +248,7 @@ static const struct mh_result_field recall_fields[] = {
     RECALL("stage", TEXT, stage, ""),
     RECALL("role", TEXT, role, ""),
     RECALL("item", INT32, item, ""),
+    RECALL("query", INT64, query, ""),
     RECALL("topk", INT32, topk, "rows"),
     RECALL("wanted", INT32, wanted, "rows"),
     RECALL("found", INT32, found, "rows"),

@@ -105,6 +105,7 @@ struct mh_report_recall {
     char stage[256], role[32];
     int32_t item; /* which of the role's kinds of search, from 0 */
     int32_t topk, wanted, found;
+    int64_t query;      /* row of the data set's test vectors */
     double second;      /* when it was sent, since the run began */
     double recall;      /* found / wanted */
     double selectivity; /* share of rows that satisfy the filter */

@@ -717,6 +717,17 @@ static void print_missed(const struct page *page)
              show(figure(page, "filters_not_understood")).text);
 }
 
+/* Of a collection at rest that is the data set, each row once. */
+static void print_listed(const struct page *page)
+{
+    const int64_t searches = figure(page, "listed_searches"), listed = figure(page, "listed_neighbors"),
+                  found = figure(page, "listed_neighbors_found");
+    if (listed > 0)
+        fact(page, "data set",
+             "%.4f of the neighbours that the data set itself names, by %s searches at rest",
+             (double)found / (double)listed, show(searches).text);
+}
+
 static void print_reads(const struct page *page)
 {
     const int64_t asked = figure(page, "reads"), judged = figure(page, "reads_judged");
@@ -731,6 +742,10 @@ static void print_reads(const struct page *page)
     fact(page, "complete", "%s searches and %s queries compared with every row that was certainly live",
          show(figure(page, "searches_compared")).text, show(figure(page, "queries_compared")).text);
     print_missed(page);
+    print_listed(page);
+    if (figure(page, "non_monotonic_reads") > 0)
+        fact(page, "went back", "%s rows came in an older version than before, at levels that allow it",
+             show(figure(page, "non_monotonic_reads")).text);
     print_recall(page);
 }
 

@@ -1,6 +1,10 @@
 /* Querier: rows, or their number, by expression. */
 #include "role/reader.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #define QUERY_ROWS(BASE, AT)                                                                                 \
     {.name = "expression",                                                                                   \
      .type = MH_OPTION_TEXT,                                                                                 \
@@ -25,6 +29,12 @@
          .type = MH_OPTION_TEXTS,                                                                            \
          MH_READ_AT(BASE, AT, output),                                                                       \
          .help = "fields of the answer; without it, every field but vectors"},                               \
+        {.name = "iterator",                                                                                 \
+         .type = MH_OPTION_BOOL,                                                                             \
+         MH_READ_AT(BASE, AT, iterator),                                                                     \
+         .fallback = "false",                                                                                \
+         .help = "goes through all rows by pages of `limit`, in the order of keys; each page is an "         \
+                 "operation"},                                                                               \
         MH_READ_COMMON_ROWS(BASE, AT)
 
 static const struct mh_option mix_rows[] = {QUERY_ROWS(MH_IN_SECTION, 0), {0}};
@@ -52,9 +62,113 @@ static const struct mh_option options[] = {
     {0},
 };
 
+/* ---- iterators ---- */
+
+/* One iterator: pages of the lowest keys behind the last one, until a page is not full. */
+struct cursor {
+    bool open;              /* has begun, and its last page was full */
+    const struct mh_op *op; /* its page under way; NULL: none */
+    int item;               /* its kind of read */
+    int64_t last;           /* largest key so far; INT64_MIN: none */
+    char *expression;       /* its own; room is kept */
+    size_t expression_room;
+};
+
+struct querier {
+    struct mh_reader reader; /* first: the hooks that both roles share take it */
+    struct cursor *cursors;  /* as many as operations at once */
+    int64_t cursor_count;
+};
+
+static struct cursor *find_cursor(struct querier *querier, bool open, const struct mh_op *op)
+{
+    for (int64_t i = 0; i < querier->cursor_count; i++)
+        if (querier->cursors[i].open == open && querier->cursors[i].op == op)
+            return &querier->cursors[i];
+    return NULL;
+}
+
+static int keep_text(char **kept, size_t *room, const char *text)
+{
+    const size_t needed = strlen(text) + 1;
+    if (needed > *room) {
+        char *grown = realloc(*kept, needed);
+        if (!grown)
+            return -1;
+        *kept = grown;
+        *room = needed;
+    }
+    memcpy(*kept, text, needed);
+    return 0;
+}
+
+static enum mh_next begin_iterator(struct querier *querier, struct mh_op *op)
+{
+    struct cursor *cursor = find_cursor(querier, false, NULL); /* there are as many as operations */
+    cursor->open = true;
+    cursor->last = INT64_MIN;
+    cursor->op = op;
+    cursor->item = op->read.item;
+    return keep_text(&cursor->expression, &cursor->expression_room, op->read.text) == 0 ? MH_NEXT_SEND
+                                                                                        : MH_NEXT_NO_MEMORY;
+}
+
+static enum mh_next next_page(struct mh_role *role, struct cursor *cursor, struct mh_op *op)
+{
+    enum { BESIDE = 64 + 255 /* the longest name of a field */ };
+    struct mh_read *read = &op->read;
+    const char *key = mh_content_key_name(role->content), *own = cursor->expression;
+    const size_t needed = strlen(own) + BESIDE;
+    if (needed > read->text_room) {
+        char *grown = realloc(read->text, needed);
+        if (!grown)
+            return MH_NEXT_NO_MEMORY;
+        read->text = grown;
+        read->text_room = needed;
+    }
+    if (own[strspn(own, " \t\n")] == '\0')
+        snprintf(read->text, read->text_room, "%s > %lld", key, (long long)cursor->last);
+    else
+        snprintf(read->text, read->text_room, "(%s) and %s > %lld", own, key, (long long)cursor->last);
+    cursor->op = op;
+    read->item = cursor->item;
+    mh_reader_ask(role, op);
+    op->request.kind = MH_OP_QUERY;
+    return MH_NEXT_SEND;
+}
+
+static int64_t highest_key(const struct mh_role *role, const struct mh_op *op, int64_t *rows)
+{
+    const struct mh_column *keys = mh_reply_column(&op->reply, mh_content_key_name(role->content));
+    int64_t highest = INT64_MIN;
+    *rows = keys && keys->type == MH_FIELD_INT64 ? keys->rows : 0;
+    for (int64_t i = 0; i < *rows; i++)
+        if (((const int64_t *)keys->values)[i] > highest)
+            highest = ((const int64_t *)keys->values)[i];
+    return highest;
+}
+
+/* An iterator ends with a page that is not full, or that failed, or that brings it no further. */
+static void done(struct mh_role *role, const struct mh_op *op)
+{
+    struct querier *querier = role->state;
+    struct cursor *cursor = find_cursor(querier, true, op);
+    int64_t rows = 0;
+    if (!cursor)
+        return;
+    const int64_t highest = op->outcome == MH_OUTCOME_OK ? highest_key(role, op, &rows) : INT64_MIN;
+    cursor->open = rows > 0 && rows >= op->request.limit && highest > cursor->last;
+    cursor->op = NULL;
+    cursor->last = highest;
+}
+
 static enum mh_next next(struct mh_role *role, struct mh_op *op)
 {
     static const char *const count[] = {"count(*)"};
+    struct querier *querier = role->state;
+    struct cursor *waiting = find_cursor(querier, true, NULL);
+    if (waiting)
+        return next_page(role, waiting, op);
     const struct mh_read_options *item = mh_reader_draw(role, op);
     if (!item)
         return MH_NEXT_NO_MEMORY;
@@ -64,7 +178,26 @@ static enum mh_next next(struct mh_role *role, struct mh_op *op)
         op->request.output_count = 1;
         op->request.limit = 0; /* Milvus counts all or none */
     }
-    return MH_NEXT_SEND;
+    return item->iterator ? begin_iterator(querier, op) : MH_NEXT_SEND;
+}
+
+static int init(struct mh_role *role, struct mh_error *err)
+{
+    struct querier *querier = role->state;
+    querier->cursor_count = role->options->inflight > 0 ? role->options->inflight : 1;
+    querier->cursors = calloc((size_t)querier->cursor_count, sizeof *querier->cursors);
+    if (!querier->cursors)
+        return mh_fail(err, "out of memory");
+    return mh_reader_init(role, err);
+}
+
+static void fini(struct mh_role *role)
+{
+    struct querier *querier = role->state;
+    for (int64_t i = 0; i < querier->cursor_count; i++)
+        free(querier->cursors[i].expression);
+    free(querier->cursors);
+    mh_reader_fini(role);
 }
 
 const struct mh_role_ops mh_role_querier = {
@@ -74,9 +207,10 @@ const struct mh_role_ops mh_role_querier = {
              .own_size = sizeof(struct mh_reader_options)},
     .order = 3,
     .reads = true,
-    .state_size = sizeof(struct mh_reader),
+    .state_size = sizeof(struct querier),
     .check = mh_reader_check,
-    .init = mh_reader_init,
+    .init = init,
     .next = next,
-    .fini = mh_reader_fini,
+    .done = done,
+    .fini = fini,
 };

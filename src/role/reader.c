@@ -52,6 +52,10 @@ static int check_item(const struct mh_read_options *item, const struct mh_job *j
         return mh_fail_in(err, "expression");
     if (item->params && strlen(item->params) > LONGEST_PARAMS)
         return mh_fail(err, "params: longer than %d bytes", LONGEST_PARAMS);
+    if (item->iterator && (item->limit < 1 || item->offset > 0 || item->returns == MH_RETURNS_COUNT))
+        return mh_fail(err,
+                       "iterator: goes through rows by pages: expected a limit (rows of a page), no offset, "
+                       "and returns: rows");
     return check_outputs(job, &item->output, err) != 0 ? -1 : check_partitions(plan, &item->partitions, err);
 }
 
@@ -162,14 +166,11 @@ static const struct mh_read_options *draw_item(struct mh_role *role, int *number
     return &reader->items[i];
 }
 
-const struct mh_read_options *mh_reader_draw(struct mh_role *role, struct mh_op *op)
+void mh_reader_ask(struct mh_role *role, struct mh_op *op)
 {
     const struct mh_reader *reader = role->state;
     struct mh_read *read = &op->read;
-    const struct mh_read_options *item = draw_item(role, &read->item);
-    const int64_t ids = role->plan->id_end > 0 ? role->plan->id_end : 1;
-    if (mh_template_fill(item->expression, ids, &role->random, &read->text, &read->text_room) != 0)
-        return NULL;
+    const struct mh_read_options *item = &reader->items[read->item];
     read->radius = read->range_filter = NAN;
     read->exact = item->exact;
     read->count = item->returns == MH_RETURNS_COUNT;
@@ -183,11 +184,22 @@ const struct mh_read_options *mh_reader_draw(struct mh_role *role, struct mh_op 
         .partition_count = item->partitions.count,
         .limit = item->limit,
         .offset = item->offset,
+        .iterator = item->iterator,
         .consistency = item->consistency ? item->consistency - 1 : role->job->collection.consistency,
     };
     if (item->output.count == 0) {
         op->request.output_fields = reader->outputs;
         op->request.output_count = reader->output_count;
     }
+}
+
+const struct mh_read_options *mh_reader_draw(struct mh_role *role, struct mh_op *op)
+{
+    struct mh_read *read = &op->read;
+    const struct mh_read_options *item = draw_item(role, &read->item);
+    const int64_t ids = role->plan->id_end > 0 ? role->plan->id_end : 1;
+    if (mh_template_fill(item->expression, ids, &role->random, &read->text, &read->text_room) != 0)
+        return NULL;
+    mh_reader_ask(role, op);
     return item;
 }

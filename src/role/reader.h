@@ -25,6 +25,7 @@ struct mh_read_options {
     int consistency; /* 0: the collection's; else enum mh_consistency + 1 */
     bool exact;
     int returns; /* enum mh_returns */
+    bool iterator;
 };
 
 /* The role's own options: what it reads when there is no mix, and the mix. */
@@ -82,6 +83,9 @@ void mh_reader_fini(struct mh_role *role);
 
 /* Draws a kind of read and sets what searches and queries have in common. NULL: no memory. */
 const struct mh_read_options *mh_reader_draw(struct mh_role *role, struct mh_op *op);
+
+/* Sets op->request for the kind of read op->read.item, whose expression is op->read.text. */
+void mh_reader_ask(struct mh_role *role, struct mh_op *op);
 
 /* A distance (as the metric has it) that, at random, 0 .. share of the rows are nearer than. */
 double mh_reader_radius(struct mh_role *role, double share);

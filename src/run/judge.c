@@ -13,7 +13,7 @@
 enum {
     BOUNDED_LAG_S = 5, /* Milvus' default for `bounded`; its clock runs in steps of 0.2 s */
     BOUNDED_SLACK_MS = 500,
-    CLOCKS_APART_MS = 2, /* two nodes' clocks, after correction: the offset is known to half a round trip */
+    CLOCKS_APART_MS = 2, /* of two nodes, beyond what was measured: they drift */
 };
 
 static int adopt(struct mh_run *run, const struct mh_hits *hits, struct mh_error *err)
@@ -87,22 +87,25 @@ static int judge_reads(struct mh_stage *stage, struct mh_error *err)
                        stage->options->name, (long long)failed);
     if (mh_history_make(&history, run->plan, run->journal.path, run->start_ns, run->comm, err) != 0)
         return -1;
-    struct mh_hits hits = {.reads = &run->reads,
-                           .history = &history,
-                           .doubt = {.bound_ns = BOUNDED_LAG_S * MH_S + BOUNDED_SLACK_MS * MH_MS,
-                                     .clock_ns = run->plan->node_count > 1 ? CLOCKS_APART_MS * MH_MS : 0},
-                           .plan = run->plan,
-                           .content = run->content,
-                           .metric = run->job->collection.index.metric,
-                           .quantised = mh_index_is_quantised(run->job->collection.index.type),
-                           .comm = run->comm,
-                           .rank = run->rank,
-                           .samples = run->job->verify.recall};
+    struct mh_hits hits = {
+        .reads = &run->reads,
+        .history = &history,
+        .doubt = {.bound_ns = BOUNDED_LAG_S * MH_S + BOUNDED_SLACK_MS * MH_MS,
+                  .clock_ns = run->plan->node_count > 1 ? run->clock.doubt_ns + CLOCKS_APART_MS * MH_MS : 0},
+        .plan = run->plan,
+        .content = run->content,
+        .metric = run->job->collection.index.metric,
+        .quantised = mh_index_is_quantised(run->job->collection.index.type),
+        .comm = run->comm,
+        .rank = run->rank,
+        .samples = run->job->verify.recall,
+        .allow_non_monotonic = run->job->verify.allow & MH_ALLOW_NON_MONOTONIC};
     int rc = mh_hits_judge(&hits, err);
     if (rc == 0)
         rc = mh_comm_agree(run->comm, adopt(run, &hits, err), err);
     if (rc == 0) {
         add_figures(run, &hits.figures);
+        run->allowed += run->rank == 0 ? hits.figures.allowed : 0; /* summed over ranks with the probers' */
         run->judged =
             (struct mh_judged){hits.figures.violations, recall_of(&hits.figures), hits.figures.judged};
         say(stage, &hits.figures);

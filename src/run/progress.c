@@ -22,12 +22,21 @@ static void step_aside(void)
     line_stands = false;
 }
 
+static void remember(struct mh_progress *progress, const struct mh_stage *stage)
+{
+    const struct mh_stage_sums *sums = (const struct mh_stage_sums *)stage->pulse.totals;
+    progress->before = *sums;
+    memcpy(progress->roles_before, sums + 1, stage->options->role_count * sizeof(struct mh_role_sums));
+}
+
 void mh_progress_begin(struct mh_progress *progress, const struct mh_stage *stage)
 {
     *progress = (struct mh_progress){.terminal = mh_is_terminal(STDERR_FILENO)};
     progress->last_ns = stage->begin_ns;
     progress->next_ns = stage->begin_ns + stage->run->progress_ns;
     progress->roles_before = calloc(2 * stage->options->role_count, sizeof *progress->roles_before);
+    if (progress->roles_before)
+        remember(progress, stage); /* a stage that is gone through again has sums already */
     if (progress->terminal)
         mh_log_on_line(step_aside);
 }
@@ -117,8 +126,7 @@ static void draw(struct mh_progress *progress, const struct mh_stage *stage, int
         mh_show_duration(quantile(sums, &progress->before, 0.99), p99, sizeof p99), (long long)sums->failed,
         (long long)sums->unknown, (long long)sums->throttled);
     put(progress, line);
-    progress->before = *sums;
-    memcpy(progress->roles_before, roles, stage->options->role_count * sizeof *roles);
+    remember(progress, stage);
 }
 
 void mh_progress_show(struct mh_progress *progress, const struct mh_stage *stage)

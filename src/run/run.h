@@ -2,6 +2,7 @@
 #ifndef MH_RUN_RUN_H
 #define MH_RUN_RUN_H
 
+#include "comm/comm.h"
 #include "dataset/content.h"
 #include "job/job.h"
 #include "measure/effort.h"
@@ -34,9 +35,9 @@ struct mh_run {
     uint64_t seed;
     const struct mh_content *content;
     struct mh_rpc *rpc;
-    int64_t start_ns;    /* this rank's clock when the run began on rank 0 */
-    double cpu_start_s;  /* of this process by then: not the run's */
-    int64_t offset_ns;   /* this rank's clock minus rank 0's */
+    int64_t start_ns;   /* this rank's clock when the run began on rank 0 */
+    double cpu_start_s; /* of this process by then: not the run's */
+    struct mh_clock clock;
     int64_t progress_ns; /* between two progress lines; 0: none */
     struct mh_tallies tallies;
     struct mh_ledger ledger;

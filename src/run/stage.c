@@ -78,7 +78,7 @@ static void agree_on_begin(struct mh_stage *stage)
     struct mh_run *run = stage->run;
     int64_t begin = run->rank == 0 ? mh_now_ns() + START_AHEAD_MS * MH_MS : 0;
     mh_comm_bcast(run->comm, &begin, sizeof begin, 0);
-    stage->begin_ns = begin + run->offset_ns;
+    stage->begin_ns = begin + run->clock.offset_ns;
 }
 
 static int open_stage(struct mh_stage *stage, struct mh_error *err)

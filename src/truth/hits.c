@@ -166,7 +166,7 @@ static bool judge_version(struct judge *judge, const struct mh_reading *reading,
 static bool is_misplaced(const struct mh_hits *hits, const struct mh_reading *reading, int64_t id)
 {
     const struct mh_worker *writer = mh_plan_writer_of(hits->plan, id);
-    return reading->partition >= 0 && writer && writer->partition != reading->partition;
+    return writer && !mh_reading_looks_in(reading, writer->partition);
 }
 
 /* Returns false when its score says nothing about the order. */
@@ -232,20 +232,19 @@ static void judge_range(struct judge *judge, const struct mh_reading *reading, c
         condemn_score(judge->hits, reading, seen, MH_RANGE_IGNORED, reading->range_filter);
 }
 
-static int judge_reading(struct judge *judge, const struct mh_reading *reading,
-                         const struct mh_standing *standings)
+static int judge_reading(struct judge *judge, struct mh_reading *reading, const struct mh_standing *standings)
 {
     const struct mh_seen *rows = mh_reading_rows(reading);
     const bool filtered = mh_filter_read(&judge->filter, mh_reading_text(reading));
     struct mh_hit_figures *figures = &judge->hits->figures;
     figures->judged++;
     figures->filters_unread += !filtered;
-    figures->places_unread += reading->partition == -2;
     *(reading->kind == MH_OP_SEARCH ? &figures->hits : &figures->rows) += reading->rows;
     if (reading->limit > 0 && reading->rows > reading->limit)
         condemn_score(judge->hits, reading, &rows[reading->limit], MH_SURPLUS, 0);
     const struct mh_seen *before = NULL; /* the last one whose score is its distance */
     for (int32_t i = 0; i < reading->rows; i++) {
+        reading->sure += standings[i].kind == MH_STANDS_SURELY;
         if (!judge_row(judge, reading, &rows[i], &standings[i], filtered))
             continue;
         if (before && reading->kind == MH_OP_SEARCH)
@@ -373,7 +372,7 @@ static int judge_batch(struct judge *judge, const struct batch *batch, struct mh
         rc = ask_standings(hits, batch, standings, err);
     const struct mh_standing *standing = standings;
     for (size_t at = batch->from; rc == 0 && at < batch->to;) {
-        const struct mh_reading *reading = mh_reads_next(hits->reads, &at);
+        struct mh_reading *reading = mh_reads_next(hits->reads, &at);
         if (judge_reading(judge, reading, standing) != 0)
             rc = mh_fail(err, "out of memory for judging reads");
         standing += reading->rows;
@@ -432,6 +431,9 @@ int mh_hits_judge(struct mh_hits *hits, struct mh_error *err)
     }
     mh_filter_close(&judge.filter);
     free(judge.ids);
+    if (rc == 0 && mh_hits_judge_monotonic(hits) != 0)
+        rc = mh_fail(err, "out of memory for judging reads");
+    rc = mh_comm_agree(hits->comm, rc, err);
     if (rc == 0)
         rc = mh_hits_compare(hits, err);
     if (rc == 0)

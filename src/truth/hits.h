@@ -15,13 +15,16 @@ struct mh_hit_figures {
     int64_t hits, rows;        /* judged: of searches, of queries */
     int64_t distances;         /* recomputed */
     int64_t filters_unread;    /* readings whose expression we do not understand: not judged by it */
-    int64_t places_unread;     /* that named several partitions: not judged by them */
     int64_t violations;        /* found, repeats included */
     int64_t searches_compared; /* with the rows that were live then, all of them: for recall */
     int64_t queries_compared;  /* likewise, for completeness */
     int64_t short_results;     /* of the searches compared: fewer hits than rows certainly qualified */
     int64_t neighbors, found;  /* certain true neighbours of the searches compared; those that were found */
-    int64_t judging_ns;        /* CPU time of all ranks */
+    int64_t listed;            /* searches compared with the data set's own neighbours, too */
+    int64_t listed_neighbors, listed_found; /* of those */
+    int64_t non_monotonic;                  /* rows seen in an older version than before, below strong */
+    int64_t allowed;                        /* the same at strong, and the job allows it */
+    int64_t judging_ns;                     /* CPU time of all ranks */
 };
 
 /* One search compared with all rows that were certainly live and satisfied its filter and range. */
@@ -31,12 +34,13 @@ struct mh_recall_point {
     int32_t topk;
     int32_t wanted;     /* the nearest of those rows, topk of them at most */
     int32_t found;      /* hits that are as near; at most `wanted` */
+    int64_t query;      /* row of the data set's queries */
     double selectivity; /* share of rows that satisfy the filter, sampled; 1 without one */
 };
 
 struct mh_hits {
     /* in */
-    const struct mh_reads *reads;
+    struct mh_reads *reads; /* the judgement sets `sure` of each */
     const struct mh_history *history;
     struct mh_doubt doubt;
     const struct mh_plan *plan;
@@ -46,6 +50,7 @@ struct mh_hits {
     MPI_Comm comm;
     int rank;
     int64_t samples; /* searches to compare, over all ranks; a tenth as many queries */
+    bool allow_non_monotonic;
     /* out */
     struct mh_hit_figures figures;
     struct mh_violation *violations; /* of the rows that this rank audits, as often as they were seen */
@@ -62,6 +67,10 @@ bool mh_index_is_quantised(const char *type);
 
 /* recall.c, for hits.c: compares a sample with all rows that were live. Collective. */
 int mh_hits_compare(struct mh_hits *hits, struct mh_error *err);
+
+/* monotonic.c, likewise: no reader sees a row's older version after a newer one. Of this rank's reads; -1: no
+ * memory. */
+int mh_hits_judge_monotonic(struct mh_hits *hits);
 
 /* Collective: fills all of `out`. All ranks return the same. */
 int mh_hits_judge(struct mh_hits *hits, struct mh_error *err);

@@ -55,14 +55,14 @@ static int32_t claim_of(const struct mh_content *content, const struct mh_reply 
 
 static size_t length_of(const struct mh_reading *reading)
 {
-    return sizeof *reading + reading->text_room + (size_t)reading->rows * sizeof(struct mh_seen);
+    return sizeof *reading + mh_reading_tail(reading) + (size_t)reading->rows * sizeof(struct mh_seen);
 }
 
-const struct mh_reading *mh_reads_next(const struct mh_reads *reads, size_t *at)
+struct mh_reading *mh_reads_next(const struct mh_reads *reads, size_t *at)
 {
     if (*at >= reads->log.length)
         return NULL;
-    const struct mh_reading *reading = (const void *)(reads->log.data + *at);
+    struct mh_reading *reading = (void *)(reads->log.data + *at);
     *at += length_of(reading);
     return reading;
 }
@@ -74,7 +74,26 @@ const char *mh_reading_text(const struct mh_reading *reading)
 
 const struct mh_seen *mh_reading_rows(const struct mh_reading *reading)
 {
+    return (const void *)((const char *)(reading + 1) + mh_reading_tail(reading));
+}
+
+const int32_t *mh_reading_places(const struct mh_reading *reading)
+{
     return (const void *)((const char *)(reading + 1) + reading->text_room);
+}
+
+size_t mh_reading_tail(const struct mh_reading *reading)
+{
+    return reading->text_room + ((size_t)reading->places + 1) / 2 * 8;
+}
+
+bool mh_reading_looks_in(const struct mh_reading *reading, int32_t partition)
+{
+    const int32_t *places = mh_reading_places(reading);
+    for (int32_t i = 0; i < reading->places; i++)
+        if (places[i] == partition)
+            return true;
+    return reading->places == 0;
 }
 
 /* Every second one goes, so that those that stay are spread over the whole stage. */
@@ -94,16 +113,6 @@ static void thin_out(struct mh_reads *reads)
     reads->stride *= 2;
 }
 
-static int32_t partition_of(const struct mh_reads *reads, const struct mh_request *request)
-{
-    if (request->partition_count != 1)
-        return request->partition_count == 0 ? -1 : -2;
-    for (int p = 0; p < reads->plan->partition_count; p++)
-        if (strcmp(reads->plan->partitions[p], request->partitions[0]) == 0)
-            return p;
-    return -2;
-}
-
 static struct mh_reading reading_of(const struct mh_reads *reads, const struct mh_op *op)
 {
     struct mh_reading reading;
@@ -115,6 +124,7 @@ static struct mh_reading reading_of(const struct mh_reads *reads, const struct m
     reading.offset = op->request.offset;
     reading.count = -1;
     reading.query = -1;
+    reading.highest = INT64_MIN;
     reading.radius = op->read.radius;
     reading.range_filter = op->read.range_filter;
     reading.worker = (int32_t)op->worker->number;
@@ -122,22 +132,45 @@ static struct mh_reading reading_of(const struct mh_reads *reads, const struct m
     reading.role = op->worker->role;
     reading.item = op->read.item;
     reading.consistency = op->request.consistency;
-    reading.partition = partition_of(reads, &op->request);
+    reading.places = (int32_t)op->request.partition_count;
     reading.kind = (uint8_t)op->request.kind;
     reading.exact = op->read.exact;
+    reading.page = op->request.iterator;
     reading.text_room = (uint32_t)(strlen(op->read.text) / 8 + 1) * 8;
     return reading;
 }
 
-static int put(struct mh_reads *reads, const struct mh_reading *reading, const char *text)
+/* The role has checked that the plan has them all. */
+static int32_t place_of(const struct mh_plan *plan, const char *name)
+{
+    for (int32_t p = 0; p < plan->partition_count; p++)
+        if (strcmp(plan->partitions[p], name) == 0)
+            return p;
+    return -1;
+}
+
+static int put_places(struct mh_reads *reads, const struct mh_request *request)
+{
+    const int32_t none = -1;
+    int rc = 0;
+    for (size_t i = 0; i < request->partition_count && rc == 0; i++) {
+        const int32_t place = place_of(reads->plan, request->partitions[i]);
+        rc = mh_bytes_append(&reads->log, &place, sizeof place);
+    }
+    if (rc == 0 && request->partition_count % 2 == 1)
+        rc = mh_bytes_append(&reads->log, &none, sizeof none);
+    return rc;
+}
+
+static int put(struct mh_reads *reads, const struct mh_op *op, const struct mh_reading *reading)
 {
     static const char zeros[8];
-    const size_t length = strlen(text);
+    const size_t length = strlen(op->read.text);
     if (mh_bytes_append(&reads->log, reading, sizeof *reading) != 0 ||
-        mh_bytes_append(&reads->log, text, length) != 0 ||
+        mh_bytes_append(&reads->log, op->read.text, length) != 0 ||
         mh_bytes_append(&reads->log, zeros, reading->text_room - length) != 0)
         return -1;
-    return 0;
+    return put_places(reads, &op->request);
 }
 
 static int put_rows(struct mh_reads *reads, const struct mh_op *op, const int64_t *ids, int64_t from,
@@ -172,7 +205,10 @@ static void keep(struct mh_reads *reads, const struct mh_op *op, struct mh_readi
     if (!wanted(reads, op))
         return;
     reading->rows = (int32_t)count;
-    if (put(reads, reading, op->read.text) != 0 || put_rows(reads, op, ids, from, count) != 0) {
+    for (int64_t i = 0; i < count; i++)
+        if (ids[from + i] > reading->highest)
+            reading->highest = ids[from + i];
+    if (put(reads, op, reading) != 0 || put_rows(reads, op, ids, from, count) != 0) {
         reads->log.length = before;
         reads->no_memory = true;
         return;

@@ -23,7 +23,8 @@ struct mh_seen { /* a hit, or a row of a query */
     int32_t claim; /* the version that its fields are of, or MH_CLAIM_* */
 };
 
-/* One query, or one query vector of a search. Its text, then `rows` struct mh_seen follow it. */
+/* One query, or one query vector of a search. Its text, the partitions it looked in, then `rows` struct
+ * mh_seen follow it. */
 struct mh_reading {
     int64_t sent_ns, done_ns; /* since the run began */
     int64_t sequence;         /* of the worker's operations */
@@ -31,15 +32,18 @@ struct mh_reading {
     int64_t offset;
     int64_t count;               /* count(*)'s answer; -1: rows were asked for */
     int64_t query;               /* SEARCH: row of the data set's queries */
+    int64_t highest;             /* key of its rows; INT64_MIN: it has none */
     double radius, range_filter; /* NaN: none */
     int32_t worker, stage, role, item;
     int32_t consistency; /* enum mh_consistency */
     int32_t rows;
-    int32_t partition;  /* the one it looked in; -1: all; -2: several, see the job */
+    int32_t sure;       /* of them, rows that surely stood: set by the judgement */
+    int32_t places;     /* partitions it looked in; 0: all */
     uint32_t text_room; /* bytes of the expression, its NUL and what fills up to 8 */
     uint8_t kind;       /* MH_OP_SEARCH or MH_OP_QUERY */
     bool exact;
-    uint8_t spare[6];
+    bool page; /* of an iterator: the rows with the lowest keys of those that satisfy the expression */
+    uint8_t spare[1];
 };
 
 struct mh_reads {
@@ -62,8 +66,11 @@ void mh_reads_free(struct mh_reads *reads);
 void mh_reads_note(struct mh_reads *reads, const struct mh_op *op);
 
 /* Goes through the log: the reading at *at, which moves on to the next; NULL at the end. */
-const struct mh_reading *mh_reads_next(const struct mh_reads *reads, size_t *at);
+struct mh_reading *mh_reads_next(const struct mh_reads *reads, size_t *at);
 const char *mh_reading_text(const struct mh_reading *reading);
+const int32_t *mh_reading_places(const struct mh_reading *reading); /* positions in the plan */
+size_t mh_reading_tail(const struct mh_reading *reading);           /* bytes of text and places */
+bool mh_reading_looks_in(const struct mh_reading *reading, int32_t partition);
 const struct mh_seen *mh_reading_rows(const struct mh_reading *reading);
 
 #endif

@@ -22,7 +22,7 @@ enum {
 struct sample {
     int32_t rank, number; /* who asked; which of all samples */
     struct mh_reading reading;
-    char text[]; /* reading.text_room bytes */
+    char text[]; /* then its partitions: mh_reading_tail bytes */
 };
 
 /* A row that qualified, of those nearest to a sample's query. */
@@ -56,6 +56,8 @@ struct compare {
     float *queries;    /* of the searches among the targets, side by side */
     int64_t *searches; /* which targets they are */
     int64_t search_count;
+    int64_t
+        whole_ns; /* from then on the collection was the data set's train rows, each once; INT64_MAX: never */
 };
 
 static int64_t dim_of(const struct mh_hits *hits)
@@ -67,8 +69,7 @@ static int64_t dim_of(const struct mh_hits *hits)
 
 static bool is_eligible(struct compare *compare, const struct mh_reading *reading)
 {
-    return reading->offset == 0 && reading->partition != -2 &&
-           (reading->kind != MH_OP_SEARCH || reading->limit <= MOST_TOPK) &&
+    return reading->offset == 0 && (reading->kind != MH_OP_SEARCH || reading->limit <= MOST_TOPK) &&
            mh_filter_read(&compare->filter, mh_reading_text(reading));
 }
 
@@ -87,7 +88,7 @@ static int put_sample(const struct mh_hits *hits, const struct mh_reading *readi
     const struct sample sample = {.rank = hits->rank, .reading = *reading};
     const int64_t place = (int64_t)((const uint8_t *)reading - hits->reads->log.data);
     if (mh_bytes_append(out, &sample, sizeof sample) != 0 ||
-        mh_bytes_append(out, mh_reading_text(reading), reading->text_room) != 0)
+        mh_bytes_append(out, mh_reading_text(reading), mh_reading_tail(reading)) != 0)
         return -1;
     return mh_bytes_append(out, &place, sizeof place);
 }
@@ -144,7 +145,7 @@ static int make_targets(struct compare *compare, const uint8_t *all, size_t leng
             if (!target->nearest)
                 return -1;
         }
-        at += sizeof *sample + sample->reading.text_room + sizeof(int64_t);
+        at += sizeof *sample + mh_reading_tail(&sample->reading) + sizeof(int64_t);
     }
     return 0;
 }
@@ -182,8 +183,8 @@ static struct mh_look look_of(const struct mh_reading *reading)
 
 static bool is_in_place(const struct mh_hits *hits, const struct mh_reading *reading, int64_t id)
 {
-    const struct mh_worker *writer = reading->partition >= 0 ? mh_plan_writer_of(hits->plan, id) : NULL;
-    return reading->partition < 0 || (writer && writer->partition == reading->partition);
+    const struct mh_worker *writer = reading->places > 0 ? mh_plan_writer_of(hits->plan, id) : NULL;
+    return reading->places == 0 || (writer && mh_reading_looks_in(reading, writer->partition));
 }
 
 /* Well inside the range: at its edges single precision decides. */
@@ -348,14 +349,22 @@ static int find_nearest(struct compare *compare)
 
 /* ---- queries: how many rows must be there, how many may ---- */
 
+static bool is_full(const struct mh_reading *reading)
+{
+    return reading->limit > 0 && reading->rows >= reading->limit;
+}
+
 static void count_row(struct compare *compare, struct target *target, int64_t id)
 {
     const struct mh_hits *hits = compare->hits;
-    const struct mh_look look = look_of(&target->sample->reading);
+    const struct mh_reading *reading = &target->sample->reading;
+    const struct mh_look look = look_of(reading);
     const struct mh_standing standing = mh_history_standing(hits->history, &hits->doubt, &look, id);
     if (standing.kind == MH_STANDS_NOWHERE || standing.kind == MH_STANDS_GONE)
         return;
     bool holds = false;
+    if (is_full(reading) && id > reading->highest)
+        return; /* of an iterator's page: it was not its turn */
     for (int32_t version = standing.lowest; version <= standing.highest && !holds; version++)
         holds = mh_filter_holds(&compare->filter, id, version);
     target->tally.possible += holds;
@@ -442,7 +451,7 @@ static void merge_findings(struct compare *compare, const struct mh_bytes *recei
 static const struct mh_reading *asked(const struct mh_hits *hits, const struct sample *sample)
 {
     int64_t place;
-    memcpy(&place, sample->text + sample->reading.text_room, sizeof place);
+    memcpy(&place, sample->text + mh_reading_tail(&sample->reading), sizeof place);
     return (const void *)(hits->reads->log.data + place);
 }
 
@@ -458,10 +467,9 @@ static bool was_found(const struct mh_reading *reading, int64_t id)
 /* Hits as near as the farthest true neighbour count as found, whichever rows they are: equal distances and
  * rows that were perhaps there take nobody's place wrongly. */
 static int32_t count_found(const struct mh_hits *hits, const struct target *target,
-                           const struct mh_reading *reading)
+                           const struct mh_reading *reading, double edge)
 {
     const struct mh_seen *rows = mh_reading_rows(reading);
-    const double edge = (double)target->nearest[0].distance;
     int32_t found = 0;
     for (int32_t i = 0; i < reading->rows; i++) {
         const double error = mh_score_error(hits->metric, target->query, target->query, dim_of(hits)),
@@ -505,9 +513,57 @@ static int take_missing(struct mh_hits *hits, const struct target *target, const
     return 0;
 }
 
-static int judge_search(struct mh_hits *hits, const struct target *target, struct mh_bytes *points,
+/* ---- the data set's own neighbours, of a collection at rest ---- */
+
+/* When row i was train row i, all were there and none had changed. Collective. */
+static void find_whole(struct compare *compare)
+{
+    const struct mh_hits *hits = compare->hits;
+    const struct mh_history *history = hits->history;
+    int64_t rows = 0, worst[] = {0, 0, history->change_count}; /* largest id + 1, last acknowledgement */
+    for (int64_t w = 0; w < history->insert_count; w++) {
+        const struct mh_write *insert = &history->inserts[w];
+        rows += insert->count;
+        worst[0] = insert->first + insert->count > worst[0] ? insert->first + insert->count : worst[0];
+        worst[1] = !insert->certain ? INT64_MAX : insert->done_ns > worst[1] ? insert->done_ns : worst[1];
+    }
+    mh_comm_sum_i64(hits->comm, &rows, 1);
+    mh_comm_max_i64(hits->comm, worst, 3);
+    const int64_t train = hits->content->dataset->shape.train_rows;
+    compare->whole_ns = rows == train && worst[0] <= train && worst[2] == 0 ? worst[1] : INT64_MAX;
+}
+
+static bool is_listed(const struct compare *compare, const struct mh_reading *reading)
+{
+    const char *text = mh_reading_text(reading);
+    const struct mh_dataset *data = compare->hits->content->dataset;
+    const int64_t lag = reading->consistency == MH_STRONG ? 0 : compare->hits->doubt.bound_ns;
+    return data->neighbors && compare->whole_ns < reading->sent_ns - lag && reading->places == 0 &&
+           isnan(reading->radius) && text[strspn(text, " \t\n")] == '\0' &&
+           reading->limit <= data->shape.neighbors && (int)data->shape.metric == compare->hits->metric;
+}
+
+static void compare_with_list(struct mh_hits *hits, const struct target *target,
+                              const struct mh_reading *reading)
+{
+    const struct mh_dataset *data = hits->content->dataset;
+    const int64_t *listed = data->neighbors + reading->query * data->shape.neighbors;
+    double edge = 0;
+    for (int64_t i = 0; i < reading->limit; i++) {
+        const double distance = (double)mh_distance(
+            hits->metric, target->query, data->train + listed[i] * data->shape.dim, data->shape.dim);
+        if (i == 0 || mh_is_nearer(hits->metric, edge, distance))
+            edge = distance;
+    }
+    hits->figures.listed++;
+    hits->figures.listed_neighbors += reading->limit;
+    hits->figures.listed_found += count_found(hits, target, reading, edge);
+}
+
+static int judge_search(struct compare *compare, const struct target *target, struct mh_bytes *points,
                         struct mh_bytes *missed)
 {
+    struct mh_hits *hits = compare->hits;
     const struct mh_reading *reading = asked(hits, target->sample);
     struct mh_recall_point point;
     memset(&point, 0, sizeof point);
@@ -519,12 +575,15 @@ static int judge_search(struct mh_hits *hits, const struct target *target, struc
     point.role = reading->role;
     point.item = reading->item;
     point.topk = (int32_t)reading->limit;
+    point.query = reading->query;
     point.wanted = (int32_t)target->count;
-    point.found = count_found(hits, target, reading);
+    point.found = count_found(hits, target, reading, (double)target->nearest[0].distance);
     point.selectivity = target->tally.tried ? (double)target->tally.held / (double)target->tally.tried : 1;
     hits->figures.short_results += reading->rows < target->count;
     hits->figures.neighbors += point.wanted;
     hits->figures.found += point.found;
+    if (is_listed(compare, reading))
+        compare_with_list(hits, target, reading);
     return mh_bytes_append(points, &point, sizeof point) != 0 ? -1
                                                               : take_missing(hits, target, reading, missed);
 }
@@ -533,10 +592,10 @@ static void judge_query(struct mh_hits *hits, const struct target *target)
 {
     const struct mh_reading *reading = asked(hits, target->sample);
     const struct tally *tally = &target->tally;
-    const int64_t least =
-        reading->limit > 0 && reading->limit < tally->certain ? reading->limit : tally->certain;
-    struct mh_violation violation = {
-        .kind = MH_MISSED, .id = MH_ID_ALL, .expected_version = least, .seen_version = reading->rows};
+    struct mh_violation violation = {.kind = MH_MISSED,
+                                     .id = MH_ID_ALL,
+                                     .expected_version = tally->certain,
+                                     .seen_version = reading->sure};
     hits->figures.queries_compared++;
     if (!promises_rows(reading))
         return;
@@ -546,7 +605,7 @@ static void judge_query(struct mh_hits *hits, const struct target *target)
         violation.expected_version = reading->count < tally->certain ? tally->certain : tally->possible;
         if (reading->count < tally->certain || reading->count > tally->possible)
             mh_hits_condemn(hits, reading, &violation);
-    } else if (reading->rows < least) {
+    } else if (reading->sure < tally->certain && (reading->page || !is_full(reading))) {
         mh_hits_condemn(hits, reading, &violation);
     }
 }
@@ -559,7 +618,7 @@ static int judge_targets(struct compare *compare, struct mh_bytes *points, struc
             continue;
         if (!target->query)
             judge_query(compare->hits, target);
-        else if (judge_search(compare->hits, target, points, missed) != 0)
+        else if (judge_search(compare, target, points, missed) != 0)
             return -1;
     }
     return 0;
@@ -645,6 +704,7 @@ int mh_hits_compare(struct mh_hits *hits, struct mh_error *err)
     void *samples = NULL;
     size_t length = 0;
     int rc = share_samples(&compare, &samples, &length, err);
+    find_whole(&compare);
     if (rc == 0)
         rc = find_truth(&compare, samples, length, err);
     if (rc == 0)

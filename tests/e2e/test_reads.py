@@ -6,8 +6,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 from mockserver import Mock
+from pymilvus import MilvusClient
 from support import GOOD, ROOT, UNUSABLE, VIOLATED, Done, Server, assert_books_balance, assert_ledger_agrees, hpc, write_job
 
 SEED = 17
@@ -91,6 +94,7 @@ def test_an_honest_server_is_not_accused_under_churn(tmp_path, metric, level):
     assert figures["reads_judged"] == figures["reads"] > 20000
     assert figures["hits_judged"] > 100000 and figures["searches_compared"] >= 300
     assert figures["true_neighbors_found"] == figures["true_neighbors"]  # the mock's search is exact: live truth must say so too
+    assert all(row["clock_offset_ns"] == 0 for row in done.result.tables["ranks"])  # of one node: one clock
     assert figures["true_neighbors"] > 0 or level != "strong"  # elsewhere only rows of five seconds ago are certain
     assert_books_balance(done.result)
     assert_ledger_agrees(done.result)
@@ -105,6 +109,98 @@ def test_a_stale_read_at_strong_is_a_violation(tmp_path):
 def test_at_eventually_the_same_is_no_lie(tmp_path):
     done = run(tmp_path, job_for([*CHURN, QUERIER | {"ops": 2000, "consistency": "eventually"}]), "stale_read=20%,seconds=1,op=query", 3)
     assert "stale" not in kinds_of(done) or all(row["seen_by"] == "audit" for row in done.result.violations), str(done)
+
+
+PLACES = {"name": "fill", "roles": [{"role": "writer", "count": 4, "rows": 1000, "batch": 100, "partition": "own"}]}
+SOME = {"partitions": ["fill_0_00000", "fill_0_00002"]}
+
+
+def test_reads_of_several_partitions_are_judged_by_all_of_them(tmp_path):
+    roles = [SEARCHER | SOME | {"exact": True}, QUERIER | SOME | {"limit": 16384}, COUNTER | SOME]
+    job = job_for(roles)
+    job["stages"][0] = PLACES
+    done = run(tmp_path, job, "", 2)
+    figures = done.result.figures
+    assert done.code == GOOD, str(done)
+    assert figures["searches_compared"] == 1200 and figures["queries_compared"] == 400
+    assert figures["true_neighbors"] == figures["true_neighbors_found"] == 12000
+    (tmp_path / "lie").mkdir()
+    done = run(tmp_path / "lie", job, "misplace=2%", 3)
+    assert done.code == VIOLATED and {"misplaced", "missed"} <= kinds_of(done), str(done)
+    assert any(row["kind"] == "misplaced" and row["seen_by"] in ("search", "query") for row in done.result.violations), str(done)
+
+
+ITERATOR = QUERIER | {"iterator": True, "limit": 70, "expression": 'varchar_field like "prefix1%"'}
+
+
+def test_an_iterator_goes_through_all_rows_once(tmp_path):
+    job = job_for([ITERATOR | {"count": 1, "ops": 58, "inflight": 1, "expression": ""}])
+    job["stages"][0] = PLACES  # 4000 rows: 57 full pages and one of 10
+    done = run(tmp_path, job, "", 2)
+    assert done.code == GOOD, str(done)
+    assert done.result.figures["query_rows_judged"] == 4000 and done.result.figures["queries_compared"] == 58
+
+
+def test_an_iterator_under_churn_is_not_accused(tmp_path):
+    done = run(tmp_path, job_for([*CHURN, ITERATOR | {"ops": 3000, "inflight": 3}, SEARCHER]), "", 3)
+    assert done.code == GOOD and done.result.figures["queries_compared"] > 5000, str(done)
+
+
+def test_a_page_that_leaves_a_row_out_is_told(tmp_path):
+    done = run(tmp_path, job_for([ITERATOR | {"expression": ""}]), "lose=1%")
+    assert done.code == VIOLATED and kinds_of(done) == {"lost", "missed"}, str(done)
+
+
+def test_rows_in_doubt_do_not_stand_in_for_rows_left_out(tmp_path):
+    job = job_for([QUERIER | {"ops": 5, "expression": "id >= 0", "limit": 16384}], enabled=False)
+    job["stages"][0] = PLACES
+    done = run(tmp_path, job, "lose=20 grpc_status=1,op=insert,when=after,after=9")  # 100 rows of unknown outcome are there, 20 others are not
+    assert done.result.figures["unknown_inserts"] == 100 and kinds_of(done) == {"missed"}, str(done)
+
+
+def goes_back(folder: Path, level: str, **verify: object) -> Done:
+    """Upserts by others, and a server whose reads go back and forth in time."""
+    job = job_for([*CHURN, QUERIER | {"ops": 300, "rate": "120/s", "consistency": level, "expression": "id >= 4000", "limit": 16384}],
+                  recall=10, **verify)
+    return run(folder, job, "stale_read=20%,seconds=1,op=query,count=100", 3)
+
+
+def test_reads_that_go_back_in_time(tmp_path):
+    for name, options in (("plain", {}), ("allowed", {"allow": ["non_monotonic"]})):
+        (tmp_path / name).mkdir()
+        done = goes_back(tmp_path / name, "strong", **options)
+        by_reads = {row["kind"] for row in done.result.violations if row["seen_by"] == "query"}
+        assert "stale" in by_reads and ("non_monotonic" in by_reads) == (not options), str(done)
+        assert (done.result.figures["allowed_anomalies"] > 0) == bool(options)
+
+
+@pytest.mark.parametrize("level", ["session", "eventually"])
+def test_where_nothing_is_promised_going_back_is_counted(tmp_path, level):
+    done = goes_back(tmp_path, level)
+    assert done.result.figures["non_monotonic_reads"] > 0 and "in an older version than before" in done.out, str(done)
+    assert not [row for row in done.result.violations if row["seen_by"] == "query"], str(done)
+
+
+@pytest.mark.parametrize("fault", ["", "search_short=20%"])
+def test_the_data_sets_own_neighbors_are_a_second_opinion(tmp_path, fault):
+    random = np.random.default_rng(5)
+    train, test = random.random((900, 8), np.float32), random.random((70, 8), np.float32)
+    order = ((test[:, None, :] - train[None, :, :]) ** 2).sum(2).argsort(1)[:, :20]
+    with h5py.File(tmp_path / "set.hdf5", "w") as file:
+        file.attrs["distance"] = "euclidean"
+        file["train"], file["test"], file["neighbors"] = train, test, order.astype(np.int32)
+    job = job_for([SEARCHER | {"consistency": "strong"}, SEARCHER | {"topk": 30}, FILTERED])
+    job["dataset"] = {"path": str(tmp_path / "set.hdf5")}
+    job["stages"][0] = {"name": "fill", "roles": [{"role": "writer", "count": 3, "rows": 300, "batch": 100}]}
+    done = run(tmp_path, job, fault)
+    figures = done.result.figures
+    assert figures["listed_searches"] == 1200 and figures["listed_neighbors"] == 12000, str(done)
+    assert (figures["listed_neighbors_found"] == 12000) == (not fault) and figures["listed_neighbors_found"] > 11000
+    assert "of the neighbours that the data set itself names, by 1,200 searches" in done.out
+    (tmp_path / "more").mkdir()
+    job["stages"][0]["roles"][0]["rows"] = 301  # not the data set any more
+    done = run(tmp_path / "more", job)
+    assert done.result.figures["listed_searches"] == 0, str(done)
 
 
 def test_a_poor_index_costs_recall_and_is_no_violation(tmp_path):
@@ -178,7 +274,7 @@ def test_the_real_server_under_churn_is_not_accused(tmp_path, server: Server):
 
 
 def run_job(folder: Path, server: Server, name: str, *sets: str, np: int = 4) -> Done:
-    words = [word for option in sets for word in ("--set", option)]
+    words = [word for option in sets for word in (["--set", option] if "=" in option else [option])]
     return hpc("run", ROOT / "jobs" / name, "--server", server.uri, "--output", folder / "result.h5", *words, np=np,
                result=folder / "result.h5", timeout=400)
 
@@ -208,3 +304,24 @@ def test_stale_search(tmp_path, server: Server):
     assert done.code in (GOOD, VIOLATED) and kinds_of(done) <= {"stale"}, str(done)
     assert all(row["seen_by"] == "search" for row in done.result.violations), str(done)
     assert done.result.figures["hits_judged"] > 10000
+
+
+def test_recall_is_what_an_independent_client_finds(tmp_path, server: Server):
+    done = run_job(tmp_path, server, "recall.yaml", "dataset.rows=6000", "stages.fill.writer.rows=300", "collection.index.params={nlist: 64}",
+                   "--keep", *(f"stages.effort_{i}.searcher.ops=25" for i in (1, 2, 3, 4)))
+    assert done.code == GOOD, str(done)
+    with h5py.File(ROOT / "data" / "mnist-784-euclidean.hdf5") as file:
+        train, test = file["train"][:6000].astype(np.float32), file["test"][:].astype(np.float32)
+    truth = ((train ** 2).sum(1) - 2 * test @ train.T).argsort(1)[:, :10]
+    client = MilvusClient(server.uri)
+    for stage, nprobe in (("effort_1", 1), ("effort_2", 4), ("effort_3", 16), ("effort_4", 64)):
+        hits = [row for at in range(0, len(test), 1000) for row in client.search(
+            "hpc_recall", data=test[at:at + 1000].tolist(), limit=10, search_params={"metric_type": "L2", "params": {"nprobe": nprobe}})]
+        found = np.array([len(np.intersect1d([hit["id"] for hit in row], right)) for row, right in zip(hits, truth, strict=True)])
+        points = [row for row in done.result.tables["recall"] if row["stage"] == stage]
+        theirs = found[[row["query"] for row in points]].mean() / 10
+        assert len(points) == 1000
+        ours = sum(row["found"] for row in points) / sum(row["wanted"] for row in points)
+        assert abs(ours - theirs) < 0.001, f"{stage}: {ours} against {theirs}"
+    client.drop_collection("hpc_recall")
+    client.close()

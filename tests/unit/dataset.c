@@ -230,6 +230,31 @@ static void only_the_first_rows_are_used_when_asked(void **state)
         check_reading(&options, options.rows, DIM, 3);
 }
 
+static void neighbors_are_kept_unless_the_set_is_cut(void **state)
+{
+    (void)state;
+    struct mh_dataset_options options = usual_options();
+    make_usual();
+    if (rank == 0) {
+        set_element(path, "neighbors", 0, 0, 3);
+        set_element(path, "neighbors", TEST_ROWS - 1, NEIGHBORS - 1, TRAIN_ROWS - 1);
+    }
+    MPI_Barrier(MPI_COMM_WORLD);
+    for (int64_t overlap = 0; overlap < 2;
+         overlap++) { /* an odd number of values before them, and an even one */
+        struct mh_dataset *d = must_open(&options, overlap);
+        all_true(d->neighbors && d->neighbors[0] == 3 &&
+                     d->neighbors[TEST_ROWS * NEIGHBORS - 1] == TRAIN_ROWS - 1,
+                 "wrong neighbors");
+        all_true(holds_the_truth(d, overlap), "wrong rows");
+        mh_dataset_close(d);
+    }
+    options.rows = TRAIN_ROWS - 1;
+    struct mh_dataset *d = must_open(&options, 0);
+    all_true(!d->neighbors, "neighbors of a set that was cut");
+    mh_dataset_close(d);
+}
+
 static void names_may_be_paths_and_unused_sets_left_out(void **state)
 {
     (void)state;
@@ -392,7 +417,7 @@ static void a_refused_window_is_told(void **state)
     char expected[600];
     make_usual();
     snprintf(expected, sizeof expected, "node %s: MPI cannot share %d bytes: MPI_ERR_NO_MEM: out of memory",
-             node, (TRAIN_ROWS + 1 + TEST_ROWS) * DIM * 4);
+             node, (TRAIN_ROWS + 1 + TEST_ROWS) * DIM * 4 + 8 + TEST_ROWS * NEIGHBORS * 8);
     for (failing_rank = 0; failing_rank < ranks; failing_rank++)
         all_told(open_world(&options, 1, &d), expected);
     failing_rank = -1;
@@ -1072,6 +1097,7 @@ static int run_all(void)
         CHECKED(every_row_is_read_whatever_the_layout),
         CHECKED(a_usual_file_gives_its_shape),
         CHECKED(only_the_first_rows_are_used_when_asked),
+        CHECKED(neighbors_are_kept_unless_the_set_is_cut),
         CHECKED(names_may_be_paths_and_unused_sets_left_out),
         CHECKED(rows_never_written_read_as_zero),
         CHECKED(large_shares_are_read_in_pieces),

@@ -138,9 +138,9 @@ static void put_figures(struct mh_report *r, const struct mh_report_figure *figu
 static void put_recall(struct mh_report *r)
 {
     static const struct mh_report_recall points[] = {
-        {"load_up", "searcher", 0, 10, 10, 10, 31.25, 1, 1},
-        {"load_up", "searcher", 1, 10, 10, 9, 31.5, 0.9, 0.015625},
-        {"load_up", "searcher", 0, 10, 10, 9, 32.125, 0.9, 1}};
+        {"load_up", "searcher", 0, 10, 10, 10, 4711, 31.25, 1, 1},
+        {"load_up", "searcher", 1, 10, 10, 9, 12, 31.5, 0.9, 0.015625},
+        {"load_up", "searcher", 0, 10, 10, 9, 9999, 32.125, 0.9, 1}};
     r->recall = room(3, sizeof *points);
     memcpy(r->recall, points, sizeof points);
     r->recall_count = 3;
