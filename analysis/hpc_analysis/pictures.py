@@ -350,7 +350,8 @@ def server(result: Result) -> Picture | None:
 
 
 def rank_samples(result: Result) -> Picture | None:
-    return _gauges(result, "/ranks/samples", "rank-samples", "Ranks over time", f"Memory, CPU and other gauges of the first {MOST_LINES} ranks.")
+    path = next((path for path in result.tables if path != "/server/metrics" and path.endswith("samples")), "")
+    return _gauges(result, path, "rank-samples", "Ranks over time", f"Memory, CPU and other gauges of the first {MOST_LINES} ranks.")
 
 
 # --- find_max ----------------------------------------------------------------------------------------------------------------
