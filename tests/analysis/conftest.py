@@ -114,7 +114,7 @@ def good(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def violated(folder: Path) -> Path:
-    return run_job(folder, "violated", CRUD, 2, ("flip_scalar=20", "lose=400", "reply_code=3,code=8,op=insert"), ranks=2)
+    return run_job(folder, "violated", CRUD, 2, ("flip_scalar=25%", "lose=25%", "reply_code=3,code=8,op=insert"), ranks=2)
 
 
 @pytest.fixture(scope="session")

@@ -75,7 +75,7 @@ def test_flipped_bytes_are_found_or_harmless(good: Path, tmp_path: Path) -> None
     whole, sound = good.read_bytes(), load(good)
     path = tmp_path / "run.h5"
     refused = 0
-    for place in range(60, len(whole), len(whole) // 60):
+    for place in range(60, len(whole), len(whole) // 30):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
         try:
             result = load(path)
@@ -86,7 +86,7 @@ def test_flipped_bytes_are_found_or_harmless(good: Path, tmp_path: Path) -> None
             continue
         for table in sound.tables:
             assert result.get(table).equals(sound.get(table)), f"byte {place}: {table} differs"
-    assert refused > 20
+    assert refused > 10
 
 
 def test_a_folder_of_journals_is_named(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import h5py
@@ -23,13 +24,18 @@ def browser(chromium: str) -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session", params=["good", "violated", "rich", "killed"])
-def written(request: pytest.FixtureRequest) -> tuple[Path, Path]:
-    result: Path = request.getfixturevalue(request.param)
+@cache
+def page_of(result: Path) -> Path:
     page = result.with_suffix(".html")
     done = tool("report", result)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, str(page), "")
-    return result, page
+    return page
+
+
+@pytest.fixture(scope="session", params=["good", "violated", "rich", "killed"])
+def written(request: pytest.FixtureRequest) -> tuple[Path, Path]:
+    result: Path = request.getfixturevalue(request.param)
+    return result, page_of(result)
 
 
 def opened(browser: Browser, path: Path, size: str = "desktop", theme: str = "light") -> tuple[Page, list[str]]:
@@ -83,16 +89,14 @@ def test_numbers_are_those_of_the_file(browser: Browser, written: tuple[Path, Pa
 
 def test_shown_figures_match_their_values(browser: Browser, violated: Path) -> None:
     """What a reader sees, and not only what stands behind it."""
-    tool("report", violated)
-    page, _ = opened(browser, violated.with_suffix(".html"))
+    page, _ = opened(browser, page_of(violated))
     shown = page.eval_on_selector_all("#operations td.n", "items => items.map(c => [c.innerText.trim(), +c.dataset.value])")
     assert len(shown) > 20
     for text, value in shown:
         assert float(text.replace(",", "")) == pytest.approx(value, rel=0.006)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("size", "theme"), [("desktop", "dark"), ("phone", "light")])
 def test_nothing_is_cut(browser: Browser, written: tuple[Path, Path], size: str, theme: str) -> None:
     page, said = opened(browser, written[1], size, theme)
     assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
@@ -119,8 +123,7 @@ def test_nothing_is_cut(browser: Browser, written: tuple[Path, Path], size: str,
 
 
 def test_filter(browser: Browser, violated: Path) -> None:
-    tool("report", violated)
-    page, said = opened(browser, violated.with_suffix(".html"))
+    page, said = opened(browser, page_of(violated))
     with h5py.File(violated) as file:
         rows = file["truth/violations"][()]
     assert len(rows) > 100
@@ -166,8 +169,7 @@ def test_pictures_can_be_saved(browser: Browser, rich: Path, tmp_path: Path) -> 
 
 
 def test_events_and_find_max_are_there(browser: Browser, rich: Path) -> None:
-    tool("report", rich)
-    page, _ = opened(browser, rich.with_suffix(".html"))
+    page, _ = opened(browser, page_of(rich))
     with h5py.File(rich) as file:
         assert [row["what"] for row in cells(page, "events")] == [plain(what) for what in file["server/events"]["what"]]
         assert [float(row["achieved/s"]) for row in cells(page, "probes")] == list(file["find_max"]["achieved"])
@@ -175,15 +177,13 @@ def test_events_and_find_max_are_there(browser: Browser, rich: Path) -> None:
 
 
 def test_a_killed_run_says_so(browser: Browser, killed: Path) -> None:
-    tool("report", killed)
-    page, _ = opened(browser, killed.with_suffix(".html"))
+    page, _ = opened(browser, page_of(killed))
     assert "NOT USABLE" in page.inner_text("#verdict") and "is there" in page.locator(".notice").first.inner_text()
     assert sum(int(row["ok"]) for row in cells(page, "operations")) > 0
 
 
 def test_print_is_light_and_wide(browser: Browser, good: Path) -> None:
-    tool("report", good)
-    page, _ = opened(browser, good.with_suffix(".html"), "phone", "dark")
+    page, _ = opened(browser, page_of(good), "phone", "dark")
     page.emulate_media(media="print", color_scheme="dark")
     assert page.locator(".plot.wide").first.is_visible() and not page.locator(".plot.narrow").first.is_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
