@@ -1,0 +1,81 @@
+"""The audit's equation, from the figures of /truth/summary: from what was acknowledged to what was counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hpc_analysis.result import Result
+from hpc_analysis.units import integer
+
+TERM, EQUAL, WITHIN, UNEQUAL, NOT_MEASURED = "term", "equal", "within", "unequal", "not measured"
+SIGNS = {EQUAL: "=", WITHIN: "in", UNEQUAL: "≠", NOT_MEASURED: ""}
+KINDS = ("lost", "late", "stale", "duplicated", "resurrected", "unexpected", "misplaced", "corrupted", "miscounted", "wrong_distance",
+         "wrong_order", "filter_ignored", "range_ignored", "surplus", "missed", "unread", "non_monotonic")
+OF_READS = (*KINDS[9:], "invisible")  # which reads under load alone can show
+NO_VIOLATION = ("late", "invisible")
+
+
+@dataclass(frozen=True)
+class Line:
+    relation: str
+    sign: str
+    value: int | None
+    what: str
+
+
+class _Sum:
+    def __init__(self, truth: dict[str, int]):
+        self.truth, self.lines = truth, []
+        self.low = self.high = 0
+
+    def add(self, relation: str, sign: str, value: int | None, what: str) -> None:
+        self.lines.append(Line(relation if value is not None else NOT_MEASURED, sign, value, what))
+
+    def terms(self) -> None:
+        inserts, deletes = self.truth.get("acknowledged_inserts"), self.truth.get("acknowledged_deletes")
+        hit = self.truth.get("deletes_hit_live")
+        removed = deletes if hit is None else hit
+        self.add(TERM, "", inserts, "acknowledged inserts")
+        known = hit is not None and deletes is not None and hit != deletes
+        self.add(TERM, "−", removed, f"acknowledged deletes of live rows (of {integer(deletes)})" if known else "acknowledged deletes")
+        self.low = (inserts or 0) - (removed or 0)
+
+    def live(self) -> None:
+        live, maybe = self.truth.get("expected_live"), self.truth.get("expected_maybe", 0)
+        doubt = self.low - live if live is not None else 0
+        explained = live is not None and 0 <= doubt <= maybe
+        if explained and doubt:
+            self.add(TERM, "−", doubt, "rows whose delete has no known outcome")
+        what = "live" if not maybe or live is None else (
+            f"live for certain; up to {integer(live + maybe)} with {integer(maybe)} of unknown outcome")
+        self.add(EQUAL if explained else UNEQUAL, "=" if explained else "≠", live, what)
+        self.low, self.high = live or 0, (live or 0) + maybe
+
+    def count(self, name: str, what: str) -> None:
+        value = self.truth.get(name)
+        if value is None:
+            self.add(NOT_MEASURED, "", None, what)
+            return
+        relation = UNEQUAL if not self.low <= value <= self.high else EQUAL if self.low == self.high else WITHIN
+        self.add(relation, SIGNS[relation], value, what)
+        self.low = self.high = value
+
+
+def equation(result: Result) -> list[Line]:
+    total = _Sum(result.truth)
+    total.terms()
+    total.live()
+    total.count("count_star", "count(*) of the collection")
+    total.count("partition_sum", "count(*) of its partitions, added up")
+    total.count("scanned", "scanned, key by key")
+    return total.lines
+
+
+def kinds_found(result: Result) -> dict[str, int]:
+    """Each word of what can be wrong, with the number of rows; those that were looked for, found or not."""
+    every = {kind: result.truth[kind] for kind in (*KINDS, "invisible") if kind in result.truth}
+    return {kind: count for kind, count in every.items() if count or kind not in OF_READS or result.truth.get("reads_judged")}
+
+
+def violations(result: Result) -> int:
+    return sum(count for kind, count in kinds_found(result).items() if kind not in NO_VIOLATION)
