@@ -478,11 +478,10 @@ static int32_t count_found(const struct mh_hits *hits, const struct target *targ
                            const struct mh_reading *reading, double edge)
 {
     const struct mh_seen *rows = mh_reading_rows(reading);
+    const double slack = slack_of(hits, target, edge);
     int32_t found = 0;
-    for (int32_t i = 0; i < reading->rows; i++) {
-        found +=
-            !mh_is_clearly_nearer(hits->metric, edge, (double)rows[i].score, slack_of(hits, target, edge));
-    }
+    for (int32_t i = 0; i < reading->rows; i++)
+        found += !mh_is_clearly_nearer(hits->metric, edge, (double)rows[i].score, slack);
     return found < target->count ? found : (int32_t)target->count;
 }
 
