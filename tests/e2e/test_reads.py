@@ -155,6 +155,7 @@ def test_rows_in_doubt_do_not_stand_in_for_rows_left_out(tmp_path):
     job = job_for([QUERIER | {"ops": 5, "expression": "id >= 0", "limit": 16384}], enabled=False)
     job["stages"][0] = PLACES
     done = run(tmp_path, job, "lose=20 grpc_status=1,op=insert,when=after,after=9")  # 100 rows of unknown outcome are there, 20 others are not
+    assert done.code == VIOLATED, str(done)
     assert done.result.figures["unknown_inserts"] == 100 and kinds_of(done) == {"missed"}, str(done)
 
 
