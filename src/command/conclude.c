@@ -139,73 +139,108 @@ static int put_errors(struct mh_report *report, const struct mh_tallies *tallies
 static void put_figure(struct mh_report *report, const char *name, int64_t value)
 {
     struct mh_report_figure *out = &report->figures[report->figure_count++];
+    *out = (struct mh_report_figure){.value = value};
     snprintf(out->name, sizeof out->name, "%s", name);
-    out->value = value;
 }
 
-enum of { OF_LOAD, OF_AUDIT, OF_READS }; /* where a figure comes from: -1 when that was not there */
+struct figure {
+    const char *name;
+    int64_t value;
+};
+
+/* -1 for each, when what they come from was not there. */
+static int put_rows(struct mh_report *report, const struct figure *rows, size_t count, bool there)
+{
+    void *grown = realloc(report->figures, ((size_t)report->figure_count + count) * sizeof *report->figures);
+    if (!grown)
+        return -1;
+    report->figures = grown;
+    for (size_t i = 0; i < count; i++)
+        put_figure(report, rows[i].name, there ? rows[i].value : -1);
+    return 0;
+}
+
+static int put_load_figures(struct mh_report *report, const struct mh_ledger_totals *totals)
+{
+    const struct figure rows[] = {
+        {"acknowledged_inserts", totals->acknowledged_inserts},
+        {"acknowledged_upserts", totals->acknowledged_upserts},
+        {"acknowledged_deletes", totals->acknowledged_deletes},
+        {"refused_inserts", totals->refused_inserts},
+        {"refused_upserts", totals->refused_upserts},
+        {"refused_deletes", totals->refused_deletes},
+        {"unknown_inserts", totals->unknown_inserts},
+        {"unknown_upserts", totals->unknown_upserts},
+        {"unknown_deletes", totals->unknown_deletes},
+    };
+    return put_rows(report, rows, sizeof rows / sizeof rows[0], true);
+}
+
+static int put_audit_figures(struct mh_report *report, const struct mh_audit_figures *f, bool audited)
+{
+    const struct figure rows[] = {
+        {"expected_live", f->expected_live},
+        {"expected_maybe", f->expected_maybe},
+        {"count_star", f->count_star},
+        {"partition_sum", f->partition_sum},
+        {"scanned", f->scanned},
+        {"statistics_row_count", f->statistics_row_count},
+        {"unknown_present", f->unknown_present},
+        {"unknown_absent", f->unknown_absent},
+        {"rows_compared", f->rows_compared},
+        {"vectors_compared", f->vectors_compared},
+        {"deletes_hit_live", f->deletes_hit_live},
+        {"upserts_hit_live", f->upserts_hit_live},
+        {"allowed_anomalies", f->allowed},
+        {"passes", f->passes},
+    };
+    return put_rows(report, rows, sizeof rows / sizeof rows[0], audited);
+}
+
+static int put_read_figures(struct mh_report *report, const struct mh_session *session)
+{
+    const struct mh_hit_figures *reads = &session->run.hit_figures;
+    const struct figure rows[] = {
+        {"reads", reads->asked},
+        {"reads_judged", reads->judged},
+        {"hits_judged", reads->hits},
+        {"query_rows_judged", reads->rows},
+        {"distances_compared", reads->distances},
+        {"filters_not_understood", reads->filters_unread},
+        {"searches_compared", reads->searches_compared},
+        {"queries_compared", reads->queries_compared},
+        {"true_neighbors", reads->neighbors},
+        {"true_neighbors_found", reads->found},
+        {"short_results", reads->short_results},
+        {"listed_searches", reads->listed},
+        {"listed_neighbors", reads->listed_neighbors},
+        {"listed_neighbors_found", reads->listed_found},
+        {"non_monotonic_reads", reads->non_monotonic},
+        {"neighbors_missed", session->neighbors_missed},
+        {"neighbors_missed_wrong", session->neighbors_missed_wrong},
+    };
+    return put_rows(report, rows, sizeof rows / sizeof rows[0], reads->asked > 0);
+}
+
+/* Readers may have found some when there was no audit. */
+static int put_wrong_figures(struct mh_report *report, const struct mh_audit_figures *f, bool audited)
+{
+    struct figure rows[MH_WRONGS];
+    for (int kind = 0; kind < MH_WRONGS; kind++)
+        rows[kind] =
+            (struct figure){mh_wrong_names[kind], audited || f->wrong[kind] > 0 ? f->wrong[kind] : -1};
+    return put_rows(report, rows, MH_WRONGS, true);
+}
 
 static int put_figures(struct mh_report *report, const struct mh_ledger_totals *totals,
                        const struct mh_session *session)
 {
     const struct mh_audit_figures *f = &session->audit.figures;
-    const struct mh_hit_figures *reads = &session->run.hit_figures;
-    const bool there[] = {true, session->audited || f->passes > 0, reads->asked > 0};
-    const struct {
-        const char *name;
-        int64_t value;
-        enum of of;
-    } rows[] = {
-        {"acknowledged_inserts", totals->acknowledged_inserts, OF_LOAD},
-        {"acknowledged_upserts", totals->acknowledged_upserts, OF_LOAD},
-        {"acknowledged_deletes", totals->acknowledged_deletes, OF_LOAD},
-        {"refused_inserts", totals->refused_inserts, OF_LOAD},
-        {"refused_upserts", totals->refused_upserts, OF_LOAD},
-        {"refused_deletes", totals->refused_deletes, OF_LOAD},
-        {"unknown_inserts", totals->unknown_inserts, OF_LOAD},
-        {"unknown_upserts", totals->unknown_upserts, OF_LOAD},
-        {"unknown_deletes", totals->unknown_deletes, OF_LOAD},
-        {"expected_live", f->expected_live, OF_AUDIT},
-        {"expected_maybe", f->expected_maybe, OF_AUDIT},
-        {"count_star", f->count_star, OF_AUDIT},
-        {"partition_sum", f->partition_sum, OF_AUDIT},
-        {"scanned", f->scanned, OF_AUDIT},
-        {"statistics_row_count", f->statistics_row_count, OF_AUDIT},
-        {"unknown_present", f->unknown_present, OF_AUDIT},
-        {"unknown_absent", f->unknown_absent, OF_AUDIT},
-        {"rows_compared", f->rows_compared, OF_AUDIT},
-        {"vectors_compared", f->vectors_compared, OF_AUDIT},
-        {"deletes_hit_live", f->deletes_hit_live, OF_AUDIT},
-        {"upserts_hit_live", f->upserts_hit_live, OF_AUDIT},
-        {"allowed_anomalies", f->allowed, OF_AUDIT},
-        {"passes", f->passes, OF_AUDIT},
-        {"reads", reads->asked, OF_READS},
-        {"reads_judged", reads->judged, OF_READS},
-        {"hits_judged", reads->hits, OF_READS},
-        {"query_rows_judged", reads->rows, OF_READS},
-        {"distances_compared", reads->distances, OF_READS},
-        {"filters_not_understood", reads->filters_unread, OF_READS},
-        {"searches_compared", reads->searches_compared, OF_READS},
-        {"queries_compared", reads->queries_compared, OF_READS},
-        {"true_neighbors", reads->neighbors, OF_READS},
-        {"true_neighbors_found", reads->found, OF_READS},
-        {"short_results", reads->short_results, OF_READS},
-        {"listed_searches", reads->listed, OF_READS},
-        {"listed_neighbors", reads->listed_neighbors, OF_READS},
-        {"listed_neighbors_found", reads->listed_found, OF_READS},
-        {"non_monotonic_reads", reads->non_monotonic, OF_READS},
-        {"neighbors_missed", session->neighbors_missed, OF_READS},
-        {"neighbors_missed_wrong", session->neighbors_missed_wrong, OF_READS},
-    };
-    size_t count = sizeof rows / sizeof rows[0];
-    report->figures = calloc(count + MH_WRONGS, sizeof *report->figures);
-    if (!report->figures)
-        return -1;
-    for (size_t i = 0; i < count; i++)
-        put_figure(report, rows[i].name, there[rows[i].of] ? rows[i].value : -1);
-    for (int kind = 0; kind < MH_WRONGS; kind++)
-        put_figure(report, mh_wrong_names[kind], there[OF_AUDIT] || f->wrong[kind] > 0 ? f->wrong[kind] : -1);
-    return 0;
+    const bool audited = session->audited || f->passes > 0;
+    return put_load_figures(report, totals) || put_audit_figures(report, f, audited) ||
+                   put_read_figures(report, session) || put_wrong_figures(report, f, audited)
+               ? -1
+               : 0;
 }
 
 static const char *partition_name(const struct mh_audit *audit, int32_t partition)

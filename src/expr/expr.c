@@ -3,6 +3,7 @@
 #include "expr/lex.h"
 #include "job/job.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -501,6 +502,13 @@ int mh_expr_parse(const char *text, const struct mh_expr_field *fields, size_t f
 }
 
 /* ---- asking ---- */
+
+bool mh_expr_is_blank(const char *text)
+{
+    while (isspace((unsigned char)*text))
+        text++;
+    return *text == '\0';
+}
 
 bool mh_expr_is_empty(const struct mh_expr *expr)
 {

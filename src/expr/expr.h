@@ -42,7 +42,8 @@ int mh_expr_parse(const char *text, const struct mh_expr_field *fields, size_t f
                   struct mh_expr **out, struct mh_error *err);
 void mh_expr_free(struct mh_expr *expr); /* NULL is allowed */
 
-bool mh_expr_is_empty(const struct mh_expr *expr); /* it was "" */
+bool mh_expr_is_empty(const struct mh_expr *expr); /* its text was blank */
+bool mh_expr_is_blank(const char *text);
 bool mh_expr_holds(const struct mh_expr *expr, const struct mh_expr_rows *rows, int64_t row);
 
 /* Keys outside this list cannot hold: so a reader need not look at every row. NULL where the expression names

@@ -1,6 +1,8 @@
 /* Querier: rows, or their number, by expression. */
 #include "role/reader.h"
 
+#include "expr/expr.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,8 +72,7 @@ struct cursor {
     const struct mh_op *op; /* its page under way; NULL: none */
     int item;               /* its kind of read */
     int64_t last;           /* largest key so far; INT64_MIN: none */
-    char *expression;       /* its own; room is kept */
-    size_t expression_room;
+    char *expression;       /* its own */
 };
 
 struct querier {
@@ -88,48 +89,27 @@ static struct cursor *find_cursor(struct querier *querier, bool open, const stru
     return NULL;
 }
 
-static int keep_text(char **kept, size_t *room, const char *text)
-{
-    const size_t needed = strlen(text) + 1;
-    if (needed > *room) {
-        char *grown = realloc(*kept, needed);
-        if (!grown)
-            return -1;
-        *kept = grown;
-        *room = needed;
-    }
-    memcpy(*kept, text, needed);
-    return 0;
-}
-
 static enum mh_next begin_iterator(struct querier *querier, struct mh_op *op)
 {
     struct cursor *cursor = find_cursor(querier, false, NULL); /* there are as many as operations */
-    cursor->open = true;
-    cursor->last = INT64_MIN;
-    cursor->op = op;
-    cursor->item = op->read.item;
-    return keep_text(&cursor->expression, &cursor->expression_room, op->read.text) == 0 ? MH_NEXT_SEND
-                                                                                        : MH_NEXT_NO_MEMORY;
+    free(cursor->expression);
+    *cursor = (struct cursor){true, op, op->read.item, INT64_MIN, strdup(op->read.text)};
+    return cursor->expression ? MH_NEXT_SEND : MH_NEXT_NO_MEMORY;
 }
 
 static enum mh_next next_page(struct mh_role *role, struct cursor *cursor, struct mh_op *op)
 {
-    enum { BESIDE = 64 + 255 /* the longest name of a field */ };
     struct mh_read *read = &op->read;
-    const char *key = mh_content_key_name(role->content), *own = cursor->expression;
-    const size_t needed = strlen(own) + BESIDE;
-    if (needed > read->text_room) {
-        char *grown = realloc(read->text, needed);
-        if (!grown)
-            return MH_NEXT_NO_MEMORY;
-        read->text = grown;
-        read->text_room = needed;
-    }
-    if (own[strspn(own, " \t\n")] == '\0')
-        snprintf(read->text, read->text_room, "%s > %lld", key, (long long)cursor->last);
-    else
-        snprintf(read->text, read->text_room, "(%s) and %s > %lld", own, key, (long long)cursor->last);
+    const bool alone = mh_expr_is_blank(cursor->expression);
+    char *text;
+    const int length =
+        asprintf(&text, "%s%s%s%s > %lld", alone ? "" : "(", cursor->expression, alone ? "" : ") and ",
+                 mh_content_key_name(role->content), (long long)cursor->last);
+    if (length < 0)
+        return MH_NEXT_NO_MEMORY;
+    free(read->text);
+    read->text = text;
+    read->text_room = (size_t)length + 1;
     cursor->op = op;
     read->item = cursor->item;
     mh_reader_ask(role, op);
@@ -184,10 +164,11 @@ static enum mh_next next(struct mh_role *role, struct mh_op *op)
 static int init(struct mh_role *role, struct mh_error *err)
 {
     struct querier *querier = role->state;
-    querier->cursor_count = role->options->inflight > 0 ? role->options->inflight : 1;
-    querier->cursors = calloc((size_t)querier->cursor_count, sizeof *querier->cursors);
+    const int64_t slots = mh_role_slots(role->options);
+    querier->cursors = calloc((size_t)slots, sizeof *querier->cursors);
     if (!querier->cursors)
         return mh_fail(err, "out of memory");
+    querier->cursor_count = slots;
     return mh_reader_init(role, err);
 }
 

@@ -107,7 +107,8 @@ extern const struct mh_role_ops *const mh_roles[];
 extern const struct mh_role_kind *const mh_role_kinds[];
 
 const struct mh_role_ops *mh_role_ops_of(const struct mh_role_options *options);
-mh_plan_needs_of mh_role_needs; /* for mh_plan_make */
+int64_t mh_role_slots(const struct mh_role_options *options); /* operations of a worker at once, at least 1 */
+mh_plan_needs_of mh_role_needs;                               /* for mh_plan_make */
 
 /* Every role of the job, by its own `check`; the error names file, stage and role. */
 int mh_roles_check(const struct mh_job *job, const struct mh_plan *plan, struct mh_error *err);

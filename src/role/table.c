@@ -29,6 +29,11 @@ const struct mh_role_ops *mh_role_ops_of(const struct mh_role_options *options)
     return NULL;
 }
 
+int64_t mh_role_slots(const struct mh_role_options *options)
+{
+    return options->inflight > 0 ? options->inflight : 1;
+}
+
 struct mh_plan_needs mh_role_needs(const struct mh_role_options *options)
 {
     const struct mh_role_ops *ops = mh_role_ops_of(options);

@@ -14,7 +14,7 @@
 static int open_slots(struct mh_hand *hand, struct mh_error *err)
 {
     const struct mh_role_options *options = hand->role.options;
-    int64_t slots = options->inflight > 0 ? options->inflight : 1;
+    const int64_t slots = mh_role_slots(options);
     const int64_t batch = options->batch == 0 && hand->role.ops->writes_rows ? 1 : options->batch;
     hand->ops = calloc((size_t)slots, sizeof *hand->ops);
     if (!hand->ops)
@@ -106,8 +106,7 @@ int mh_hand_open(struct mh_hand *hand, struct mh_stage *stage, const struct mh_w
 
 void mh_hand_close(struct mh_hand *hand)
 {
-    int64_t slots = hand->role.options && hand->role.options->inflight > 0 ? hand->role.options->inflight : 1;
-    for (int64_t i = 0; hand->ops && i < slots; i++)
+    for (int64_t i = 0; hand->ops && i < mh_role_slots(hand->role.options); i++)
         mh_op_free(&hand->ops[i]);
     free(hand->ops);
     if (hand->role.state && hand->role.ops->fini)
@@ -350,7 +349,7 @@ static void give_back(struct mh_hand *hand, struct mh_op *op)
     mh_op_release(op);
     op->next = hand->idle;
     hand->idle = op;
-    if (hand->busy-- == (hand->role.options->inflight > 0 ? hand->role.options->inflight : 1))
+    if (hand->busy-- == mh_role_slots(hand->role.options))
         hand->idle_since_ns = mh_now_ns();
     hand->stage->sums->open_operations--;
 }

@@ -268,7 +268,7 @@ static void cancel_late(struct mh_stage *stage, int64_t now_ns)
     stage->cancelled = true;
     for (size_t i = 0; i < stage->hand_count; i++) {
         const struct mh_role_options *options = stage->hands[i].role.options;
-        for (int64_t k = 0; k < (options->inflight > 0 ? options->inflight : 1); k++)
+        for (int64_t k = 0; k < mh_role_slots(options); k++)
             mh_call_cancel(&stage->hands[i].ops[k].call);
     }
 }

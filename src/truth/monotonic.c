@@ -44,12 +44,18 @@ static int by_done(const void *a, const void *b)
     return rows ? rows : order(x->reading->done_ns, y->reading->done_ns);
 }
 
-static int put(struct sights *sights, const struct mh_reading *reading, const struct mh_seen *seen)
+static int put(struct sights *sights, const struct sight *sight)
 {
     if (!mh_grow(&sights->items, &sights->room, sights->count, sizeof *sights->items))
         return -1;
-    sights->items[sights->count++] = (struct sight){seen->id, reading, seen};
+    sights->items[sights->count++] = *sight;
     return 0;
+}
+
+/* Sorted by row. */
+static bool holds_row(const struct sights *sights, const struct sight *sight)
+{
+    return bsearch(sight, sights->items, (size_t)sights->count, sizeof *sights->items, by_row) != NULL;
 }
 
 static void sort(struct sights *sights, int (*compare)(const void *, const void *))
@@ -58,32 +64,21 @@ static void sort(struct sights *sights, int (*compare)(const void *, const void 
         qsort(sights->items, (size_t)sights->count, sizeof *sights->items, compare);
 }
 
-/* Every sight that `keep` wants; `of` is what it goes by. */
-static int collect(const struct mh_reads *reads,
-                   bool (*keep)(const struct sights *of, const struct sight *sight), const struct sights *of,
-                   struct sights *out)
+/* The sights of the rows that `changed` holds; without it, those of a changed version. */
+static int collect(const struct mh_reads *reads, const struct sights *changed, struct sights *out)
 {
     const struct mh_reading *reading;
     for (size_t at = 0; (reading = mh_reads_next(reads, &at));) {
         const struct mh_seen *rows = mh_reading_rows(reading);
         for (int32_t i = 0; i < reading->rows; i++) {
             const struct sight sight = {rows[i].id, reading, &rows[i]};
-            if (rows[i].claim >= 0 && keep(of, &sight) && put(out, reading, &rows[i]) != 0)
+            if (rows[i].claim < (changed ? 0 : 1) || (changed && !holds_row(changed, &sight)))
+                continue;
+            if (put(out, &sight) != 0)
                 return -1;
         }
     }
     return 0;
-}
-
-static bool is_changed(const struct sights *of, const struct sight *sight)
-{
-    (void)of;
-    return sight->seen->claim > 0;
-}
-
-static bool is_of_changed(const struct sights *of, const struct sight *sight)
-{
-    return bsearch(sight, of->items, (size_t)of->count, sizeof *of->items, by_row) != NULL;
 }
 
 static void condemn(struct mh_hits *hits, const struct sight *sight, int32_t newest)
@@ -123,12 +118,12 @@ static void judge(struct mh_hits *hits, const struct sights *sent, const struct 
 int mh_hits_judge_monotonic(struct mh_hits *hits)
 {
     struct sights changed = {0}, sent = {0}, done = {0};
-    int rc = collect(hits->reads, is_changed, NULL, &changed);
+    int rc = collect(hits->reads, NULL, &changed);
     sort(&changed, by_row);
     if (rc == 0 && changed.count > 0)
-        rc = collect(hits->reads, is_of_changed, &changed, &sent);
+        rc = collect(hits->reads, &changed, &sent);
     for (int64_t i = 0; rc == 0 && i < sent.count; i++)
-        rc = put(&done, sent.items[i].reading, sent.items[i].seen);
+        rc = put(&done, &sent.items[i]);
     if (rc == 0) {
         sort(&sent, by_sent);
         sort(&done, by_done);

@@ -43,6 +43,7 @@ struct target { /* a sample at work */
     const struct sample *sample;
     const float *query;
     double length;        /* squared, of the query */
+    double error;         /* of its scores, for rows as long as it is */
     struct near *nearest; /* a heap, the farthest on top; topk at most */
     int64_t count;
     struct tally tally;
@@ -140,6 +141,7 @@ static int make_targets(struct compare *compare, const uint8_t *all, size_t leng
         if (search) {
             target->query = data->queries + sample->reading.query * data->shape.dim;
             target->length = (double)mh_distance(MH_METRIC_IP, target->query, target->query, data->shape.dim);
+            target->error = mh_score_error(hits->metric, target->query, target->query, data->shape.dim);
             target->nearest = calloc((size_t)sample->reading.limit + 1, sizeof *target->nearest);
             compare->search_count++;
             if (!target->nearest)
@@ -466,10 +468,9 @@ static bool was_found(const struct mh_reading *reading, int64_t id)
 
 /* Within what a score and our distance count as the same: we do not have the hit's vector at hand, and the
  * inner product of a long one errs by its length. */
-static double slack_of(const struct mh_hits *hits, const struct target *target, double distance)
+static double slack_of(const struct target *target, double distance)
 {
-    return mh_score_error(hits->metric, target->query, target->query, dim_of(hits)) + 1e-5 * fabs(distance) +
-           MH_SCORE_TIE;
+    return target->error + 1e-5 * fabs(distance) + MH_SCORE_TIE;
 }
 
 /* Hits as near as the farthest true neighbour count as found, whichever rows they are: equal distances and
@@ -478,7 +479,7 @@ static int32_t count_found(const struct mh_hits *hits, const struct target *targ
                            const struct mh_reading *reading, double edge)
 {
     const struct mh_seen *rows = mh_reading_rows(reading);
-    const double slack = slack_of(hits, target, edge);
+    const double slack = slack_of(target, edge);
     int32_t found = 0;
     for (int32_t i = 0; i < reading->rows; i++)
         found += !mh_is_clearly_nearer(hits->metric, edge, (double)rows[i].score, slack);
@@ -496,7 +497,7 @@ static bool is_missing(const struct mh_hits *hits, const struct target *target,
         return true;
     const double distance = (double)near->distance;
     return mh_is_clearly_nearer(hits->metric, distance, (double)rows[reading->rows - 1].score,
-                                slack_of(hits, target, distance));
+                                slack_of(target, distance));
 }
 
 static int take_missing(struct mh_hits *hits, const struct target *target, const struct mh_reading *reading,
@@ -539,11 +540,10 @@ static void find_whole(struct compare *compare)
 
 static bool is_listed(const struct compare *compare, const struct mh_reading *reading)
 {
-    const char *text = mh_reading_text(reading);
     const struct mh_dataset *data = compare->hits->content->dataset;
     const int64_t lag = reading->consistency == MH_STRONG ? 0 : compare->hits->doubt.bound_ns;
     return data->neighbors && compare->whole_ns < reading->sent_ns - lag && reading->places == 0 &&
-           isnan(reading->radius) && text[strspn(text, " \t\n")] == '\0' &&
+           isnan(reading->radius) && mh_expr_is_blank(mh_reading_text(reading)) &&
            reading->limit <= data->shape.neighbors && (int)data->shape.metric == compare->hits->metric;
 }
 
@@ -672,8 +672,10 @@ static int find_truth(struct compare *compare, const uint8_t *samples, size_t le
     rc = mh_comm_agree(compare->hits->comm, rc, err);
     if (rc == 0)
         rc = mh_comm_exchange(compare->hits->comm, to, &received, NULL, err);
-    if (rc == 0)
+    if (rc == 0) {
         merge_findings(compare, &received);
+        find_whole(compare);
+    }
     mh_bytes_free_all(to, np);
     free(received.data);
     return rc;
@@ -708,7 +710,6 @@ int mh_hits_compare(struct mh_hits *hits, struct mh_error *err)
     void *samples = NULL;
     size_t length = 0;
     int rc = share_samples(&compare, &samples, &length, err);
-    find_whole(&compare);
     if (rc == 0)
         rc = find_truth(&compare, samples, length, err);
     if (rc == 0)
