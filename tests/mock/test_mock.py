@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import shutil
 import socket
 import struct
@@ -333,11 +334,14 @@ def test_damaged_searches(start: Start) -> None:
 
 @pytest.mark.skipif(shutil.which("h2load") is None, reason="needs h2load (Debian: nghttp2-client)")
 def test_null_is_fast(start: Start, tmp_path: Path) -> None:
-    """60,000 small calls for each second of one core: what the clock says would depend on who else runs here."""
+    """An empty answer costs at most four times the CPU that h2load needs to ask for it: about 2.4 on the machine where 83,000 calls/s were seen."""
     calls = 100_000
     mock = start("--null")
     (tmp_path / "search").write_bytes(tiny_search())
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(["h2load", f"-n{calls}", "-c1", "-m32", "-t1", "-d", tmp_path / "search", "-H", "content-type: application/grpc", "-H", "te: trailers",
                            f"{mock.uri}/milvus.proto.milvus.MilvusService/Search"], capture_output=True, text=True, timeout=60)
     assert f"{calls} succeeded" in done.stdout and "0 failed" in done.stdout, done.stdout
-    assert calls / cpu_seconds(mock.process.pid) >= 60_000
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    asking_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert cpu_seconds(mock.process.pid) <= 4 * asking_s
