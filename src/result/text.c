@@ -728,6 +728,21 @@ static void print_listed(const struct page *page)
              (double)found / (double)listed, show(searches).text);
 }
 
+/* Of reads at the levels that may lag. */
+static void print_behind(const struct page *page)
+{
+    static const char *const levels[] = {"session", "bounded", "eventually"};
+    char rows[40], longest[40];
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
+        snprintf(rows, sizeof rows, "rows_behind_%s", levels[i]);
+        snprintf(longest, sizeof longest, "most_behind_%s_ns", levels[i]);
+        if (figure(page, rows) > 0)
+            fact(page, "behind",
+                 "at %s %s rows were shown as they had been up to %s before the read was sent", levels[i],
+                 show(figure(page, rows)).text, show_duration(figure(page, longest)).text);
+    }
+}
+
 static void print_reads(const struct page *page)
 {
     const int64_t asked = figure(page, "reads"), judged = figure(page, "reads_judged");
@@ -746,6 +761,7 @@ static void print_reads(const struct page *page)
     if (figure(page, "non_monotonic_reads") > 0)
         fact(page, "went back", "%s rows came in an older version than before, at levels that allow it",
              show(figure(page, "non_monotonic_reads")).text);
+    print_behind(page);
     print_recall(page);
 }
 
