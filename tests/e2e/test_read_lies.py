@@ -11,7 +11,7 @@ import pytest
 from mockserver import Mock
 from proxy import Counter, Forward, Lie, behind, honest
 from pymilvus.grpc_gen import milvus_pb2
-from support import GOOD, VIOLATED, Done, hpc, write_job
+from support import GOOD, VIOLATED, Done, Server, hpc, write_job
 
 FIELDS = [{"name": "id", "type": "int64", "primary": True}, {"name": "vector", "type": "float_vector"},
           {"name": "varchar_field", "type": "varchar", "max_length": 64}, {"name": "flag", "type": "bool"}]
@@ -31,30 +31,61 @@ BEHIND = QUERY | {"offset": 7}
 VECTORS = QUERY | {"output": ["vector"], "expression": "id >= 0", "limit": 1000}
 
 
-def run(folder: Path, roles: list[dict], lie: Lie = honest, faults: tuple[str, ...] = (), metric: str = "L2", np: int = 1) -> Done:
-    job = {
+def job_for(*stages: list[dict], **collection: object) -> dict:
+    return {
         "server": {"uri": "", "timeout": "20s"},
         "dataset": {"synthetic": {"rows": 700, "dim": 6}},
-        "collection": {"name": "lies", "fields": FIELDS, "index": {"type": "FLAT", "metric": metric, "params": {}}},
-        "stages": [FILL, {"name": "look", "roles": roles}],
+        "collection": {"name": "lies", "fields": FIELDS, "index": {"type": "FLAT", "metric": "L2", "params": {}}} | collection,
+        "stages": [FILL, *({"name": f"look{i}", "roles": roles} for i, roles in enumerate(stages))],
         "verify": {"enabled": False, "recall": 5000},
         "calibrate": "never",
     }
-    with Mock(folder, faults) as mock, behind(mock.uri, lie) as uri:
-        return hpc("run", write_job(folder / "job.yaml", job), "--server", uri, "--seed", 3, "--output", folder / "result.h5",
-                   np=np, result=folder / "result.h5")
+
+
+def ask(folder: Path, job: dict, uri: str, np: int) -> Done:
+    return hpc("run", write_job(folder / "job.yaml", job), "--server", uri, "--seed", 3, "--output", folder / "result.h5",
+               np=np, result=folder / "result.h5")
+
+
+def run(folder: Path, job: dict, lie: Lie = honest, faults: tuple[str, ...] = (), np: int = 1, lag: str = "0ms") -> Done:
+    with Mock(folder, faults, ["--staleness", lag]) as mock, behind(mock.uri, lie) as uri:
+        return ask(folder, job, uri, np)
+
+
+SHAPES = [SEARCH, NQ | OFFSET, SHOW | {"output": ["*"]}, SHOW | {"output": ["id", "vector"]}, OFFSET | RANGE, RANGE | HALF, OFFSET | HALF, QUERY, COUNT,
+          PAGES, BEHIND, BEHIND | {"offset": 70}, BEHIND | {"offset": 1, "limit": 3}, VECTORS, QUERY | {"output": ["*"]}, QUERY | {"output": ["flag"]},
+          QUERY | HALF, SEARCH | {"topk": 950, "offset": 20}]
+UPSERTS = {"role": "churn", "count": 3, "rows": 300, "batch": 10, "rate": "60/s", "weights": {"insert": 1, "delete": 1, "upsert": 2}}
 
 
 @pytest.mark.parametrize("metric", ["L2", "IP", "COSINE"])
 def test_the_truth_in_every_shape(tmp_path: Path, metric: str) -> None:
-    shapes = [SEARCH, NQ | OFFSET, SHOW | {"output": ["*"]}, SHOW | {"output": ["id", "vector"]}, OFFSET | RANGE, RANGE | HALF, OFFSET | HALF, QUERY, COUNT, PAGES, BEHIND,
-              BEHIND | {"offset": 70}, BEHIND | {"offset": 1, "limit": 3}, VECTORS, QUERY | {"output": ["*"]}, QUERY | {"output": ["flag"]}, QUERY | HALF,
-              SEARCH | {"topk": 950, "offset": 20}]
-    done = run(tmp_path, shapes, metric=metric, np=2)
+    index = {"type": "FLAT", "metric": metric, "params": {}}
+    done = run(tmp_path, job_for(SHAPES, index=index), np=2)
     assert done.code == GOOD, str(done)
     figures = done.result.figures
     assert figures["searches_compared"] == 200 and figures["queries_compared"] == 200, str(done)
     assert figures["true_neighbors_found"] == figures["true_neighbors"] > 19000, str(done)
+
+
+@pytest.mark.parametrize("level", ["strong", "session", "bounded", "eventually"])
+def test_the_truth_among_upserts(tmp_path: Path, level: str) -> None:
+    done = run(tmp_path, job_for([*(shape | {"ops": 100} for shape in SHAPES), UPSERTS], consistency=level), np=3, lag="300ms")
+    assert done.code == GOOD, str(done)
+    behind_rows = {name: done.result.figures[f"rows_behind_{name}"] for name in ("session", "bounded", "eventually")}
+    longest = {name: done.result.figures[f"most_behind_{name}_ns"] for name in behind_rows}
+    assert level == "strong" or behind_rows[level] > 0, str(done)
+    assert all((rows > 0) == (name == level) == (longest[name] > 0) for name, rows in behind_rows.items() if level != "strong"), str(done)
+    assert max(longest["bounded"], longest["eventually"]) < 301e6, str(done)  # the mock lags by 300 ms there
+    assert (f"at {level} " in done.out) == (behind_rows.get(level, 0) > 0), str(done)
+
+
+def test_the_real_server_in_every_shape(tmp_path: Path, server: Server) -> None:
+    """At rest and among upserts; FLAT finds all."""
+    roles = [shape | {"topk": 900 if shape.get("topk", 0) > 900 else shape.get("topk"), "ops": 6} if "topk" in shape else shape | {"ops": 6} for shape in SHAPES]
+    done = ask(tmp_path, job_for(roles, [*roles, UPSERTS | {"for": "3s"}]), server.uri, 2)
+    assert done.code == GOOD, str(done)
+    assert done.result.figures["queries_compared"] == 2 * 60 and done.result.figures["searches_compared"] == 2 * 60, str(done)
 
 
 # --- lies -------------------------------------------------------------------------------------------------------------
@@ -235,11 +266,17 @@ LIES = {
 @pytest.mark.parametrize("name", LIES)
 def test_each_lie_is_named(tmp_path: Path, name: str) -> None:
     role, lie, kinds = LIES[name]
-    done = run(tmp_path, [role], lie)
+    done = run(tmp_path, job_for([role]), lie)
     assert done.code == VIOLATED and set(done.result.found) == kinds, str(done)
 
 
-@pytest.mark.parametrize("role", [VECTORS, VECTORS | {"output": []}, SHOW | {"topk": 200, "output": ["vector"]}, SHOW | {"topk": 200}, SEARCH | {"topk": 200}], ids=str)
-def test_a_version_replaced_is_stale_by_whatever_shows_it(tmp_path: Path, role: dict) -> None:
-    done = run(tmp_path, [role | {"exact": False}], faults=("upsert_lost=30%",))
+OLD = {
+    "vectors": VECTORS, "scalars": VECTORS | {"output": []}, "hits_with_vectors": SHOW | {"topk": 200, "output": ["vector"]},
+    "hits_with_scalars": SHOW | {"topk": 200}, "hits_alone": SEARCH | {"topk": 200},
+}
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_a_version_replaced_is_stale_by_whatever_shows_it(tmp_path: Path, name: str) -> None:
+    done = run(tmp_path, job_for([OLD[name] | {"exact": False}]), faults=("upsert_lost=30%",))
     assert done.code == VIOLATED and set(done.result.found) == {"stale"}, str(done)

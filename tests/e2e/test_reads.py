@@ -4,6 +4,7 @@ merely poor one must not be accused. Then the real server.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import h5py
@@ -95,6 +96,9 @@ def test_an_honest_server_is_not_accused_under_churn(tmp_path, metric, level):
     assert figures["hits_judged"] > 100000 and figures["searches_compared"] >= 300
     assert figures["true_neighbors_found"] == figures["true_neighbors"]  # the mock's search is exact: live truth must say so too
     assert all(row["clock_offset_ns"] == 0 for row in done.result.tables["ranks"])  # of one node: one clock
+    if level == "strong":  # recall by how much the filter leaves, and by topk
+        assert len(re.findall(r"^ +look0 +searcher +0 +10 .* [0-9.]+%$", done.out, re.M)) == 3, str(done)
+        assert len(re.findall(r"^ +look0 +searcher +0 +200 .* 100%$", done.out, re.M)) == 1, str(done)
     assert figures["true_neighbors"] > 0 or level != "strong"  # elsewhere only rows of five seconds ago are certain
     assert_books_balance(done.result)
     assert_ledger_agrees(done.result)
