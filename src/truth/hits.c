@@ -36,11 +36,18 @@ static double squared_length(const float *row, int64_t dim)
     return (double)mh_distance(MH_METRIC_IP, row, row, dim);
 }
 
+/* Whose squared length single precision can hold: else it has no direction that a server must agree about. */
+static bool has_direction(const float *row, int64_t dim)
+{
+    const double length = squared_length(row, dim);
+    return length > 1e-30 && length < 1e30;
+}
+
 double mh_score_error(int metric, const float *query, const float *row, int64_t dim)
 {
     const double relative = 1e-5; /* of single precision, 100 units in the last place */
     if (metric == MH_METRIC_COSINE)
-        return 10 * relative;
+        return has_direction(query, dim) && has_direction(row, dim) ? 10 * relative : MH_ANY_COSINE;
     return relative * (squared_length(query, dim) + squared_length(row, dim)) + 1e-30;
 }
 

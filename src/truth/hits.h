@@ -105,6 +105,7 @@ bool mh_filter_holds(const struct mh_filter *filter, int64_t id, int64_t version
 
 /* By how much a score may differ from our distance: single precision, and the expanded form |q|^2 - 2qx +
  * |x|^2 that servers use for batches, err by a few units in the last place of the lengths involved. */
+#define MH_ANY_COSINE 2.0 /* error of the cosine of a vector without a direction: any score is as good */
 double mh_score_error(int metric, const float *query, const float *row, int64_t dim);
 
 /* Scores this close are one to Milvus, which orders them by key: on 2.3.5 hits were out of order by up to

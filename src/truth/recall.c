@@ -329,6 +329,8 @@ static void consider(struct compare *compare, struct target *target, int64_t id,
     const double error = mh_score_error(metric, target->query, row, dim_of(hits));
     if (target->sample->reading.offset > 0)
         count_before(compare, target, id, version, (double)distance, error);
+    if (metric == MH_METRIC_COSINE && error >= MH_ANY_COSINE)
+        return; /* nobody's neighbour for certain */
     if (is_in_range(metric, &target->sample->reading, (double)distance, error) &&
         qualifies(compare, target, id, version))
         take_near(target, metric, (struct near){target->tally.sample, distance, id});

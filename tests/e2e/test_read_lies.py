@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import grpc
+import h5py
+import numpy as np
 import pytest
 from mockserver import Mock
 from proxy import Counter, Forward, Lie, behind, honest
@@ -268,6 +270,17 @@ def test_each_lie_is_named(tmp_path: Path, name: str) -> None:
     role, lie, kinds = LIES[name]
     done = run(tmp_path, job_for([role]), lie)
     assert done.code == VIOLATED and set(done.result.found) == kinds, str(done)
+
+
+def test_recall_does_not_shrink_with_the_distance_from_the_origin(tmp_path: Path) -> None:
+    """Scores are coarse there; our own distances are not. Of the ranks 5 to 15 that are asked for, 10 to 20 come."""
+    random = np.random.default_rng(4)
+    with h5py.File(tmp_path / "far.hdf5", "w") as file:
+        file["train"], file["test"] = (1000 + random.standard_normal((rows, 32)).astype(np.float32) for rows in (900, 50))
+    job = job_for([OFFSET | {"exact": False}]) | {"dataset": {"path": str(tmp_path / "far.hdf5")}}
+    done = run(tmp_path, job, asked("Search", add_to("offset", 5)))
+    figures = done.result.figures
+    assert done.code == GOOD and figures["true_neighbors_found"] * 2 == figures["true_neighbors"] == 200, str(done)
 
 
 OLD = {
