@@ -5,7 +5,6 @@ merely poor one must not be accused. Then the real server.
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import h5py
@@ -270,30 +269,17 @@ def test_what_the_server_always_refuses_ends_early_with_its_words_once(tmp_path,
     assert "no search of the searcher role succeeded" in done.out
 
 
-RELEASE = """import sys, time
-from pymilvus import MilvusClient
-client = MilvusClient(uri=sys.argv[1])
-while client.get_load_state("reads")["state"].name != "Loaded":
-    time.sleep(0.1)
-client.release_collection("reads")
-"""
-
-
 def test_the_real_servers_refusals_come_once_with_a_count(tmp_path, server: Server):
-    """A field that is none, no expression, too many hits, no loaded collection: each in its words, and exit code 3."""
-    (tmp_path / "release.py").write_text(RELEASE)
+    """A field that is none, no expression, too many hits: each in its words, and exit code 3."""
     bad = SEARCHER | {"count": 2, "ops": 100000, "nq": 1}
-    job = job_for([bad | {"filter": "nofield > 3"}, bad | {"filter": "id >"}, bad | {"topk": 20000}, QUERIER | {"ops": 100000, "expression": "id >>> 3"}],
-                  [SEARCHER | {"for": "8s", "ops": 100000, "rate": "20/s", "consistency": "bounded"}], enabled=False)
+    job = job_for([bad | {"filter": "nofield > 3"}, bad | {"filter": "id >"}, bad | {"topk": 20000}, QUERIER | {"ops": 100000, "expression": "id >>> 3"}], enabled=False)
     job["stages"][0] = {"name": "fill", "roles": [{"role": "writer", "count": 1, "rows": 300, "batch": 100}]}
-    job["stages"][2]["chaos"] = [{"at": "1s", "run": f"{sys.executable} {tmp_path / 'release.py'} {server.uri}"}]
     path = write_job(tmp_path / "job.yaml", job)
     done = hpc("run", path, "--server", server.uri, "--seed", SEED, "--output", tmp_path / "result.h5", np=2, result=tmp_path / "result.h5")
     assert done.code == UNUSABLE and "no search of the searcher role succeeded" in done.out, str(done)
-    for words in (r"field nofield not exist", r"cannot parse expression: id > *,", r"topk \[#\] is invalid", r"cannot parse expression: id >>> #", r"not.{0,6} loaded"):
+    for words in (r"field nofield not exist", r"cannot parse expression: id > *,", r"topk \[#\] is invalid", r"cannot parse expression: id >>> #"):
         rows = [row for row in done.result.tables["errors"] if re.search(words, row["message"])]
         assert len(rows) == 1 and rows[0]["count"] > 10 and rows[0]["outcome"] == "failed", f"{words}: {rows}\n{done}"
-    assert {row["code"] for row in done.result.tables["errors"]} != {0}
 
 
 @pytest.mark.parametrize(("option", "message"), [
