@@ -216,6 +216,12 @@ static int put_read_figures(struct mh_report *report, const struct mh_session *s
         {"listed_neighbors", reads->listed_neighbors},
         {"listed_neighbors_found", reads->listed_found},
         {"non_monotonic_reads", reads->non_monotonic},
+        {"rows_behind_session", reads->behind[MH_SESSION]},
+        {"rows_behind_bounded", reads->behind[MH_BOUNDED]},
+        {"rows_behind_eventually", reads->behind[MH_EVENTUALLY]},
+        {"most_behind_session_ns", session->run.behind_ns[MH_SESSION]},
+        {"most_behind_bounded_ns", session->run.behind_ns[MH_BOUNDED]},
+        {"most_behind_eventually_ns", session->run.behind_ns[MH_EVENTUALLY]},
         {"neighbors_missed", session->neighbors_missed},
         {"neighbors_missed_wrong", session->neighbors_missed_wrong},
     };

@@ -610,7 +610,7 @@ static void print_beside(const struct page *page)
 /* An audit that broke off has looked at something. */
 static bool looked(const struct page *page)
 {
-    return page->report->audited || figure(page, "passes") > 0 || page->report->violation_count > 0;
+    return page->report->audited || figure(page, "passes") > 0;
 }
 
 static void print_audit(const struct page *page)
@@ -638,8 +638,11 @@ static void print_audit(const struct page *page)
 
 /* ---- Reads ---- */
 
+enum { BANDS = 3 };
+static const double bands[BANDS - 1] = {0.03, 0.3}; /* of selectivity, upper edges */
+
 struct recall_sum {
-    const struct mh_report_recall *first; /* of those of one stage, role and item */
+    const struct mh_report_recall *first; /* of those of one stage, role and item, and of one band */
     int64_t searches;
     double wanted, found, selectivity, worst;
 };
@@ -658,15 +661,25 @@ static void put_recall(struct mh_grid *grid, const struct recall_sum *sum)
 
 static bool alike(const struct mh_report_recall *a, const struct mh_report_recall *b)
 {
-    return a->item == b->item && strcmp(a->stage, b->stage) == 0 && strcmp(a->role, b->role) == 0;
+    return a->item == b->item && a->topk == b->topk && strcmp(a->stage, b->stage) == 0 &&
+           strcmp(a->role, b->role) == 0;
 }
 
-static struct recall_sum sum_recall(const struct mh_report *report, const struct mh_report_recall *first)
+static int band_of(const struct mh_report_recall *point)
+{
+    int band = 0;
+    while (band < BANDS - 1 && point->selectivity > bands[band])
+        band++;
+    return band;
+}
+
+static struct recall_sum sum_recall(const struct mh_report *report, const struct mh_report_recall *first,
+                                    int band)
 {
     struct recall_sum sum = {.first = first, .worst = 1};
     for (int64_t i = 0; i < report->recall_count; i++) {
         const struct mh_report_recall *point = &report->recall[i];
-        if (!alike(point, first))
+        if (!alike(point, first) || band_of(point) != band)
             continue;
         sum.searches++;
         sum.wanted += point->wanted;
@@ -677,12 +690,48 @@ static struct recall_sum sum_recall(const struct mh_report *report, const struct
     return sum;
 }
 
+/* A row for each band that has searches: the harder a filter selects, the more an index may miss. */
+static void put_bands(struct mh_grid *grid, const struct mh_report *report,
+                      const struct mh_report_recall *first)
+{
+    for (int band = 0; band < BANDS; band++) {
+        const struct recall_sum sum = sum_recall(report, first, band);
+        if (sum.searches > 0)
+            put_recall(grid, &sum);
+    }
+}
+
 static bool is_first(const struct mh_report *report, int64_t at)
 {
     for (int64_t i = 0; i < at; i++)
         if (alike(&report->recall[i], &report->recall[at]))
             return false;
     return true;
+}
+
+/* Stages follow one another, so what is of two stages is in their order. */
+static int by_kind(const void *a, const void *b)
+{
+    const struct mh_report_recall *x = *(const struct mh_report_recall *const *)a,
+                                  *y = *(const struct mh_report_recall *const *)b;
+    if (strcmp(x->stage, y->stage) != 0)
+        return x->second < y->second ? -1 : 1;
+    const int roles = strcmp(x->role, y->role);
+    return roles ? roles : x->item != y->item ? x->item - y->item : x->topk - y->topk;
+}
+
+static void put_kinds(struct mh_grid *grid, const struct mh_report *report)
+{
+    const struct mh_report_recall **firsts = calloc((size_t)report->recall_count, sizeof *firsts);
+    size_t count = 0;
+    for (int64_t i = 0; firsts && i < report->recall_count; i++)
+        if (is_first(report, i))
+            firsts[count++] = &report->recall[i];
+    if (count > 1)
+        qsort(firsts, count, sizeof *firsts, by_kind);
+    for (size_t i = 0; i < count; i++)
+        put_bands(grid, report, firsts[i]);
+    free(firsts);
 }
 
 static void print_recall(const struct page *page)
@@ -693,11 +742,7 @@ static void print_recall(const struct page *page)
         return;
     fprintf(page->out, "\n  Recall against the rows that were certainly live and satisfied the filter\n");
     HEADS(&grid, "stage", "role", "item", "topk", "searches", "recall", "worst", "selectivity");
-    for (int64_t i = 0; i < report->recall_count; i++)
-        if (is_first(report, i)) {
-            const struct recall_sum sum = sum_recall(report, &report->recall[i]);
-            put_recall(&grid, &sum);
-        }
+    put_kinds(&grid, report);
     mh_grid_print(page->out, &grid);
 }
 
@@ -728,6 +773,21 @@ static void print_listed(const struct page *page)
              (double)found / (double)listed, show(searches).text);
 }
 
+/* Of reads at the levels that may lag. */
+static void print_behind(const struct page *page)
+{
+    static const char *const levels[] = {"session", "bounded", "eventually"};
+    char rows[40], longest[40];
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
+        snprintf(rows, sizeof rows, "rows_behind_%s", levels[i]);
+        snprintf(longest, sizeof longest, "most_behind_%s_ns", levels[i]);
+        if (figure(page, rows) > 0)
+            fact(page, "behind",
+                 "at %s %s rows were shown as they had been up to %s before the read was sent", levels[i],
+                 show(figure(page, rows)).text, show_duration(figure(page, longest)).text);
+    }
+}
+
 static void print_reads(const struct page *page)
 {
     const int64_t asked = figure(page, "reads"), judged = figure(page, "reads_judged");
@@ -746,6 +806,7 @@ static void print_reads(const struct page *page)
     if (figure(page, "non_monotonic_reads") > 0)
         fact(page, "went back", "%s rows came in an older version than before, at levels that allow it",
              show(figure(page, "non_monotonic_reads")).text);
+    print_behind(page);
     print_recall(page);
 }
 
@@ -786,7 +847,7 @@ static const char *const meanings[MH_WRONGS] = {
     [MH_WRONG_ORDER] = "a hit is nearer than the one before it",
     [MH_FILTER_IGNORED] = "it does not satisfy the expression it was found by",
     [MH_RANGE_IGNORED] = "a hit outside radius and range_filter",
-    [MH_SURPLUS] = "more rows than were asked for",
+    [MH_SURPLUS] = "more rows than were asked for, or some that the offset leaves out",
     [MH_MISSED] = "left out by a read that must find every row",
     [MH_UNREAD] = "acknowledged, and a read that had to show it did not",
     [MH_NON_MONOTONIC] = "seen, and by the next read not",
@@ -798,7 +859,7 @@ static void print_kinds(const struct page *page)
     struct mh_grid grid = {.columns = "lrl"};
     HEADS(&grid, "kind", "rows", "what it means");
     for (int kind = 0; kind < MH_WRONGS; kind++) {
-        if (kind > MH_MISCOUNTED && figure(page, mh_wrong_names[kind]) <= 0)
+        if ((kind > MH_MISCOUNTED || !looked(page)) && figure(page, mh_wrong_names[kind]) <= 0)
             continue; /* of reads under load: a run may have had none */
         mh_grid_put(&grid, "%s", mh_wrong_names[kind]);
         mh_grid_put_count(&grid, figure(page, mh_wrong_names[kind]));
@@ -828,9 +889,16 @@ static void put_version(struct mh_grid *grid, int64_t version)
         mh_grid_put(grid, "v%" PRId64, version);
 }
 
+/* About no single row, but an answer, a partition or all. */
+static bool is_of_all(const struct mh_violation *row)
+{
+    return row->id < 0 && (row->kind == MH_MISCOUNTED || row->kind == MH_MISSED || row->kind == MH_SURPLUS ||
+                           row->kind == MH_CORRUPTED);
+}
+
 static void put_judgement(struct mh_grid *grid, const struct mh_violation *row)
 {
-    if (row->kind == MH_MISCOUNTED || (row->kind == MH_MISSED && row->id < 0)) {
+    if (row->kind == MH_MISCOUNTED || (is_of_all(row) && row->kind != MH_CORRUPTED)) {
         mh_grid_put(grid, "%" PRId64, row->expected_version);
         mh_grid_put(grid, "%" PRId64, row->seen_version);
     } else if (row->expected_value != row->seen_value) {
@@ -874,7 +942,7 @@ static void put_violation(struct mh_grid *grid, const struct mh_report_violation
 {
     const char *kind = mh_result_wrong_name(violation->row.kind);
     mh_grid_put(grid, "%s", kind ? kind : "?");
-    if ((violation->row.kind == MH_MISCOUNTED || violation->row.kind == MH_MISSED) && violation->row.id < 0)
+    if (is_of_all(&violation->row))
         mh_grid_put(grid, "all");
     else
         mh_grid_put(grid, "%" PRId64, violation->row.id);
@@ -918,7 +986,7 @@ static void print_rows(const struct page *page)
 
 static void print_violations(const struct page *page)
 {
-    if (!looked(page))
+    if (!looked(page) && page->report->violation_count == 0)
         return;
     int64_t wrong = 0, harmless = 0;
     bool measured = true;
@@ -932,7 +1000,9 @@ static void print_violations(const struct page *page)
         heading(page, GREEN, "VIOLATIONS", ": none");
     else
         heading(page, wrong ? RED : BOLD, "VIOLATIONS", ": %s%s", show(wrong).text,
-                measured ? "" : ", not all kinds measured");
+                !looked(page) ? ", seen by reads; there was no audit"
+                : measured    ? ""
+                              : ", not all kinds measured");
     if (wrong == 0 && measured && harmless == 0)
         print_no_kinds(page);
     else

@@ -47,6 +47,7 @@ struct mh_run {
     struct mh_reads reads;             /* of the stage under way */
     struct mh_judged judged;           /* of the last one */
     struct mh_hit_figures hit_figures; /* of all, over all ranks */
+    int64_t behind_ns[MH_LEVELS];      /* as in struct mh_hits, of all stages */
     struct mh_violation *accused;      /* what this rank's reads saw wrong; owned */
     int64_t accused_count, accused_room;
     struct mh_recall_point *recall; /* of all stages, on every rank; owned */

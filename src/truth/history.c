@@ -228,3 +228,15 @@ struct mh_standing mh_history_standing(const struct mh_history *history, const s
             take_change(&standing, &history->changes[i], surely_sees(doubt, look, &history->changes[i]));
     return standing;
 }
+
+int64_t mh_history_replaced(const struct mh_history *history, int64_t id, int64_t version, int64_t at_ns)
+{
+    for (int64_t i = first_change_of(history, id);
+         i < history->change_count && history->changes[i].first == id; i++) {
+        const struct mh_write *change = &history->changes[i];
+        if (change->certain && change->done_ns < at_ns &&
+            (change->kind == MH_OP_DELETE || change->version > version))
+            return at_ns - change->done_ns;
+    }
+    return 0;
+}

@@ -67,6 +67,10 @@ struct mh_standing {
 struct mh_standing mh_history_standing(const struct mh_history *history, const struct mh_doubt *doubt,
                                        const struct mh_look *look, int64_t id);
 
+/* How long before `at_ns` an acknowledged write had replaced this version of the row, or deleted it: the
+ * first that did. 0: none had. Of an id whose slice is this rank's. */
+int64_t mh_history_replaced(const struct mh_history *history, int64_t id, int64_t version, int64_t at_ns);
+
 /* Goes through the inserts, to look at every row there ever was. */
 const struct mh_write *mh_history_insert_of(const struct mh_history *history, int64_t id); /* NULL: none */
 

@@ -36,11 +36,18 @@ static double squared_length(const float *row, int64_t dim)
     return (double)mh_distance(MH_METRIC_IP, row, row, dim);
 }
 
+/* Whose squared length single precision can hold: else it has no direction that a server must agree about. */
+static bool has_direction(const float *row, int64_t dim)
+{
+    const double length = squared_length(row, dim);
+    return length > 1e-30 && length < 1e30;
+}
+
 double mh_score_error(int metric, const float *query, const float *row, int64_t dim)
 {
     const double relative = 1e-5; /* of single precision, 100 units in the last place */
     if (metric == MH_METRIC_COSINE)
-        return 10 * relative;
+        return has_direction(query, dim) && has_direction(row, dim) ? 10 * relative : MH_ANY_COSINE;
     return relative * (squared_length(query, dim) + squared_length(row, dim)) + 1e-30;
 }
 
@@ -69,11 +76,12 @@ static void condemn_row(struct mh_hits *hits, const struct mh_reading *reading, 
                         int kind, const struct mh_standing *standing)
 {
     const bool exists = standing->kind == MH_STANDS_PERHAPS || standing->kind == MH_STANDS_SURELY;
+    const int32_t shown = mh_seen_version(seen);
     const struct mh_violation violation = {.kind = kind,
                                            .id = seen->id,
                                            .expected_version = exists ? standing->highest : MH_VERSION_NONE,
                                            .seen_version = seen->claim == MH_CLAIM_FALSE ? MH_VERSION_UNKNOWN
-                                                           : seen->claim >= 0            ? seen->claim
+                                                           : shown >= 0                  ? shown
                                                                                          : 0};
     mh_hits_condemn(hits, reading, &violation);
 }
@@ -93,6 +101,7 @@ struct judge {
     struct mh_filter filter;
     int64_t *ids; /* of the reading under judgement, sorted */
     int64_t id_room;
+    struct mh_bytes *behind; /* rows that may be, for the ranks that hold their history: staleness.c */
 };
 
 static const float *query_of(const struct mh_hits *hits, const struct mh_reading *reading)
@@ -107,7 +116,8 @@ static bool score_fits(const struct mh_hits *hits, const struct mh_reading *read
     const int64_t dim = hits->content->dataset->shape.dim;
     const float *query = query_of(hits, reading), *row = mh_content_vector(hits->content, seen->id, version);
     const double distance = (double)mh_distance(hits->metric, query, row, dim);
-    return fabs(distance - (double)seen->score) <= mh_score_error(hits->metric, query, row, dim);
+    return distance == (double)seen->score || /* infinite, both */
+           fabs(distance - (double)seen->score) <= mh_score_error(hits->metric, query, row, dim);
 }
 
 static bool compares_scores(const struct mh_hits *hits, const struct mh_reading *reading)
@@ -115,11 +125,23 @@ static bool compares_scores(const struct mh_hits *hits, const struct mh_reading 
     return reading->kind == MH_OP_SEARCH && !hits->quantised;
 }
 
+/* Do its fields, or what else is known of it, allow the version? */
+static bool fields_fit(const struct mh_content *content, const struct mh_seen *seen, int64_t version)
+{
+    const int64_t shown = mh_seen_version(seen);
+    if (seen->claim >= 0 || shown == version)
+        return shown == version;
+    return seen->claim == MH_CLAIM_NONE ||
+           (shown >= 0 &&
+            memcmp(mh_content_vector(content, seen->id, shown), mh_content_vector(content, seen->id, version),
+                   (size_t)content->dataset->shape.dim * sizeof(float)) == 0);
+}
+
 /* Is the row, in this version, what the reading shows? */
 static bool fits(const struct judge *judge, const struct mh_reading *reading, const struct mh_seen *seen,
                  int64_t version)
 {
-    return (seen->claim < 0 || seen->claim == version) &&
+    return fields_fit(judge->hits->content, seen, version) &&
            (!compares_scores(judge->hits, reading) || score_fits(judge->hits, reading, seen, version));
 }
 
@@ -137,31 +159,33 @@ static void condemn_version(struct judge *judge, const struct mh_reading *readin
             condemn_row(judge->hits, reading, &older, MH_STALE, standing);
             return;
         }
-    if (seen->claim > standing->highest) {
+    const int32_t shown = mh_seen_version(seen);
+    if (shown > standing->highest || !compares_scores(judge->hits, reading)) {
         condemn_row(judge->hits, reading, seen, MH_UNEXPECTED, standing);
         return;
     }
-    const int64_t version = seen->claim >= 0 ? seen->claim : standing->highest;
+    const int64_t version = shown >= 0 ? shown : standing->highest;
     condemn_score(judge->hits, reading, seen, MH_WRONG_DISTANCE,
                   (double)mh_distance(judge->hits->metric, query_of(judge->hits, reading),
                                       mh_content_vector(judge->hits->content, seen->id, version),
                                       judge->hits->content->dataset->shape.dim));
 }
 
-/* Returns whether the row is one that the reading may show at all. */
-static bool judge_version(struct judge *judge, const struct mh_reading *reading, const struct mh_seen *seen,
-                          const struct mh_standing *standing, bool filtered)
+/* Returns the version that the reading shows of the row, -1 where it is none that it may show. */
+static int32_t judge_version(struct judge *judge, const struct mh_reading *reading,
+                             const struct mh_seen *seen, const struct mh_standing *standing, bool filtered)
 {
-    bool shown = false, satisfies = false;
+    int32_t shown = -1;
+    bool satisfies = false;
     for (int32_t version = standing->lowest; version <= standing->highest && !satisfies; version++) {
         if (!fits(judge, reading, seen, version))
             continue;
-        shown = true;
         satisfies = !filtered || mh_filter_holds(&judge->filter, seen->id, version);
+        shown = shown < 0 || satisfies ? version : shown;
     }
     if (compares_scores(judge->hits, reading))
         judge->hits->figures.distances++;
-    if (!shown)
+    if (shown < 0)
         condemn_version(judge, reading, seen, standing);
     else if (!satisfies)
         condemn_row(judge->hits, reading, seen, MH_FILTER_IGNORED, standing);
@@ -174,10 +198,22 @@ static bool is_misplaced(const struct mh_hits *hits, const struct mh_reading *re
     return writer && !mh_reading_looks_in(reading, writer->partition);
 }
 
+/* Keeps what the judgement found out: which version a search's hit is of, by its distance. */
+static bool judge_shown(struct judge *judge, struct mh_reading *reading, int32_t row,
+                        const struct mh_standing *standing, bool filtered)
+{
+    const struct mh_seen *seen = &mh_reading_rows(reading)[row];
+    const int32_t shown = judge_version(judge, reading, seen, standing, filtered);
+    if (shown >= 0 && seen->claim == MH_CLAIM_NONE && reading->kind == MH_OP_SEARCH)
+        mh_reading_set_version(reading, row, shown);
+    return shown >= 0;
+}
+
 /* Returns false when its score says nothing about the order. */
-static bool judge_row(struct judge *judge, const struct mh_reading *reading, const struct mh_seen *seen,
+static bool judge_row(struct judge *judge, struct mh_reading *reading, int32_t row,
                       const struct mh_standing *standing, bool filtered)
 {
+    const struct mh_seen *seen = &mh_reading_rows(reading)[row];
     if (standing->kind == MH_STANDS_NOWHERE)
         condemn_row(judge->hits, reading, seen, MH_UNEXPECTED, standing);
     else if (standing->kind == MH_STANDS_GONE)
@@ -185,7 +221,7 @@ static bool judge_row(struct judge *judge, const struct mh_reading *reading, con
     else if (is_misplaced(judge->hits, reading, seen->id))
         condemn_row(judge->hits, reading, seen, MH_MISPLACED, standing);
     else
-        return judge_version(judge, reading, seen, standing, filtered);
+        return judge_shown(judge, reading, row, standing, filtered);
     return true;
 }
 
@@ -237,6 +273,18 @@ static void judge_range(struct judge *judge, const struct mh_reading *reading, c
         condemn_score(judge->hits, reading, seen, MH_RANGE_IGNORED, reading->range_filter);
 }
 
+/* An answer that is none: rows without their keys, or a count(*) without a number. */
+static void judge_form(struct judge *judge, const struct mh_reading *reading)
+{
+    const bool countless = reading->count < -1;
+    const struct mh_violation violation = {.kind = countless ? MH_MISCOUNTED : MH_CORRUPTED,
+                                           .id = MH_ID_ALL,
+                                           .expected_version = MH_VERSION_NONE,
+                                           .seen_version = countless ? MH_VERSION_NONE : MH_VERSION_UNKNOWN};
+    if (countless || reading->keyless)
+        mh_hits_condemn(judge->hits, reading, &violation);
+}
+
 static int judge_reading(struct judge *judge, struct mh_reading *reading, const struct mh_standing *standings)
 {
     const struct mh_seen *rows = mh_reading_rows(reading);
@@ -245,12 +293,13 @@ static int judge_reading(struct judge *judge, struct mh_reading *reading, const 
     figures->judged++;
     figures->filters_unread += !filtered;
     *(reading->kind == MH_OP_SEARCH ? &figures->hits : &figures->rows) += reading->rows;
+    judge_form(judge, reading);
     if (reading->limit > 0 && reading->rows > reading->limit)
         condemn_score(judge->hits, reading, &rows[reading->limit], MH_SURPLUS, 0);
     const struct mh_seen *before = NULL; /* the last one whose score is its distance */
     for (int32_t i = 0; i < reading->rows; i++) {
         reading->sure += standings[i].kind == MH_STANDS_SURELY;
-        if (!judge_row(judge, reading, &rows[i], &standings[i], filtered))
+        if (!judge_row(judge, reading, i, &standings[i], filtered))
             continue;
         if (before && reading->kind == MH_OP_SEARCH)
             judge_order(judge, reading, before, &rows[i]);
@@ -378,12 +427,14 @@ static int judge_batch(struct judge *judge, const struct batch *batch, struct mh
     const struct mh_standing *standing = standings;
     for (size_t at = batch->from; rc == 0 && at < batch->to;) {
         struct mh_reading *reading = mh_reads_next(hits->reads, &at);
-        if (judge_reading(judge, reading, standing) != 0)
+        if (judge_reading(judge, reading, standing) != 0 ||
+            mh_staleness_note(hits, reading, standing, judge->behind) != 0)
             rc = mh_fail(err, "out of memory for judging reads");
         standing += reading->rows;
     }
     free(standings);
-    return mh_comm_agree(hits->comm, rc, err);
+    rc = mh_comm_agree(hits->comm, rc, err);
+    return rc == 0 ? mh_staleness_measure(hits, judge->behind, err) : -1;
 }
 
 static bool any_left(const struct mh_hits *hits, size_t at)
@@ -418,6 +469,7 @@ static int send_home(struct mh_hits *hits, struct mh_error *err)
 static void share_figures(struct mh_hits *hits)
 {
     mh_comm_sum_i64(hits->comm, (int64_t *)&hits->figures, sizeof hits->figures / sizeof(int64_t));
+    mh_comm_max_i64(hits->comm, hits->behind_ns, MH_LEVELS);
 }
 
 int mh_hits_judge(struct mh_hits *hits, struct mh_error *err)
@@ -425,7 +477,9 @@ int mh_hits_judge(struct mh_hits *hits, struct mh_error *err)
     struct judge judge = {.hits = hits};
     const double begin = mh_cpu_s();
     hits->figures = (struct mh_hit_figures){.asked = hits->reads->asked};
-    int rc = mh_filter_open(&judge.filter, hits->content) == 0 ? 0 : mh_fail(err, "out of memory");
+    judge.behind = calloc((size_t)hits->plan->np, sizeof *judge.behind);
+    int rc =
+        mh_filter_open(&judge.filter, hits->content) == 0 && judge.behind ? 0 : mh_fail(err, "out of memory");
     if (rc == 0 && hits->reads->no_memory)
         rc = mh_fail(err, "out of memory for what searches and queries returned: they cannot be judged");
     rc = mh_comm_agree(hits->comm, rc, err);
@@ -435,6 +489,7 @@ int mh_hits_judge(struct mh_hits *hits, struct mh_error *err)
         at = batch.to;
     }
     mh_filter_close(&judge.filter);
+    mh_bytes_free_all(judge.behind, hits->plan->np);
     free(judge.ids);
     if (rc == 0 && mh_hits_judge_monotonic(hits) != 0)
         rc = mh_fail(err, "out of memory for judging reads");

@@ -7,7 +7,10 @@
 #include "truth/history.h"
 #include "truth/reads.h"
 
-enum { MH_HITS_KEPT = 100000 /* violations a rank; more are counted only */ };
+enum {
+    MH_HITS_KEPT = 100000, /* violations a rank; more are counted only */
+    MH_LEVELS = 4          /* of consistency: enum mh_consistency */
+};
 
 /* Sums over all ranks, on every rank. */
 struct mh_hit_figures {
@@ -24,6 +27,7 @@ struct mh_hit_figures {
     int64_t listed_neighbors, listed_found; /* of those */
     int64_t non_monotonic;                  /* rows seen in an older version than before, below strong */
     int64_t allowed;                        /* the same at strong, and the job allows it */
+    int64_t behind[MH_LEVELS];              /* rows shown as they no longer were when the read was sent */
     int64_t judging_ns;                     /* CPU time of all ranks */
 };
 
@@ -40,7 +44,8 @@ struct mh_recall_point {
 
 struct mh_hits {
     /* in */
-    struct mh_reads *reads; /* the judgement sets `sure` of each */
+    struct mh_reads
+        *reads; /* the judgement sets `sure` of each, and of hits the version that their score tells */
     const struct mh_history *history;
     struct mh_doubt doubt;
     const struct mh_plan *plan;
@@ -53,6 +58,7 @@ struct mh_hits {
     bool allow_non_monotonic;
     /* out */
     struct mh_hit_figures figures;
+    int64_t behind_ns[MH_LEVELS];    /* how long they had not been so: the longest of all ranks */
     struct mh_violation *violations; /* of the rows that this rank audits, as often as they were seen */
     int64_t violation_count, violation_room;
     struct mh_recall_point *recall; /* every rank's, on every rank */
@@ -71,6 +77,12 @@ int mh_hits_compare(struct mh_hits *hits, struct mh_error *err);
 /* monotonic.c, likewise: no reader sees a row's older version after a newer one. Of this rank's reads; -1: no
  * memory. */
 int mh_hits_judge_monotonic(struct mh_hits *hits);
+
+/* staleness.c, likewise: notes which rows of a reading may have been behind, for each rank what it has to
+ * measure (-1: no memory); then measures them, collectively, and empties the notes. */
+int mh_staleness_note(const struct mh_hits *hits, const struct mh_reading *reading,
+                      const struct mh_standing *standings, struct mh_bytes *to);
+int mh_staleness_measure(struct mh_hits *hits, struct mh_bytes *to, struct mh_error *err);
 
 /* Collective: fills all of `out`. All ranks return the same. */
 int mh_hits_judge(struct mh_hits *hits, struct mh_error *err);
@@ -93,6 +105,7 @@ bool mh_filter_holds(const struct mh_filter *filter, int64_t id, int64_t version
 
 /* By how much a score may differ from our distance: single precision, and the expanded form |q|^2 - 2qx +
  * |x|^2 that servers use for batches, err by a few units in the last place of the lengths involved. */
+#define MH_ANY_COSINE 2.0 /* error of the cosine of a vector without a direction: any score is as good */
 double mh_score_error(int metric, const float *query, const float *row, int64_t dim);
 
 /* Scores this close are one to Milvus, which orders them by key: on 2.3.5 hits were out of order by up to

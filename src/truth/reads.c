@@ -42,13 +42,55 @@ static bool tells_version(const struct mh_content *content, const struct mh_repl
     return false;
 }
 
-static int32_t claim_of(const struct mh_content *content, const struct mh_reply *reply, int64_t row,
-                        int64_t id, bool tells)
+static bool has_vectors(const struct mh_content *content, const struct mh_reply *reply)
 {
+    for (size_t f = 0; f < content->field_count; f++)
+        if (content->fields[f].type == MH_FIELD_FLOAT_VECTOR &&
+            mh_reply_column(reply, content->fields[f].name))
+            return true;
+    return false;
+}
+
+/* A field that was asked for and did not come. A search brings its keys beside the fields. */
+static bool lacks_field(const struct mh_content *content, const struct mh_op *op)
+{
+    const bool search = op->request.kind == MH_OP_SEARCH;
+    for (size_t i = 0; i < op->request.output_count; i++) {
+        const char *name = op->request.output_fields[i];
+        const bool all = strcmp(name, "*") == 0;
+        for (size_t f = 0; f < content->field_count; f++) {
+            const struct mh_field *field = &content->fields[f];
+            const bool asked = all ? field->type != MH_FIELD_FLOAT_VECTOR : strcmp(name, field->name) == 0;
+            if (asked && !(search && field->primary) && !mh_reply_column(&op->reply, field->name))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* What the columns of a reply can say of its rows. */
+struct telling {
+    bool lacking, versions, vectors;
+};
+
+static int32_t claim_of(const struct mh_content *content, const struct mh_reply *reply, int64_t row,
+                        int64_t id, const struct telling *telling)
+{
+    if (telling->lacking)
+        return MH_CLAIM_FALSE;
+    if (reply->column_count == 0)
+        return MH_CLAIM_NONE;
     for (int32_t version = 0; version < MOST_VERSIONS; version++)
         if (is_of(content, reply, row, id, version))
-            return tells ? version : MH_CLAIM_NONE;
+            return telling->versions ? version : telling->vectors ? MH_CLAIM_VECTOR - version : MH_CLAIM_NONE;
     return MH_CLAIM_FALSE;
+}
+
+int32_t mh_seen_version(const struct mh_seen *seen)
+{
+    return seen->claim >= 0                 ? seen->claim
+           : seen->claim <= MH_CLAIM_VECTOR ? MH_CLAIM_VECTOR - seen->claim
+                                            : -1;
 }
 
 /* ---- keeping ---- */
@@ -75,6 +117,12 @@ const char *mh_reading_text(const struct mh_reading *reading)
 const struct mh_seen *mh_reading_rows(const struct mh_reading *reading)
 {
     return (const void *)((const char *)(reading + 1) + mh_reading_tail(reading));
+}
+
+void mh_reading_set_version(struct mh_reading *reading, int32_t row, int32_t version)
+{
+    struct mh_seen *rows = (void *)((char *)(reading + 1) + mh_reading_tail(reading));
+    rows[row].claim = MH_CLAIM_VECTOR - version;
 }
 
 const int32_t *mh_reading_places(const struct mh_reading *reading)
@@ -176,13 +224,13 @@ static int put(struct mh_reads *reads, const struct mh_op *op, const struct mh_r
 static int put_rows(struct mh_reads *reads, const struct mh_op *op, const int64_t *ids, int64_t from,
                     int64_t count)
 {
-    const bool tells = tells_version(reads->content, &op->reply);
+    const struct telling telling = {.lacking = lacks_field(reads->content, op),
+                                    .versions = tells_version(reads->content, &op->reply),
+                                    .vectors = has_vectors(reads->content, &op->reply)};
     for (int64_t i = from; i < from + count; i++) {
         const struct mh_seen seen = {.id = ids[i],
                                      .score = op->reply.scores ? op->reply.scores[i] : 0,
-                                     .claim = op->reply.column_count > 0
-                                                  ? claim_of(reads->content, &op->reply, i, ids[i], tells)
-                                                  : MH_CLAIM_NONE};
+                                     .claim = claim_of(reads->content, &op->reply, i, ids[i], &telling)};
         if (mh_bytes_append(&reads->log, &seen, sizeof seen) != 0)
             return -1;
     }
@@ -245,12 +293,12 @@ static void note_query(struct mh_reads *reads, const struct mh_op *op)
         return;
     }
     const struct mh_column *keys = mh_reply_column(&op->reply, mh_content_key_name(reads->content));
-    if (keys && keys->type == MH_FIELD_INT64)
+    if (keys && keys->type == MH_FIELD_INT64) {
         keep(reads, op, &reading, keys->values, 0, keys->rows);
-    else if (op->reply.column_count == 0 || op->reply.columns[0].rows == 0)
+    } else {
+        reading.keyless = op->reply.column_count > 0 && op->reply.columns[0].rows > 0;
         keep(reads, op, &reading, NULL, 0, 0);
-    else
-        reads->asked++; /* rows without keys: nobody can say which; the sums show it */
+    }
 }
 
 void mh_reads_note(struct mh_reads *reads, const struct mh_op *op)

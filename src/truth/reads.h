@@ -15,13 +15,20 @@
 
 #define MH_READS_MOST_BYTES (64LL << 20) /* kept a rank and stage; beyond, every second one is dropped */
 
-enum { MH_CLAIM_NONE = -1 /* no field that tells versions */, MH_CLAIM_FALSE = -2 /* of no version */ };
+enum {
+    MH_CLAIM_NONE = -1 /* no field that tells versions */,
+    MH_CLAIM_FALSE = -2 /* of no version, or a field that was asked for is missing */,
+    MH_CLAIM_VECTOR = -3 /* less v: it has the vector of version v, which others may share */
+};
 
 struct mh_seen { /* a hit, or a row of a query */
     int64_t id;
     float score;
     int32_t claim; /* the version that its fields are of, or MH_CLAIM_* */
 };
+
+/* A version that the row shows, be it by its vector alone; -1: none is known. */
+int32_t mh_seen_version(const struct mh_seen *seen);
 
 /* One query, or one query vector of a search. Its text, the partitions it looked in, then `rows` struct
  * mh_seen follow it. */
@@ -42,8 +49,8 @@ struct mh_reading {
     uint32_t text_room; /* bytes of the expression, its NUL and what fills up to 8 */
     uint8_t kind;       /* MH_OP_SEARCH or MH_OP_QUERY */
     bool exact;
-    bool page; /* of an iterator: the rows with the lowest keys of those that satisfy the expression */
-    uint8_t spare[1];
+    bool page;    /* of an iterator: the rows with the lowest keys of those that satisfy the expression */
+    bool keyless; /* rows came without their keys: nobody can say which, and none is kept */
 };
 
 struct mh_reads {
@@ -72,5 +79,7 @@ const int32_t *mh_reading_places(const struct mh_reading *reading); /* positions
 size_t mh_reading_tail(const struct mh_reading *reading);           /* bytes of text and places */
 bool mh_reading_looks_in(const struct mh_reading *reading, int32_t partition);
 const struct mh_seen *mh_reading_rows(const struct mh_reading *reading);
+void mh_reading_set_version(struct mh_reading *reading, int32_t row,
+                            int32_t version); /* it has that version's vector */
 
 #endif

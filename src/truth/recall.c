@@ -21,6 +21,7 @@ enum {
 
 struct sample {
     int32_t rank, number; /* who asked; which of all samples */
+    struct mh_seen first; /* its first row, if it has any */
     struct mh_reading reading;
     char text[]; /* then its partitions: mh_reading_tail bytes */
 };
@@ -36,6 +37,7 @@ struct near {
 struct tally {
     int32_t sample, spare;
     int64_t certain, possible; /* queries: rows that must, that may be in the answer */
+    int64_t before;            /* searches with an offset: rows that may have been left out in front */
     int64_t tried, held;       /* rows that the filter was tried on */
 };
 
@@ -61,6 +63,12 @@ struct compare {
         whole_ns; /* from then on the collection was the data set's train rows, each once; INT64_MAX: never */
 };
 
+/* How many of the nearest rows must be known to say what belongs in the answer. */
+static int64_t depth_of(const struct target *target)
+{
+    return target->sample->reading.limit + target->sample->reading.offset;
+}
+
 static int64_t dim_of(const struct mh_hits *hits)
 {
     return hits->content->dataset->shape.dim;
@@ -70,7 +78,7 @@ static int64_t dim_of(const struct mh_hits *hits)
 
 static bool is_eligible(struct compare *compare, const struct mh_reading *reading)
 {
-    return reading->offset == 0 && (reading->kind != MH_OP_SEARCH || reading->limit <= MOST_TOPK) &&
+    return (reading->kind != MH_OP_SEARCH || reading->limit + reading->offset <= MOST_TOPK) &&
            mh_filter_read(&compare->filter, mh_reading_text(reading));
 }
 
@@ -86,7 +94,10 @@ static int64_t count_eligible(struct compare *compare, int kind)
 /* So that the one who asked finds its rows again. */
 static int put_sample(const struct mh_hits *hits, const struct mh_reading *reading, struct mh_bytes *out)
 {
-    const struct sample sample = {.rank = hits->rank, .reading = *reading};
+    const struct sample sample = {.rank = hits->rank,
+                                  .first = reading->rows > 0 ? mh_reading_rows(reading)[0]
+                                                             : (struct mh_seen){.id = INT64_MIN},
+                                  .reading = *reading};
     const int64_t place = (int64_t)((const uint8_t *)reading - hits->reads->log.data);
     if (mh_bytes_append(out, &sample, sizeof sample) != 0 ||
         mh_bytes_append(out, mh_reading_text(reading), mh_reading_tail(reading)) != 0)
@@ -142,7 +153,7 @@ static int make_targets(struct compare *compare, const uint8_t *all, size_t leng
             target->query = data->queries + sample->reading.query * data->shape.dim;
             target->length = (double)mh_distance(MH_METRIC_IP, target->query, target->query, data->shape.dim);
             target->error = mh_score_error(hits->metric, target->query, target->query, data->shape.dim);
-            target->nearest = calloc((size_t)sample->reading.limit + 1, sizeof *target->nearest);
+            target->nearest = calloc((size_t)depth_of(target) + 1, sizeof *target->nearest);
             compare->search_count++;
             if (!target->nearest)
                 return -1;
@@ -181,6 +192,12 @@ static struct mh_look look_of(const struct mh_reading *reading)
 {
     return (struct mh_look){reading->sent_ns, reading->done_ns, reading->worker,
                             promises_rows(reading) ? reading->consistency : MH_BOUNDED};
+}
+
+/* What it may have seen, by its own level. */
+static struct mh_look own_look(const struct mh_reading *reading)
+{
+    return (struct mh_look){reading->sent_ns, reading->done_ns, reading->worker, reading->consistency};
 }
 
 static bool is_in_place(const struct mh_hits *hits, const struct mh_reading *reading, int64_t id)
@@ -243,7 +260,7 @@ static void sink(struct target *target, int metric)
 
 static void take_near(struct target *target, int metric, struct near near)
 {
-    if (target->count == target->sample->reading.limit) {
+    if (target->count == depth_of(target)) {
         if (!farther(metric, &target->nearest[0], &near))
             return;
         target->nearest[0] = near;
@@ -278,6 +295,24 @@ static double rough_distance(int metric, double product, double query_length, do
     return lengths > 0 ? product / lengths : 0;
 }
 
+/* May the server have taken this row for one of those that the offset leaves out, nearer than the first hit?
+ * Rows that are farther than all those that must be known need not be looked at: so many are nearer then. */
+static void count_before(struct compare *compare, struct target *target, int64_t id, int64_t version,
+                         double distance, double error)
+{
+    const struct mh_hits *hits = compare->hits;
+    const struct sample *sample = target->sample;
+    const struct mh_look look = own_look(&sample->reading);
+    if (sample->first.id == id || !is_in_place(hits, &sample->reading, id) ||
+        mh_is_clearly_nearer(hits->metric, (double)sample->first.score, distance, error + MH_SCORE_TIE))
+        return;
+    const struct mh_standing standing = mh_history_standing(hits->history, &hits->doubt, &look, id);
+    const bool exists = standing.kind == MH_STANDS_SURELY || standing.kind == MH_STANDS_PERHAPS;
+    if (exists && standing.lowest <= version && version <= standing.highest &&
+        mh_filter_read(&compare->filter, sample->text) && mh_filter_holds(&compare->filter, id, version))
+        target->tally.before++;
+}
+
 static void consider(struct compare *compare, struct target *target, int64_t id, int64_t version,
                      double product, double length)
 {
@@ -285,13 +320,17 @@ static void consider(struct compare *compare, struct target *target, int64_t id,
     const int metric = hits->metric;
     const double rough = rough_distance(metric, product, target->length, length),
                  slack = metric == MH_METRIC_COSINE ? 1e-3 : 1e-4 * (target->length + length);
-    if (target->count == target->sample->reading.limit &&
+    if (target->count == depth_of(target) &&
         mh_is_nearer(metric, (double)target->nearest[0].distance,
                      metric == MH_METRIC_L2 ? rough - slack : rough + slack))
         return;
     const float *row = mh_content_vector(hits->content, id, version);
     const float distance = mh_distance(metric, target->query, row, dim_of(hits));
     const double error = mh_score_error(metric, target->query, row, dim_of(hits));
+    if (target->sample->reading.offset > 0)
+        count_before(compare, target, id, version, (double)distance, error);
+    if (metric == MH_METRIC_COSINE && error >= MH_ANY_COSINE)
+        return; /* nobody's neighbour for certain */
     if (is_in_range(metric, &target->sample->reading, (double)distance, error) &&
         qualifies(compare, target, id, version))
         take_near(target, metric, (struct near){target->tally.sample, distance, id});
@@ -360,13 +399,13 @@ static void count_row(struct compare *compare, struct target *target, int64_t id
 {
     const struct mh_hits *hits = compare->hits;
     const struct mh_reading *reading = &target->sample->reading;
-    const struct mh_look look = look_of(reading);
+    const struct mh_look look = own_look(reading);
     const struct mh_standing standing = mh_history_standing(hits->history, &hits->doubt, &look, id);
     if (standing.kind == MH_STANDS_NOWHERE || standing.kind == MH_STANDS_GONE)
         return;
     bool holds = false;
-    if (is_full(reading) && id > reading->highest)
-        return; /* of an iterator's page: it was not its turn */
+    if (reading->page && is_full(reading) && id > reading->highest)
+        return; /* it was not its turn */
     for (int32_t version = standing.lowest; version <= standing.highest && !holds; version++)
         holds = mh_filter_holds(&compare->filter, id, version);
     target->tally.possible += holds;
@@ -439,6 +478,7 @@ static void merge_findings(struct compare *compare, const struct mh_bytes *recei
         struct target *target = &compare->targets[tally.sample];
         target->tally.certain += tally.certain;
         target->tally.possible += tally.possible;
+        target->tally.before += tally.before;
         target->tally.tried += tally.tried;
         target->tally.held += tally.held;
         for (int32_t i = 0; i < tally.spare; i++, at += sizeof near) {
@@ -466,24 +506,37 @@ static bool was_found(const struct mh_reading *reading, int64_t id)
     return false;
 }
 
-/* Within what a score and our distance count as the same: we do not have the hit's vector at hand, and the
- * inner product of a long one errs by its length. */
+/* Within what a score and our distance count as the same: the inner product of a long one errs by its
+ * length. */
 static double slack_of(const struct target *target, double distance)
 {
     return target->error + 1e-5 * fabs(distance) + MH_SCORE_TIE;
 }
 
+/* Within what two of our own distances count as the same: equal rows, told apart by rounding alone. */
+static double rounding_of(const struct mh_hits *hits, const struct target *target, double distance)
+{
+    return 1e-5 * fabs(distance) + MH_SCORE_TIE + (hits->metric == MH_METRIC_L2 ? 0 : target->error);
+}
+
 /* Hits as near as the farthest true neighbour count as found, whichever rows they are: equal distances and
- * rows that were perhaps there take nobody's place wrongly. */
+ * rows that were perhaps there take nobody's place wrongly. By our own distances: the scores of an index that
+ * quantises are none. */
 static int32_t count_found(const struct mh_hits *hits, const struct target *target,
                            const struct mh_reading *reading, double edge)
 {
     const struct mh_seen *rows = mh_reading_rows(reading);
-    const double slack = slack_of(target, edge);
+    const double slack = rounding_of(hits, target, edge);
     int32_t found = 0;
-    for (int32_t i = 0; i < reading->rows; i++)
-        found += !mh_is_clearly_nearer(hits->metric, edge, (double)rows[i].score, slack);
-    return found < target->count ? found : (int32_t)target->count;
+    for (int32_t i = 0; i < reading->rows; i++) {
+        const int32_t version = mh_seen_version(&rows[i]);
+        if (version < 0)
+            continue; /* it was nothing that it may have shown */
+        const double distance = (double)mh_distance(
+            hits->metric, target->query, mh_content_vector(hits->content, rows[i].id, version), dim_of(hits));
+        found += !mh_is_clearly_nearer(hits->metric, edge, distance, slack);
+    }
+    return found;
 }
 
 /* A neighbour that should have been there: nearer than the farthest hit, or the result was not full. */
@@ -498,6 +551,32 @@ static bool is_missing(const struct mh_hits *hits, const struct target *target,
     const double distance = (double)near->distance;
     return mh_is_clearly_nearer(hits->metric, distance, (double)rows[reading->rows - 1].score,
                                 slack_of(target, distance));
+}
+
+/* With an offset nobody can say which row is missing, only that the hits are too few or too far. */
+static void judge_behind_offset(struct mh_hits *hits, const struct target *target,
+                                const struct mh_reading *reading, const struct mh_recall_point *point)
+{
+    const double edge = (double)target->nearest[0].distance;
+    const bool far =
+        target->count == depth_of(target) && reading->rows == reading->limit &&
+        mh_is_clearly_nearer(hits->metric, edge, (double)mh_reading_rows(reading)[reading->rows - 1].score,
+                             slack_of(target, edge));
+    const struct mh_violation violation = {
+        .kind = MH_MISSED, .id = MH_ID_ALL, .expected_version = point->wanted, .seen_version = point->found};
+    if (reading->exact && promises_rows(reading) && (far || reading->rows < point->wanted))
+        mh_hits_condemn(hits, reading, &violation);
+}
+
+/* The first hit is nearer than it may be where so many rows are left out in front. */
+static void judge_offset(struct mh_hits *hits, const struct target *target, const struct mh_reading *reading)
+{
+    const struct mh_seen *first = mh_reading_rows(reading);
+    const struct mh_violation violation = {.kind = MH_SURPLUS,
+                                           .id = reading->rows > 0 ? first->id : MH_ID_ALL};
+    if (reading->offset > 0 && reading->rows > 0 && !hits->quantised &&
+        target->tally.before < reading->offset)
+        mh_hits_condemn(hits, reading, &violation);
 }
 
 static int take_missing(struct mh_hits *hits, const struct target *target, const struct mh_reading *reading,
@@ -543,7 +622,7 @@ static bool is_listed(const struct compare *compare, const struct mh_reading *re
     const struct mh_dataset *data = compare->hits->content->dataset;
     const int64_t lag = reading->consistency == MH_STRONG ? 0 : compare->hits->doubt.bound_ns;
     return data->neighbors && compare->whole_ns < reading->sent_ns - lag && reading->places == 0 &&
-           isnan(reading->radius) && mh_expr_is_blank(mh_reading_text(reading)) &&
+           reading->offset == 0 && isnan(reading->radius) && mh_expr_is_blank(mh_reading_text(reading)) &&
            reading->limit <= data->shape.neighbors && (int)data->shape.metric == compare->hits->metric;
 }
 
@@ -561,7 +640,8 @@ static void compare_with_list(struct mh_hits *hits, const struct target *target,
     }
     hits->figures.listed++;
     hits->figures.listed_neighbors += reading->limit;
-    hits->figures.listed_found += count_found(hits, target, reading, edge);
+    const int32_t found = count_found(hits, target, reading, edge);
+    hits->figures.listed_found += found < reading->limit ? found : reading->limit;
 }
 
 static int judge_search(struct compare *compare, const struct target *target, struct mh_bytes *points,
@@ -572,7 +652,8 @@ static int judge_search(struct compare *compare, const struct target *target, st
     struct mh_recall_point point;
     memset(&point, 0, sizeof point);
     hits->figures.searches_compared++;
-    if (target->count == 0)
+    judge_offset(hits, target, reading);
+    if (target->count <= reading->offset)
         return 0; /* nothing to find */
     point.sent_ns = reading->sent_ns;
     point.stage = reading->stage;
@@ -580,38 +661,61 @@ static int judge_search(struct compare *compare, const struct target *target, st
     point.item = reading->item;
     point.topk = (int32_t)reading->limit;
     point.query = reading->query;
-    point.wanted = (int32_t)target->count;
+    point.wanted = (int32_t)(target->count - reading->offset);
     point.found = count_found(hits, target, reading, (double)target->nearest[0].distance);
+    point.found = point.found < point.wanted ? point.found : point.wanted;
     point.selectivity = target->tally.tried ? (double)target->tally.held / (double)target->tally.tried : 1;
-    hits->figures.short_results += reading->rows < target->count;
+    hits->figures.short_results += reading->rows < point.wanted;
     hits->figures.neighbors += point.wanted;
     hits->figures.found += point.found;
     if (is_listed(compare, reading))
         compare_with_list(hits, target, reading);
-    return mh_bytes_append(points, &point, sizeof point) != 0 ? -1
-                                                              : take_missing(hits, target, reading, missed);
+    if (mh_bytes_append(points, &point, sizeof point) != 0)
+        return -1;
+    if (reading->offset == 0)
+        return take_missing(hits, target, reading, missed);
+    judge_behind_offset(hits, target, reading, &point);
+    return 0;
+}
+
+static void judge_count(struct mh_hits *hits, const struct tally *tally, const struct mh_reading *reading)
+{
+    const bool few = reading->count < tally->certain;
+    const struct mh_violation violation = {.kind = MH_MISCOUNTED,
+                                           .id = MH_ID_ALL,
+                                           .expected_version = few ? tally->certain : tally->possible,
+                                           .seen_version = reading->count};
+    if ((few && promises_rows(reading)) || reading->count > tally->possible)
+        mh_hits_condemn(hits, reading, &violation);
+}
+
+/* Rows that were perhaps there may have been among those left out in front: that makes the answer's own no
+ * fewer. */
+static void judge_rows(struct mh_hits *hits, const struct tally *tally, const struct mh_reading *reading)
+{
+    const int64_t least = tally->certain - reading->offset, most = tally->possible - reading->offset;
+    struct mh_violation violation = {
+        .kind = MH_MISSED, .id = MH_ID_ALL, .expected_version = least, .seen_version = reading->sure};
+    if (promises_rows(reading) && reading->sure < least && (reading->page || !is_full(reading)))
+        mh_hits_condemn(hits, reading, &violation);
+    if (reading->offset == 0 || reading->rows == 0 || reading->rows <= most)
+        return;
+    violation.kind = MH_SURPLUS;
+    violation.expected_version = most > 0 ? most : 0;
+    violation.seen_version = reading->rows;
+    mh_hits_condemn(hits, reading, &violation);
 }
 
 static void judge_query(struct mh_hits *hits, const struct target *target)
 {
     const struct mh_reading *reading = asked(hits, target->sample);
-    const struct tally *tally = &target->tally;
-    struct mh_violation violation = {.kind = MH_MISSED,
-                                     .id = MH_ID_ALL,
-                                     .expected_version = tally->certain,
-                                     .seen_version = reading->sure};
     hits->figures.queries_compared++;
-    if (!promises_rows(reading))
-        return;
-    if (reading->count != -1) {
-        violation.kind = MH_MISCOUNTED;
-        violation.seen_version = reading->count;
-        violation.expected_version = reading->count < tally->certain ? tally->certain : tally->possible;
-        if (reading->count < tally->certain || reading->count > tally->possible)
-            mh_hits_condemn(hits, reading, &violation);
-    } else if (reading->sure < tally->certain && (reading->page || !is_full(reading))) {
-        mh_hits_condemn(hits, reading, &violation);
-    }
+    if (reading->count < -1 || reading->keyless)
+        return; /* no number, no keys: judged already */
+    if (reading->count >= 0)
+        judge_count(hits, &target->tally, reading);
+    else
+        judge_rows(hits, &target->tally, reading);
 }
 
 static int judge_targets(struct compare *compare, struct mh_bytes *points, struct mh_bytes *missed)

@@ -28,7 +28,7 @@ stages:
     roles: [{{role: writer, count: 2, rows: 1000, batch: 100, inflight: 1}}]
 verify: {{recheck: [], vectors: none, grace: 2s}}
 """
-Forward = Callable[[], bytes]
+Forward = Callable[..., bytes]  # of the request as it came, or of another
 Lie = Callable[[str, bytes, Forward, grpc.ServicerContext], bytes]
 
 
@@ -43,7 +43,8 @@ class Proxy(grpc.GenericRpcHandler):
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
         method = details.method
         return grpc.unary_unary_rpc_method_handler(
-            lambda request, context: self.lie(method.removeprefix(SERVICE), request, lambda: self.call(method, request), context))
+            lambda request, context: self.lie(method.removeprefix(SERVICE), request,
+                                              lambda changed=None: self.call(method, request if changed is None else changed), context))
 
 
 @contextmanager

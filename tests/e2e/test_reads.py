@@ -4,6 +4,7 @@ merely poor one must not be accused. Then the real server.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import h5py
@@ -95,6 +96,9 @@ def test_an_honest_server_is_not_accused_under_churn(tmp_path, metric, level):
     assert figures["hits_judged"] > 100000 and figures["searches_compared"] >= 300
     assert figures["true_neighbors_found"] == figures["true_neighbors"]  # the mock's search is exact: live truth must say so too
     assert all(row["clock_offset_ns"] == 0 for row in done.result.tables["ranks"])  # of one node: one clock
+    if level == "strong":  # recall by how much the filter leaves, and by topk
+        assert len(re.findall(r"^ +look0 +searcher +0 +10 .* [0-9.]+%$", done.out, re.M)) == 3, str(done)
+        assert len(re.findall(r"^ +look0 +searcher +0 +200 .* 100%$", done.out, re.M)) == 1, str(done)
     assert figures["true_neighbors"] > 0 or level != "strong"  # elsewhere only rows of five seconds ago are certain
     assert_books_balance(done.result)
     assert_ledger_agrees(done.result)
@@ -214,6 +218,25 @@ def test_scores_that_are_one_to_milvus_may_come_in_any_order(tmp_path):
     assert done.code == GOOD and done.result.figures["searches_compared"] == 1200, str(done)
 
 
+@pytest.mark.parametrize("metric", ["L2", "IP", "COSINE"])
+def test_odd_vectors_are_no_reason_to_accuse(tmp_path, metric):
+    """Rows that are equal, zero, -0.0, too short to have a direction, very long."""
+    random = np.random.default_rng(1)
+    train, test = (random.standard_normal((rows, 8)).astype(np.float32) for rows in (900, 60))
+    train[:300] = train[300:600]
+    for rows in (train[5:9], test[5:9]):
+        rows[:] = np.array([[0], [-0.0], [1e-42], [1e16]], np.float32)
+    test[9] = train[10]
+    with h5py.File(tmp_path / "set.hdf5", "w") as file:
+        file["train"], file["test"] = train, test
+    exact = SEARCHER | {"exact": True, "ops": 60, "nq": 5}
+    job = job_for([exact, exact | {"topk": 100, "offset": 20}, exact | RANGE | {"share": "30%"}], metric=metric, enabled=False)
+    job |= {"dataset": {"path": str(tmp_path / "set.hdf5")}, "calibrate": "never"}
+    done = run(tmp_path, job, "", 1)
+    figures = done.result.figures
+    assert done.code == GOOD and figures["true_neighbors_found"] == figures["true_neighbors"] > 20000, str(done)
+
+
 def test_a_poor_index_costs_recall_and_is_no_violation(tmp_path):
     job = job_for([SEARCHER])
     job["thresholds"] = {"recall": ">= 0.999"}
@@ -244,6 +267,19 @@ def test_what_the_server_always_refuses_ends_early_with_its_words_once(tmp_path,
     assert searches["ok"] == 0 and 100 <= searches["failed"] <= 500
     assert sum(message in row["message"] for row in done.result.tables["errors"]) == 1
     assert "no search of the searcher role succeeded" in done.out
+
+
+def test_the_real_servers_refusals_come_once_with_a_count(tmp_path, server: Server):
+    """A field that is none, no expression, too many hits: each in its words, and exit code 3."""
+    bad = SEARCHER | {"count": 2, "ops": 100000, "nq": 1}
+    job = job_for([bad | {"filter": "nofield > 3"}, bad | {"filter": "id >"}, bad | {"topk": 20000}, QUERIER | {"ops": 100000, "expression": "id >>> 3"}], enabled=False)
+    job["stages"][0] = {"name": "fill", "roles": [{"role": "writer", "count": 1, "rows": 300, "batch": 100}]}
+    path = write_job(tmp_path / "job.yaml", job)
+    done = hpc("run", path, "--server", server.uri, "--seed", SEED, "--output", tmp_path / "result.h5", np=2, result=tmp_path / "result.h5")
+    assert done.code == UNUSABLE and "no search of the searcher role succeeded" in done.out, str(done)
+    for words in (r"field nofield not exist", r"cannot parse expression: id > *,", r"topk \[#\] is invalid", r"cannot parse expression: id >>> #"):
+        rows = [row for row in done.result.tables["errors"] if re.search(words, row["message"])]
+        assert len(rows) == 1 and rows[0]["count"] > 10 and rows[0]["outcome"] == "failed", f"{words}: {rows}\n{done}"
 
 
 @pytest.mark.parametrize(("option", "message"), [

@@ -112,6 +112,22 @@ static void a_deleted_row_is_gone_from_the_acknowledgement(void **state)
     expect(stands(900, 950, MH_STRONG, 0), MH_STANDS_PERHAPS, 1, 1);
 }
 
+static void how_long_a_version_has_been_replaced(void **state)
+{
+    (void)state;
+    have(write(MH_OP_INSERT, 0, 100, 110, true), 2, write(MH_OP_UPSERT, 1, 200, 210, true),
+         write(MH_OP_DELETE, 1, 300, 310, true));
+    assert_int_equal(mh_history_replaced(&history, 7, 0, 210 * MS), 0);
+    assert_int_equal(mh_history_replaced(&history, 7, 0, 250 * MS), 40 * MS);
+    assert_int_equal(mh_history_replaced(&history, 7, 0, 400 * MS),
+                     190 * MS); /* since the first of the two */
+    assert_int_equal(mh_history_replaced(&history, 7, 1, 250 * MS), 0);
+    assert_int_equal(mh_history_replaced(&history, 7, 1, 400 * MS), 90 * MS); /* by the delete */
+    assert_int_equal(mh_history_replaced(&history, 8, 0, 400 * MS), 0);
+    changes[0].certain = false;
+    assert_int_equal(mh_history_replaced(&history, 7, 0, 250 * MS), 0); /* nobody knows */
+}
+
 static void clocks_that_differ_widen_the_window(void **state)
 {
     (void)state;
@@ -135,6 +151,7 @@ int main(void)
         cmocka_unit_test(each_level_promises_its_own),
         cmocka_unit_test(an_upsert_under_way_shows_either_version_or_none),
         cmocka_unit_test(a_deleted_row_is_gone_from_the_acknowledgement),
+        cmocka_unit_test(how_long_a_version_has_been_replaced),
         cmocka_unit_test(clocks_that_differ_widen_the_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
