@@ -281,13 +281,13 @@ static int put_events(struct mh_report *report, const struct mh_job *job, struct
         return -1;
     for (int64_t i = 0; i < events->count; i++) {
         const struct mh_event *event = &events->items[i];
-        const struct mh_stage_options *stage = &job->stages[event->stage];
+        const struct mh_stage_options *stage = event->stage >= 0 ? &job->stages[event->stage] : NULL;
         struct mh_report_event *out = &report->events[report->event_count++];
         *out = (struct mh_report_event){.time_ns = event->time_ns, .duration_ns = event->duration_ns};
         snprintf(out->kind, sizeof out->kind, "%s", mh_event_names[event->kind]);
-        snprintf(out->stage, sizeof out->stage, "%s", stage->name);
+        snprintf(out->stage, sizeof out->stage, "%s", stage ? stage->name : "");
         snprintf(out->role, sizeof out->role, "%s",
-                 event->role >= 0 ? stage->roles[event->role].kind->name : "");
+                 stage && event->role >= 0 ? stage->roles[event->role].kind->name : "");
         memcpy(out->what, event->what, sizeof out->what);
     }
     return 0;
@@ -595,7 +595,7 @@ static void judge_audit(struct verdict *verdict, const struct mh_session *sessio
 }
 
 static void judge(struct mh_session *session, const struct mh_ledger_totals *totals, struct idle idle,
-                  int thresholds_missed)
+                  struct mh_thresholds_outcome thresholds)
 {
     struct mh_report *report = &session->report;
     struct verdict verdict = {report->verdict, sizeof report->verdict, MH_EXIT_GOOD};
@@ -620,9 +620,12 @@ static void judge(struct mh_session *session, const struct mh_ledger_totals *tot
     if (odd || astray)
         say(&verdict, MH_EXIT_UNUSABLE, "this program lost count of %s %s: do not trust this run",
             odd ? odd->op : astray, odd ? "operations" : "rows");
-    if (thresholds_missed > 0)
-        say(&verdict, MH_EXIT_THRESHOLD, "%d threshold%s missed", thresholds_missed,
-            thresholds_missed == 1 ? "" : "s");
+    if (thresholds.missed > 0)
+        say(&verdict, MH_EXIT_THRESHOLD, "%d threshold%s missed", thresholds.missed,
+            thresholds.missed == 1 ? "" : "s");
+    if (thresholds.undecided > 0)
+        say(&verdict, 0, "%d threshold%s UNDECIDED: this run cannot tell (see the drifts)",
+            thresholds.undecided, thresholds.undecided == 1 ? "" : "s");
     report->exit_code = verdict.exit_code;
     report->audited = session->audited;
     report->whole = !session->broken && !session->run.gave_up && !session->run.stopped;
@@ -670,10 +673,10 @@ int mh_session_fill_report(struct mh_session *session, const struct mh_ledger_to
         put_probes(report, session->job, &session->run.probes) != 0 ||
         put_violations(report, &session->audit) != 0)
         return -1;
-    int missed = mh_thresholds_judge(session->job, report);
-    if (missed < 0)
+    struct mh_thresholds_outcome thresholds;
+    if (mh_session_put_trends(session) != 0 || mh_thresholds_judge(session->job, report, &thresholds) != 0)
         return -1;
-    judge(session, totals, idle, missed);
+    judge(session, totals, idle, thresholds);
     report->collection_kept = mh_session_keeps_collection(session);
     return 0;
 }
@@ -685,7 +688,8 @@ int mh_session_conclude(struct mh_session *session, struct mh_error *err)
     mh_comm_sum_i64(session->comm, session->run.rows_issued, 3);
     if (gather_ranks(session, err) != 0 || mh_session_gather_efforts(session, err) != 0 ||
         mh_reduce_tallies(&session->run.tallies, session->comm, err) != 0 ||
-        mh_reduce_visibilities(&session->run.visibilities, session->comm, err) != 0)
+        mh_reduce_visibilities(&session->run.visibilities, session->comm, err) != 0 ||
+        mh_session_put_samples(session, err) != 0)
         return -1;
     int rc = session->rank == 0 && mh_session_fill_report(session, &totals) != 0
                  ? mh_fail(err, "out of memory for the report")

@@ -137,7 +137,9 @@ int mh_session_open_run(struct mh_session *session, struct mh_error *err)
                                    .share = session->job->verify.reads,
                                    .seed = session->seed};
     run->stage_seconds = calloc(session->job->stage_count + 1, sizeof *run->stage_seconds);
-    bool made = run->stage_seconds && mh_tallies_init(&run->tallies, session->job, run->start_ns) == 0 &&
+    run->stage_spans = calloc(session->job->stage_count + 1, sizeof *run->stage_spans);
+    bool made = run->stage_seconds && run->stage_spans &&
+                mh_tallies_init(&run->tallies, session->job, run->start_ns) == 0 &&
                 mh_visibilities_init(&run->visibilities, session->job) == 0 &&
                 mh_ledger_init(&run->ledger, session->plan->worker_count) == 0;
     if (made)
@@ -318,6 +320,8 @@ static void close_session(struct mh_session *session)
     mh_ledger_free(&session->run.ledger);
     mh_events_free(&session->run.events);
     free(session->run.stage_seconds);
+    free(session->run.stage_spans);
+    mh_observer_free(session->observer);
     free(session->run.accused);
     free(session->run.recall);
     mh_probes_free(&session->run.probes);
@@ -354,9 +358,11 @@ int mh_session_go(const struct mh_arguments *arguments, MPI_Comm comm, mh_sessio
     MPI_Comm_rank(comm, &session->rank);
     MPI_Comm_size(comm, &session->np);
     if (prepare(session, &err) == 0) {
+        mh_session_observe(session);
         if (load)
             load(session);
         audit(session);
+        mh_observer_stop(session->observer);
         if (finish(session, &err) == 0)
             exit_code = session->report.exit_code;
     }

@@ -4,6 +4,7 @@
 
 #include "client/ask.h"
 #include "command/command.h"
+#include "observe/observe.h"
 #include "result/report.h"
 #include "role/role.h"
 #include "run/calibrate.h"
@@ -33,6 +34,7 @@ struct mh_session {
     struct mh_run run;
     int64_t
         *longest; /* of run.efforts: the longest active_ns, and the busiest rank as calibration.c packs it */
+    struct mh_observer *observer; /* NULL: none */
     struct mh_audit audit;
     struct mh_report report; /* rank 0 */
     struct mh_report parent; /* verify: the run whose rows are audited again; else empty */
@@ -96,9 +98,23 @@ int mh_session_put_calibration(
     struct mh_session *session); /* before the report takes the tallies; -1: no memory */
 bool mh_session_is_limited(const struct mh_report *report, int stage, int role); /* by the client */
 
+/* observe.c */
+void mh_session_observe(struct mh_session *session); /* from now on */
+/* What was observed, into the report; rank 0 gets the samples of all ranks. Collective, after the observer's
+ * stop. */
+int mh_session_put_samples(struct mh_session *session, struct mh_error *err);
+
+/* trends.c: after samples and operations are in the report */
+int mh_session_put_trends(struct mh_session *session); /* -1: no memory */
+/* Can a run of the job have such a figure? Of latencies, see threshold.c. */
+bool mh_trend_is_known(const struct mh_job *job, const char *figure);
+
 /* threshold.c */
 int mh_thresholds_check(const struct mh_job *job, struct mh_error *err); /* are all figures known? */
-int mh_thresholds_judge(const struct mh_job *job,
-                        struct mh_report *report); /* how many were missed; -1: no memory */
+struct mh_thresholds_outcome {
+    int missed, undecided;
+};
+int mh_thresholds_judge(const struct mh_job *job, struct mh_report *report,
+                        struct mh_thresholds_outcome *out); /* -1: no memory */
 
 #endif

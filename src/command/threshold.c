@@ -3,6 +3,7 @@
 
 #include "base/units.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,25 +138,75 @@ static bool known_operation(const char *op)
     return op[0] == '\0';
 }
 
-static int unknown_figure(const struct mh_job *job, const struct mh_threshold *t, struct mh_error *err)
+/* "soak.server_rss.slope" -> the stage's number, and the figure; -1: is something else. */
+static int drift_of(const struct mh_job *job, const char *name, char figure[176])
 {
-    mh_fail(err,
-            "thresholds.%s: no such figure; expected errors, recall, STAGE.max_rate of a stage with "
-            "find_max, or OPERATION.FIGURE with operation "
-            "insert, upsert, delete, search, query, create_index, ... and figure p50, p95, p99, p999, max, "
-            "rate, rows_rate or errors",
-            t->figure);
+    static const char tail[] = ".slope";
+    const size_t length = strlen(name), end = length - (sizeof tail - 1);
+    if (length < sizeof tail || strcmp(name + end, tail) != 0)
+        return -1;
+    for (size_t s = 0; s < job->stage_count; s++) {
+        const size_t stage = strlen(job->stages[s].name);
+        if (stage + 1 >= end || strncmp(job->stages[s].name, name, stage) != 0 || name[stage] != '.')
+            continue;
+        snprintf(figure, 176, "%.*s", (int)(end - stage - 1), name + stage + 1);
+        return (int)s;
+    }
+    return -1;
+}
+
+static bool known_drift(const struct mh_job *job, const char *name)
+{
+    char figure[176];
+    if (drift_of(job, name, figure) < 0)
+        return false;
+    char *dot = strrchr(figure, '.');
+    if (!dot || strcmp(dot, ".p99") != 0)
+        return mh_trend_is_known(job, figure);
+    *dot = '\0';
+    return figure[0] && known_operation(figure);
+}
+
+static int wrong_value(const struct mh_job *job, const struct mh_threshold *t, const char *wanted,
+                       struct mh_error *err)
+{
+    mh_fail(err, "thresholds.%s: '%s': expected %s", t->figure, t->text, wanted);
     return t->line > 0 ? mh_fail_in(err, "%s:%d:%d", job->path, t->line, t->column)
                        : mh_fail_in(err, "--set");
 }
 
-int mh_thresholds_check(const struct mh_job *job, struct mh_error *err)
+static int unknown_figure(const struct mh_job *job, const struct mh_threshold *t, struct mh_error *err)
+{
+    mh_fail(
+        err,
+        "thresholds.%s: no such figure; expected errors, recall, STAGE.max_rate of a stage with "
+        "find_max, STAGE.DRIFT.slope with drift server_rss, server_fds, client_rss, OPERATION.p99 or a name "
+        "of observe.gauges, or OPERATION.FIGURE with operation "
+        "insert, upsert, delete, search, query, create_index, ... and figure p50, p95, p99, p999, max, "
+        "rate, rows_rate or errors",
+        t->figure);
+    return t->line > 0 ? mh_fail_in(err, "%s:%d:%d", job->path, t->line, t->column)
+                       : mh_fail_in(err, "--set");
+}
+
+static int check_one(const struct mh_job *job, const struct mh_threshold *t, struct mh_error *err)
 {
     char op[64];
+    if (known_drift(job, t->figure))
+        return isnan(t->drift_per_hour)
+                   ? wrong_value(job, t, "so much an hour, such as \"< 1%/h\" or \"< 10MiB/h\"", err)
+                   : 0;
+    if (!is_recall(t) && !searched_stage(job, t) && (!find(t->figure, op) || !known_operation(op)))
+        return unknown_figure(job, t, err);
+    return isnan(t->value) ? wrong_value(job, t, "a value; only drifts (.slope) are so much an hour", err)
+                           : 0;
+}
+
+int mh_thresholds_check(const struct mh_job *job, struct mh_error *err)
+{
     for (size_t i = 0; i < job->threshold_count; i++)
-        if (!is_recall(&job->thresholds[i]) && !searched_stage(job, &job->thresholds[i]) &&
-            (!find(job->thresholds[i].figure, op) || !known_operation(op)))
-            return unknown_figure(job, &job->thresholds[i], err);
+        if (check_one(job, &job->thresholds[i], err) != 0)
+            return -1;
     return 0;
 }
 
@@ -208,30 +259,120 @@ static void show(enum unit unit, double value, char *text, size_t size)
         snprintf(text, size, "%.4g%%", 100 * value);
 }
 
-int mh_thresholds_judge(const struct mh_job *job, struct mh_report *report)
+/* ---- drifts ---- */
+
+enum drift { DRIFT_PASS, DRIFT_FEW, DRIFT_UNCLEAR, DRIFT_FAIL }; /* the worst last */
+static const char *const drift_words[] = {[DRIFT_PASS] = "PASS",
+                                          [DRIFT_FEW] = "not enough data",
+                                          [DRIFT_UNCLEAR] = "cannot tell",
+                                          [DRIFT_FAIL] = "FAIL"};
+
+/* Does the whole interval hold, or none of it? */
+static enum drift judge_drift(const struct mh_threshold *t, const struct mh_report_trend *trend)
 {
-    int missed = 0;
+    const double low = t->drift_is_ratio ? trend->low_ratio : trend->low;
+    const double high = t->drift_is_ratio ? trend->high_ratio : trend->high;
+    struct mh_threshold bound = *t;
+    bound.value = t->drift_per_hour;
+    if (isnan(low) || isnan(high))
+        return DRIFT_FEW;
+    if (holds(&bound, low) && holds(&bound, high))
+        return DRIFT_PASS;
+    return holds(&bound, low) || holds(&bound, high) ? DRIFT_UNCLEAR : DRIFT_FAIL;
+}
+
+static void show_amount(const char *unit, double value, char *text, size_t size)
+{
+    if (strcmp(unit, "bytes") == 0)
+        mh_show_bytes((int64_t)value, text, size);
+    else if (strcmp(unit, "ns") == 0)
+        mh_show_duration((int64_t)value, text, size);
+    else
+        snprintf(text, size, "%.3g%s%s", value, unit[0] ? " " : "", unit);
+}
+
+static void show_drift(const struct mh_threshold *t, const struct mh_report_trend *trend, enum drift drift,
+                       char *text, size_t size)
+{
+    char low[40], high[40];
+    if (drift == DRIFT_FEW) {
+        snprintf(text, size, "not enough data: %lld samples in %.0f s", (long long)trend->samples,
+                 trend->span_s);
+        return;
+    }
+    if (t->drift_is_ratio) {
+        snprintf(low, sizeof low, "%.3g%%", 100 * trend->low_ratio);
+        snprintf(high, sizeof high, "%.3g%%", 100 * trend->high_ratio);
+    } else {
+        show_amount(trend->unit, trend->low, low, sizeof low);
+        show_amount(trend->unit, trend->high, high, sizeof high);
+    }
+    snprintf(text, size, "%s to %s an hour", low, high);
+}
+
+/* Of all servers or ranks with the figure the worst counts. */
+static void judge_drifts(const struct mh_threshold *t, struct mh_report *report, const char *stage,
+                         const char *figure, struct mh_report_threshold *out)
+{
+    enum drift worst = DRIFT_PASS;
+    const struct mh_report_trend *worst_trend = NULL;
+    for (int64_t i = 0; i < report->trend_count; i++) {
+        struct mh_report_trend *trend = &report->trends[i];
+        if (strcmp(trend->stage, stage) != 0 || strcmp(trend->figure, figure) != 0)
+            continue;
+        const enum drift drift = judge_drift(t, trend);
+        snprintf(trend->verdict, sizeof trend->verdict, "%s", drift_words[drift]);
+        snprintf(trend->wanted, sizeof trend->wanted, "%s", t->text);
+        if (!worst_trend || drift > worst) {
+            worst = drift;
+            worst_trend = trend;
+        }
+    }
+    if (!worst_trend)
+        return;
+    show_drift(t, worst_trend, worst, out->got, sizeof out->got);
+    out->held = worst == DRIFT_PASS;
+    out->undecided = worst == DRIFT_FEW || worst == DRIFT_UNCLEAR;
+}
+
+/* ---- all of them ---- */
+
+static void judge_figure(const struct mh_job *job, const struct mh_threshold *t, struct mh_report *report,
+                         struct mh_report_threshold *out)
+{
+    char op[64];
+    double got = 0;
+    const char *stage = searched_stage(job, t);
+    const struct figure *figure = stage ? NULL : find(t->figure, op);
+    bool measured = stage          ? max_rate(report, stage, &got, &out->client_limited)
+                    : is_recall(t) ? mean_recall(report, &got)
+                                   : worst(report, t, figure, op, &got, &out->client_limited);
+    if (measured)
+        show(figure ? figure->unit : stage ? PER_SECOND : RATIO, got, out->got, sizeof out->got);
+    out->held = measured && holds(t, got);
+}
+
+int mh_thresholds_judge(const struct mh_job *job, struct mh_report *report,
+                        struct mh_thresholds_outcome *outcome)
+{
+    *outcome = (struct mh_thresholds_outcome){0};
     report->thresholds = calloc(job->threshold_count + 1, sizeof *report->thresholds);
     if (!report->thresholds)
         return -1;
     for (size_t i = 0; i < job->threshold_count; i++) {
         const struct mh_threshold *t = &job->thresholds[i];
         struct mh_report_threshold *out = &report->thresholds[report->threshold_count++];
-        char op[64];
-        double got = 0;
-        const char *stage = searched_stage(job, t);
-        const struct figure *figure = stage ? NULL : find(t->figure, op);
-        bool measured = stage          ? max_rate(report, stage, &got, &out->client_limited)
-                        : is_recall(t) ? mean_recall(report, &got)
-                                       : worst(report, t, figure, op, &got, &out->client_limited);
+        char figure[176];
+        const int stage = drift_of(job, t->figure, figure);
         snprintf(out->figure, sizeof out->figure, "%s", t->figure);
         snprintf(out->wanted, sizeof out->wanted, "%s", t->text);
-        if (measured)
-            show(figure ? figure->unit : stage ? PER_SECOND : RATIO, got, out->got, sizeof out->got);
+        snprintf(out->got, sizeof out->got, "not measured");
+        if (stage >= 0)
+            judge_drifts(t, report, job->stages[stage].name, figure, out);
         else
-            snprintf(out->got, sizeof out->got, "not measured");
-        out->held = measured && holds(t, got);
-        missed += !out->held;
+            judge_figure(job, t, report, out);
+        outcome->missed += !out->held && !out->undecided;
+        outcome->undecided += out->undecided;
     }
-    return missed;
+    return 0;
 }

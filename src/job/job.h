@@ -219,12 +219,15 @@ struct mh_verify_options {
 
 enum mh_comparison { MH_LESS, MH_AT_MOST, MH_MORE, MH_AT_LEAST };
 
-/* "search.p99: < 50ms" -> {"search.p99", MH_LESS, 5e7, "< 50ms"}: a duration counts in nanoseconds, a rate
- * per second, a percentage as a ratio. */
+/* "search.p99: < 50ms" -> {"search.p99", MH_LESS, 5e7, NaN, false, "< 50ms"}: a duration counts in
+ * nanoseconds, a rate per second, a percentage as a ratio. "< 10MiB/h" can only be meant of a drift, "< 10/h"
+ * is either. */
 struct mh_threshold {
     char *figure;
     enum mh_comparison comparison;
-    double value;
+    double value;          /* NaN: the text is a drift and nothing else */
+    double drift_per_hour; /* NaN: it is none. Bytes, nanoseconds, a number or a ratio */
+    bool drift_is_ratio;   /* of the figure's median */
     char *text;
     int line, column;
 };
@@ -234,6 +237,19 @@ struct mh_option_value {
     char *path;   /* "stages.crud.writer.rows" (a second writer of the stage: "stages.crud.writer[1].rows") */
     char *value;  /* as the job file would write it; empty when not given and without a default */
     char *origin; /* "default", "crud.yaml:14:32" or "--set" */
+};
+
+/* Is the server's process looked at? auto: where the server is on this machine's loopback. */
+enum mh_local { MH_LOCAL_AUTO, MH_LOCAL_NEVER };
+extern const char *const mh_local_names[];
+
+struct mh_observe_options {
+    bool enabled;
+    int64_t period_ns;
+    struct mh_texts metrics; /* URLs of pages in Prometheus' text format */
+    struct mh_texts gauges;  /* that are kept of them: by name, or name{labels} */
+    int local;               /* enum mh_local */
+    int64_t system_info_ns;  /* between two calls of GetMetrics; 0: none */
 };
 
 /* Is this client's own ceiling measured before the load? auto: unless an earlier run on this host has. */
@@ -251,6 +267,7 @@ struct mh_job {
     struct mh_stage_options *stages;
     size_t stage_count;
     struct mh_verify_options verify;
+    struct mh_observe_options observe;
     struct mh_threshold *thresholds;
     size_t threshold_count;
     struct mh_option_value *values;

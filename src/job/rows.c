@@ -12,6 +12,7 @@ const char *const mh_arrival_names[] = {"constant", "poisson", NULL};
 const char *const mh_recheck_names[] = {"flush", "reload", NULL};
 const char *const mh_before_names[] = {"flush", "load", NULL};
 const char *const mh_calibrate_names[] = {"auto", "always", "never", NULL};
+const char *const mh_local_names[] = {"auto", "never", NULL};
 const char *const mh_allow_names[] = {"upsert_not_atomic", "non_monotonic", NULL};
 
 /* {pointer, count} side by side is what a LIST row fills. */
@@ -379,6 +380,46 @@ static const struct mh_option verify_rows[] = {
 };
 #undef OF
 
+#define OF mh_observe_options
+static const struct mh_option observe_rows[] = {
+    {.name = "enabled", BOOL(enabled), .fallback = "true", .help = "false: nothing is looked at"},
+    {.name = "period",
+     DURATION(period_ns),
+     .fallback = "1s",
+     .min = 100 * MH_MS,
+     .max = 3600.0 * MH_S,
+     .help = "between two looks at the ranks, the server's process and the pages of metrics"},
+    {.name = "metrics",
+     .type = MH_OPTION_TEXTS,
+     AT(metrics),
+     .min = 0,
+     .max = 1000,
+     .unit = "URLs",
+     .help = "pages in Prometheus' text format, one for each proxy and node: http://host:9091/metrics"},
+    {.name = "gauges",
+     .type = MH_OPTION_TEXTS,
+     AT(gauges),
+     .fallback = "[process_*, go_goroutines, go_memstats_heap_inuse_bytes]",
+     .min = 1,
+     .max = 200,
+     .unit = "names",
+     .help = "what is kept of them: a name whatever its labels, name{labels} letter for letter, or begin*"},
+    {.name = "local",
+     .type = MH_OPTION_CHOICE,
+     AT(local),
+     .fallback = "auto",
+     .choices = mh_local_names,
+     .help = "look at the server's process in /proc; auto: if it is on this machine's loopback"},
+    {.name = "system_info",
+     DURATION(system_info_ns),
+     .fallback = "0s",
+     .min = 0,
+     .max = 3600.0 * MH_S,
+     .help = "between two calls of GetMetrics, for which the server asks its nodes; 0s: none"},
+    END,
+};
+#undef OF
+
 #define OF mh_job
 const struct mh_option mh_job_rows[] = {
     {.name = "server", SECTION(server), .rows = server_rows, .help = "what to run against"},
@@ -406,10 +447,14 @@ const struct mh_option mh_job_rows[] = {
      .item_size = sizeof(struct mh_stage_options),
      .help = "what runs, one after the other"},
     {.name = "verify", SECTION(verify), .rows = verify_rows, .help = "the audit after the stages"},
+    {.name = "observe",
+     SECTION(observe),
+     .rows = observe_rows,
+     .help = "memory and other gauges of server and ranks over time"},
     {.name = "thresholds",
      .type = MH_OPTION_THRESHOLDS,
      AT(thresholds),
-     .help = "figure: \"< 50ms\"; a miss ends with exit code 1"},
+     .help = "figure: \"< 50ms\", or of a drift \"< 1%/h\"; a miss ends with exit code 1"},
     END,
 };
 #undef OF

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,6 +84,20 @@ int64_t mh_timeline_quantile(const struct mh_timeline_slot *slot, double quantil
     while (bucket < MH_TIMELINE_BUCKETS - 1 && (!seen || (double)seen / (double)count < quantile))
         seen += slot->latency[++bucket];
     return upper_edge(bucket);
+}
+
+double mh_timeline_quantile_within(const struct mh_timeline_slot *slot, double quantile)
+{
+    double count = 0, seen = 0;
+    for (int i = 0; i < MH_TIMELINE_BUCKETS; i++)
+        count += slot->latency[i];
+    for (int i = 0; i < MH_TIMELINE_BUCKETS; i++) {
+        const double here = slot->latency[i], low = i > 0 ? (double)upper_edge(i - 1) : 0;
+        if (here > 0 && seen + here >= quantile * count)
+            return low + ((double)upper_edge(i) - low) * (quantile * count - seen) / here;
+        seen += here;
+    }
+    return NAN;
 }
 
 void mh_timeline_coarsen(struct mh_timeline *t, int64_t interval_ns)

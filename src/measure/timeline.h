@@ -32,6 +32,9 @@ int mh_timeline_bucket(int64_t latency_ns); /* which bucket of `latency` a value
 int64_t mh_timeline_quantile(const struct mh_timeline_slot *slot,
                              double quantile); /* upper edge of the bucket, ns */
 
+/* The same, between the bucket's edges, as if its values were spread evenly over it; NaN: there are none. */
+double mh_timeline_quantile_within(const struct mh_timeline_slot *slot, double quantile);
+
 /* Merges neighbours until the interval is `interval_ns` (interval_ns times a power of two). */
 void mh_timeline_coarsen(struct mh_timeline *t, int64_t interval_ns);
 

@@ -299,3 +299,10 @@ int mh_decode_version(const uint8_t *bytes, size_t length, struct mh_reply *repl
     reply->text = message->version;
     return 0;
 }
+
+int mh_decode_metrics(const uint8_t *bytes, size_t length, struct mh_reply *reply)
+{
+    UNPACK(message, GetMetricsResponse, get_metrics_response);
+    reply->text = message->response;
+    return 0;
+}

@@ -544,3 +544,11 @@ int mh_encode_nothing(const struct mh_request *request, struct mh_payload *paylo
     milvus__proto__milvus__get_version_request__init(&message);
     return pack(&message.base, request, payload, err);
 }
+
+int mh_encode_metrics(const struct mh_request *request, struct mh_payload *payload, struct mh_error *err)
+{
+    MILVUS(GetMetricsRequest) message;
+    milvus__proto__milvus__get_metrics_request__init(&message);
+    message.request = text(request->text);
+    return pack(&message.base, request, payload, err);
+}

@@ -33,6 +33,7 @@ enum mh_op_kind { /* order of the table in op.c */
                   MH_OP_FLUSH_STATE,
                   MH_OP_STATISTICS,
                   MH_OP_VERSION,
+                  MH_OP_METRICS,
                   MH_OP_KINDS,
 };
 
@@ -93,6 +94,7 @@ struct mh_request {
     const int64_t *segments;
     size_t segment_count;
     uint64_t flush_ts;
+    const char *text; /* METRICS: JSON, what is asked for */
 };
 
 enum mh_load_state { MH_LOAD_NOT_EXIST, MH_LOAD_NOT_LOADED, MH_LOAD_LOADING, MH_LOAD_LOADED };
@@ -126,7 +128,7 @@ struct mh_reply {
     int64_t collection_id;    /* DESCRIBE_COLLECTION; 0: the server gives none */
     int64_t pending_rows;     /* DESCRIBE_INDEX */
     int64_t indexed_rows;     /* DESCRIBE_INDEX */
-    const char *text;         /* VERSION; DESCRIBE_INDEX: fail reason */
+    const char *text;         /* VERSION; METRICS: JSON; DESCRIBE_INDEX: fail reason */
     int64_t row_count;        /* STATISTICS; -1 when the server did not say */
     const char *const *names; /* SHOW_PARTITIONS */
     size_t name_count;

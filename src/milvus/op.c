@@ -44,6 +44,7 @@ const struct mh_op_info mh_op_infos[MH_OP_KINDS] = {
     [MH_OP_STATISTICS] = {"statistics", METHOD("GetCollectionStatistics"), false, mh_encode_collection_name,
                           mh_decode_statistics},
     [MH_OP_VERSION] = {"version", METHOD("GetVersion"), false, mh_encode_nothing, mh_decode_version},
+    [MH_OP_METRICS] = {"metrics", METHOD("GetMetrics"), false, mh_encode_metrics, mh_decode_metrics},
 };
 
 static const SCHEMA(DataType) wire_types[] = {

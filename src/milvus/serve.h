@@ -28,7 +28,6 @@ enum mh_serve_kind { /* begins with the kinds of enum mh_op_kind, under their nu
                      MH_SERVE_INDEX_PROGRESS,
                      MH_SERVE_COMPACT,
                      MH_SERVE_COMPACTION_STATE,
-                     MH_SERVE_METRICS,
                      MH_SERVE_KINDS,
 };
 const char *mh_serve_name(int kind);   /* "search": what reports and options call it */

@@ -30,7 +30,6 @@ static const struct {
     OTHER(INDEX_PROGRESS, "index_progress", "GetIndexBuildProgress"),
     OTHER(COMPACT, "compact", "ManualCompaction"),
     OTHER(COMPACTION_STATE, "compaction_state", "GetCompactionState"),
-    OTHER(METRICS, "metrics", "GetMetrics"),
 };
 
 const char *mh_serve_name(int kind)
@@ -393,7 +392,7 @@ static int (*const decoders[MH_SERVE_KINDS])(struct input *, struct mh_served *)
     [MH_SERVE_INDEX_PROGRESS] = decode_index_progress,
     [MH_SERVE_COMPACT] = decode_compact,
     [MH_SERVE_COMPACTION_STATE] = decode_compaction_state,
-    [MH_SERVE_METRICS] = decode_metrics,
+    [MH_OP_METRICS] = decode_metrics,
 };
 
 static const struct mh_served blank = {.database = "",

@@ -488,7 +488,7 @@ static int (*const encoders[MH_SERVE_KINDS])(struct output *) = {
     [MH_SERVE_INDEX_PROGRESS] = encode_index_progress,
     [MH_SERVE_COMPACT] = encode_compact,
     [MH_SERVE_COMPACTION_STATE] = encode_compaction_state,
-    [MH_SERVE_METRICS] = encode_metrics,
+    [MH_OP_METRICS] = encode_metrics,
 };
 
 int mh_answer_encode(int kind, const struct mh_answer *answer, struct mh_arena *arena, const uint8_t **bytes,

@@ -54,6 +54,7 @@ MH_ENCODER(mh_encode_load_state);
 MH_ENCODER(mh_encode_flush);
 MH_ENCODER(mh_encode_flush_state);
 MH_ENCODER(mh_encode_nothing);
+MH_ENCODER(mh_encode_metrics);
 
 /* Each unpacks into reply->arena and returns 0, or -1 for bytes that are no such message. They set the codes,
  * not the outcome. */
@@ -71,5 +72,6 @@ MH_DECODER(mh_decode_flush);
 MH_DECODER(mh_decode_flush_state);
 MH_DECODER(mh_decode_statistics);
 MH_DECODER(mh_decode_version);
+MH_DECODER(mh_decode_metrics);
 
 #endif

@@ -476,7 +476,7 @@ static void (*const handlers[MH_SERVE_KINDS])(struct mh_turn *) = {
     [MH_SERVE_INDEX_PROGRESS] = index_state,
     [MH_SERVE_COMPACT] = compact,
     [MH_SERVE_COMPACTION_STATE] = compaction_state,
-    [MH_SERVE_METRICS] = metrics,
+    [MH_OP_METRICS] = metrics,
 };
 
 void mh_handle(struct mh_turn *turn)

@@ -192,6 +192,7 @@ static const struct mh_result_field threshold_fields[] = {
     THRESHOLD("wanted", TEXT, wanted, ""),
     THRESHOLD("got", TEXT, got, ""),
     THRESHOLD("held", BOOL, held, ""),
+    THRESHOLD("undecided", BOOL, undecided, ""),
     THRESHOLD("client_limited", BOOL, client_limited, ""),
     {0},
 };
@@ -311,6 +312,47 @@ static const struct mh_result_field peak_fields[] = {
     {0},
 };
 
+#define GAUGE(NAME, CELL, MEMBER, UNIT) FIELD(NAME, CELL, struct mh_report_gauge, MEMBER, UNIT)
+static const struct mh_result_field gauge_fields[] = {
+    GAUGE("second", DOUBLE, second, "s"),
+    GAUGE("source", TEXT, source, ""),
+    GAUGE("name", TEXT, name, ""),
+    GAUGE("unit", TEXT, unit, ""),
+    GAUGE("value", DOUBLE, value, ""),
+    GAUGE("life", INT32, life, ""),
+    {0},
+};
+
+#define RANK_SAMPLE(NAME, CELL, MEMBER, UNIT) FIELD(NAME, CELL, struct mh_report_rank_sample, MEMBER, UNIT)
+static const struct mh_result_field rank_sample_fields[] = {
+    RANK_SAMPLE("second", DOUBLE, second, "s"), RANK_SAMPLE("rank", INT32, rank, ""),
+    RANK_SAMPLE("name", TEXT, name, ""),        RANK_SAMPLE("unit", TEXT, unit, ""),
+    RANK_SAMPLE("value", DOUBLE, value, ""),    {0},
+};
+
+#define TREND(NAME, CELL, MEMBER, UNIT) FIELD(NAME, CELL, struct mh_report_trend, MEMBER, UNIT)
+static const struct mh_result_field trend_fields[] = {
+    TREND("stage", TEXT, stage, ""),
+    TREND("figure", TEXT, figure, ""),
+    TREND("source", TEXT, source, ""),
+    TREND("unit", TEXT, unit, ""),
+    TREND("samples", INT64, samples, "samples"),
+    TREND("span_s", DOUBLE, span_s, "s"),
+    TREND("lives", INT32, lives, ""),
+    TREND("median", DOUBLE, median, ""),
+    TREND("slope_per_hour", DOUBLE, slope, ""),
+    TREND("low_per_hour", DOUBLE, low, ""),
+    TREND("high_per_hour", DOUBLE, high, ""),
+    TREND("slope_ratio", DOUBLE, slope_ratio, "1/h"),
+    TREND("low_ratio", DOUBLE, low_ratio, "1/h"),
+    TREND("high_ratio", DOUBLE, high_ratio, "1/h"),
+    TREND("step", DOUBLE, step, ""),
+    TREND("step_s", DOUBLE, step_s, "s"),
+    TREND("wanted", TEXT, wanted, ""),
+    TREND("verdict", TEXT, verdict, ""),
+    {0},
+};
+
 #define TABLE(PATH, FIELDS, STRUCT, ROWS, COUNT)                                                             \
     .path = (PATH), .fields = (FIELDS), .row_size = sizeof(STRUCT),                                          \
     .rows = offsetof(struct mh_result_view, ROWS), .count = offsetof(struct mh_result_view, COUNT)
@@ -334,6 +376,10 @@ const struct mh_result_table mh_result_tables[] = {
     {TABLE("recall", recall_fields, struct mh_report_recall, report.recall, report.recall_count)},
     {TABLE("visibility", visibility_fields, struct mh_report_visibility, report.visibilities,
            report.visibility_count)},
+    {TABLE("server/metrics", gauge_fields, struct mh_report_gauge, report.gauges, report.gauge_count)},
+    {TABLE("rank_samples", rank_sample_fields, struct mh_report_rank_sample, report.rank_samples,
+           report.rank_sample_count)},
+    {TABLE("trends", trend_fields, struct mh_report_trend, report.trends, report.trend_count)},
     {TABLE("server/events", event_fields, struct mh_report_event, report.events, report.event_count)},
     {0},
 };

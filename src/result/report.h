@@ -134,11 +134,43 @@ struct mh_report_violation {
 };
 
 struct mh_report_threshold {
-    char figure[96];
+    char figure[224];
     char wanted[48]; /* "< 50 ms" */
-    char got[48];    /* "12.3 ms"; "not measured" */
+    char got[96];    /* "12.3 ms"; "not measured" */
     bool held;
+    bool undecided;      /* a drift that may be on either side: neither held nor missed */
     bool client_limited; /* what it got is of such an operation */
+};
+
+/* A gauge of a server at one time: see observe/series.h. */
+struct mh_report_gauge {
+    double second;
+    char source[64], name[160], unit[16];
+    double value;
+    int32_t life;
+};
+
+/* A gauge of a rank at one time. */
+struct mh_report_rank_sample {
+    double second;
+    int32_t rank;
+    char name[32], unit[16];
+    double value;
+};
+
+/* How a figure moved over a stage: see measure/trend.h. */
+struct mh_report_trend {
+    char stage[256], figure[176];
+    char source[64]; /* which server, or rank; empty: of the stage as a whole */
+    char unit[16];
+    int64_t samples;
+    double span_s, median;
+    double slope, low, high;                   /* an hour; NaN: not known */
+    double slope_ratio, low_ratio, high_ratio; /* of the median, an hour; likewise */
+    double step, step_s;                       /* 0: none */
+    int32_t lives;
+    char wanted[48];  /* of a threshold; empty: there is none of it */
+    char verdict[24]; /* PASS, FAIL, cannot tell, not enough data; empty likewise */
 };
 
 /* A piece of the ledger: consecutive rows that share a fate. See truth/ledger.h for the numbers. */
@@ -198,7 +230,10 @@ struct mh_report {
     struct mh_report_threshold *thresholds;
     struct mh_report_probe *probes;
     struct mh_report_peak *peaks;
-    int64_t probe_count, peak_count;
+    struct mh_report_gauge *gauges; /* by source and name, then by time */
+    struct mh_report_rank_sample *rank_samples;
+    struct mh_report_trend *trends;
+    int64_t probe_count, peak_count, gauge_count, rank_sample_count, trend_count;
     int64_t option_count, rank_count, worker_count, operation_count, calibration_count, error_count,
         figure_count, violation_count, event_count, threshold_count, recall_count, visibility_count;
 

@@ -477,7 +477,7 @@ static void print_thresholds(const struct page *page)
         const struct mh_report_threshold *threshold = &page->report->thresholds[i];
         put_texts(&grid, (const char *const[]){threshold->figure, threshold->wanted}, 2);
         mh_grid_put(&grid, "%s%s", threshold->got, threshold->client_limited ? " *" : "");
-        mh_grid_put(&grid, "%s", threshold->held ? "held" : "MISSED");
+        mh_grid_put(&grid, "%s", threshold->held ? "held" : threshold->undecided ? "UNDECIDED" : "MISSED");
     }
     mh_grid_print(page->out, &grid);
 }

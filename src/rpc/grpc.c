@@ -9,6 +9,7 @@
 #include <grpc/grpc_security.h>
 #include <grpc/slice.h>
 #include <grpc/support/alloc.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,10 +36,12 @@ struct mh_rpc {
     struct mh_texts uris; /* borrowed from the job */
     int64_t connections;
     char *server_name;
-    int64_t opened;    /* channels so far: each gets different arguments, so that none shares a socket */
-    int64_t in_flight; /* submitted and not yet handed back */
+    int64_t in_flight;       /* submitted and not yet handed back */
     struct mh_call *refused; /* ended without leaving */
 };
+
+/* Channels so far, of this process: each gets different arguments, so that none shares a socket. */
+static atomic_int opened;
 
 struct mh_connection {
     struct mh_rpc *rpc;
@@ -199,7 +202,7 @@ static grpc_channel *open_channel(struct mh_rpc *rpc, const char *uri)
         int_arg(GRPC_ARG_KEEPALIVE_TIME_MS, 10000),
         int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000),
         int_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
-        int_arg("milvus-hpc.channel", (int)rpc->opened++),
+        int_arg("milvus-hpc.channel", atomic_fetch_add(&opened, 1)),
         {.type = GRPC_ARG_STRING, .key = GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, .value.string = rpc->server_name},
     };
     size_t count = sizeof args / sizeof args[0] - (rpc->server_name ? 0 : 1);

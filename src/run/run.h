@@ -18,6 +18,7 @@
 
 #include <mpi.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 /* What the judges said of the last stage with searches, queries or probers: the same on every rank. */
@@ -25,6 +26,10 @@ struct mh_judged {
     int64_t violations;
     double recall;  /* NaN: not measured */
     int64_t judged; /* readings */
+};
+
+struct mh_stage_span {        /* since the run began */
+    int64_t begin_ns, end_ns; /* end 0: it has not been run */
 };
 
 struct mh_run {
@@ -63,6 +68,8 @@ struct mh_run {
     int64_t chaos_failed, chaos_missed;  /* commands that failed; whose time never came */
     struct mh_effort *efforts;           /* of role r in stage s, on this rank: [s * tallies.roles + r] */
     double *stage_seconds;               /* how long each stage lasted; one a stage */
+    struct mh_stage_span *stage_spans;   /* from when to when; one a stage */
+    atomic_llong ledger_bytes;           /* that the ledger holds, as of the last round of the heartbeat */
     bool stopped;                        /* a signal ended a stage early: the same on every rank */
     bool gave_up; /* the server could not be reached for server.timeout: the same on every rank */
 };

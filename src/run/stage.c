@@ -308,6 +308,7 @@ static void loop(struct mh_stage *stage)
         if (!mh_pulse_beat(&stage->pulse, stage->counters))
             continue;
         mh_progress_show(&progress, stage);
+        atomic_store(&stage->run->ledger_bytes, mh_ledger_bytes(&stage->run->ledger));
         mh_journal_flush(&stage->run->journal); /* should this rank be killed, little is in doubt */
         if (take_totals(stage))
             break;
@@ -333,6 +334,15 @@ static void note_memory(struct mh_run *run)
         run->private_bytes = bytes;
 }
 
+/* A stage that searches for a rate is gone through many times. */
+static void note_span(const struct mh_stage *stage)
+{
+    struct mh_stage_span *span = &stage->run->stage_spans[stage->index];
+    if (span->end_ns == 0)
+        span->begin_ns = stage->begin_ns - stage->run->start_ns;
+    span->end_ns = mh_now_ns() - stage->run->start_ns;
+}
+
 int mh_stage_go(struct mh_stage *stage, struct mh_error *err)
 {
     struct mh_run *run = stage->run;
@@ -346,6 +356,7 @@ int mh_stage_go(struct mh_stage *stage, struct mh_error *err)
     for (size_t i = 0; i < stage->hand_count; i++)
         mh_hand_end(&stage->hands[i]);
     note_memory(run);
+    note_span(stage);
     run->stage_seconds[stage->index] += (double)(mh_now_ns() - stage->begin_ns) / (double)MH_S;
     *err = stage->error;
     if (mh_comm_agree(run->comm, stage->sums->broken ? -1 : 0, err) != 0)

@@ -198,6 +198,7 @@ EXPECTED = {  # name in encode.c: (method, message)
     "flush_state": ("GetFlushState", plain("GetFlushStateRequest", segmentIDs=[448251234567890123, 1, 300], flush_ts=TIMESTAMP, **NAMED)),
     "statistics": ("GetCollectionStatistics", plain("GetCollectionStatisticsRequest", **NAMED)),
     "version": ("GetVersion", plain("GetVersionRequest")),
+    "metrics": ("GetMetrics", plain("GetMetricsRequest", request='{"metric_type": "system_info"}')),
 }
 
 

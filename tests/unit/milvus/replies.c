@@ -162,7 +162,9 @@ static struct bytes yes(enum mh_op_kind kind, COMMON(Status) * status)
     MILVUS(GetLoadStateResponse) load = MILVUS__PROTO__MILVUS__GET_LOAD_STATE_RESPONSE__INIT;
     MILVUS(DescribeCollectionResponse) described = MILVUS__PROTO__MILVUS__DESCRIBE_COLLECTION_RESPONSE__INIT;
     MILVUS(GetVersionResponse) is = MILVUS__PROTO__MILVUS__GET_VERSION_RESPONSE__INIT;
-    has.status = done.status = load.status = described.status = is.status = status;
+    MILVUS(GetMetricsResponse) metrics = MILVUS__PROTO__MILVUS__GET_METRICS_RESPONSE__INIT;
+    has.status = done.status = load.status = described.status = is.status = metrics.status = status;
+    metrics.response = version;
     has.value = done.flushed = 1;
     load.state = MILVUS__PROTO__COMMON__LOAD_STATE__LoadStateLoading;
     described.collectionid = 4711;
@@ -171,6 +173,7 @@ static struct bytes yes(enum mh_op_kind kind, COMMON(Status) * status)
                     : kind == MH_OP_DESCRIBE_COLLECTION ? &described.base
                     : kind == MH_OP_FLUSH_STATE         ? &done.base
                     : kind == MH_OP_LOAD_STATE          ? &load.base
+                    : kind == MH_OP_METRICS             ? &metrics.base
                                                         : &is.base);
 }
 
@@ -198,6 +201,7 @@ static struct bytes reply(enum mh_op_kind kind, COMMON(Status) * status)
     case MH_OP_FLUSH_STATE:
     case MH_OP_LOAD_STATE:
     case MH_OP_VERSION:
+    case MH_OP_METRICS:
         return yes(kind, status);
     default:
         return status ? bytes_of(&status->base) : (struct bytes){.data = malloc(1)};

@@ -264,8 +264,8 @@ static void put_troubles(struct mh_report *r)
         .time_ns = 12 * MH_S, .what = "connection of worker 0 lost: connection reset; back after 120 ms"};
     r->threshold_count = 2;
     r->thresholds = room(2, sizeof *r->thresholds);
-    r->thresholds[0] = (struct mh_report_threshold){"insert.p99", "< 50 ms", "23.9 ms", true, false};
-    r->thresholds[1] = (struct mh_report_threshold){"recall", ">= 0.95", "not measured", false, false};
+    r->thresholds[0] = (struct mh_report_threshold){"insert.p99", "< 50 ms", "23.9 ms", true, false, false};
+    r->thresholds[1] = (struct mh_report_threshold){"recall", ">= 0.95", "not measured", false, false, false};
     put_limit(r);
 }
 

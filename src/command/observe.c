@@ -1,0 +1,140 @@
+/* What was observed of server and ranks, from the observers into the report. */
+#include "command/session.h"
+
+#include "base/clock.h"
+#include "comm/comm.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* So that a table of a week with many ranks or servers stays one that can be read. */
+enum { MOST_ROWS = 100000, LEAST_SAMPLES = 64 };
+
+void mh_session_observe(struct mh_session *session)
+{
+    const struct mh_observer_options options = {.job = session->job,
+                                                .rank = session->rank,
+                                                .start_ns = session->run.start_ns,
+                                                .ledger_bytes = &session->run.ledger_bytes};
+    session->observer = mh_observer_start(&options);
+}
+
+static void coarsen(struct mh_series_list *list, int64_t all_series)
+{
+    int64_t most = all_series > 0 ? MOST_ROWS / all_series : MH_MOST_SAMPLES;
+    if (most < LEAST_SAMPLES)
+        most = LEAST_SAMPLES;
+    for (int64_t i = 0; i < list->count; i++)
+        mh_series_coarsen(&list->items[i], most);
+}
+
+static int64_t count_samples(const struct mh_series_list *list)
+{
+    int64_t count = 0;
+    for (int64_t i = 0; i < list->count; i++)
+        count += list->items[i].count;
+    return count;
+}
+
+/* ---- the server ---- */
+
+static int put_gauges(struct mh_report *report, struct mh_series_list *list)
+{
+    coarsen(list, list->count);
+    report->gauges = calloc((size_t)count_samples(list) + 1, sizeof *report->gauges);
+    if (!report->gauges)
+        return -1;
+    for (int64_t i = 0; i < list->count; i++)
+        for (int64_t k = 0; k < list->items[i].count; k++) {
+            const struct mh_series *series = &list->items[i];
+            const struct mh_sample *sample = &series->samples[k];
+            struct mh_report_gauge *out = &report->gauges[report->gauge_count++];
+            *out = (struct mh_report_gauge){
+                .second = sample->second, .value = sample->value, .life = sample->life};
+            memcpy(out->source, series->source, sizeof out->source);
+            memcpy(out->name, series->name, sizeof out->name);
+            memcpy(out->unit, series->unit, sizeof out->unit);
+        }
+    return 0;
+}
+
+/* The stage during which it was; -1: between two. */
+static int stage_at(const struct mh_session *session, int64_t time_ns)
+{
+    for (size_t s = 0; s < session->job->stage_count; s++) {
+        const struct mh_stage_span *span = &session->run.stage_spans[s];
+        if (time_ns >= span->begin_ns && time_ns < span->end_ns)
+            return (int)s;
+    }
+    return -1;
+}
+
+static int put_restarts(struct mh_session *session)
+{
+    const struct mh_restart *restarts;
+    const int64_t count = mh_observer_restarts(session->observer, &restarts);
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t time_ns = (int64_t)(restarts[i].second * (double)MH_S);
+        struct mh_event event = {
+            .kind = MH_EVENT_RESTART, .stage = stage_at(session, time_ns), .role = -1, .time_ns = time_ns};
+        snprintf(event.what, sizeof event.what, "restart: %s", restarts[i].what);
+        if (mh_events_add(&session->run.events, &event) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- the ranks ---- */
+
+static struct mh_report_rank_sample *own_samples(const struct mh_session *session,
+                                                 const struct mh_series_list *list, int64_t *count)
+{
+    struct mh_report_rank_sample *rows = calloc((size_t)count_samples(list) + 1, sizeof *rows);
+    *count = 0;
+    for (int64_t i = 0; rows && i < list->count; i++)
+        for (int64_t k = 0; k < list->items[i].count; k++) {
+            const struct mh_series *series = &list->items[i];
+            struct mh_report_rank_sample *out = &rows[(*count)++];
+            *out = (struct mh_report_rank_sample){.second = series->samples[k].second,
+                                                  .rank = session->rank,
+                                                  .value = series->samples[k].value};
+            snprintf(out->name, sizeof out->name, "%.31s", series->name);
+            memcpy(out->unit, series->unit, sizeof out->unit);
+        }
+    return rows;
+}
+
+static int gather_samples(struct mh_session *session, struct mh_error *err)
+{
+    static struct mh_series_list none;
+    struct mh_series_list *list = session->observer ? mh_observer_own(session->observer) : &none;
+    void *all = NULL;
+    size_t bytes = 0;
+    int64_t count;
+    coarsen(list, list->count * session->np);
+    struct mh_report_rank_sample *rows = own_samples(session, list, &count);
+    int rc = mh_comm_agree(session->comm, rows ? 0 : mh_fail(err, "out of memory for samples"), err);
+    if (rc == 0)
+        rc = mh_comm_gather_bytes(session->comm, rows, (size_t)count * sizeof *rows, &all, &bytes, err);
+    free(rows);
+    if (rc != 0)
+        return -1;
+    if (session->rank != 0) {
+        free(all);
+        return 0;
+    }
+    session->report.rank_samples = all;
+    session->report.rank_sample_count = (int64_t)(bytes / sizeof *rows);
+    return 0;
+}
+
+int mh_session_put_samples(struct mh_session *session, struct mh_error *err)
+{
+    int rc = 0;
+    if (session->rank == 0 && session->observer &&
+        (put_gauges(&session->report, mh_observer_server(session->observer)) != 0 ||
+         put_restarts(session) != 0))
+        rc = mh_fail(err, "out of memory for samples");
+    return mh_comm_agree(session->comm, rc, err) != 0 ? -1 : gather_samples(session, err);
+}

@@ -1,0 +1,291 @@
+/* Drifts: which series of a run are judged, under which name, and how finely. */
+#include "command/session.h"
+
+#include "base/clock.h"
+#include "base/grow.h"
+#include "measure/trend.h"
+#include "observe/prometheus.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_POINTS = 64 /* of the latencies of an operation: neighbours' operations are taken together */ };
+#define ALPHA 0.01 /* that a figure's interval, or one of its sources', does not hold the slope */
+#define MIB   1048576.0
+
+/* One row a figure of processes: a gauge's name, what thresholds call it, and what it moves by when nothing
+ * is the matter: pages come from the kernel, and go back, in pieces. Others are called as the page calls
+ * them. */
+static const struct figure {
+    const char *gauge;
+    bool client;
+    const char *figure; /* NULL: grows by nature, and says nothing */
+    double resolution;
+} figures[] = {
+    {"rss_bytes", false, "server_rss", MIB},
+    {"private_bytes", false, "server_private", MIB},
+    {"fds", false, "server_fds", 1},
+    {"threads", false, "server_threads", 1},
+    {"cpu_s", false, NULL, 0},
+    {"process_resident_memory_bytes", false, "server_rss", MIB},
+    {"process_open_fds", false, "server_fds", 1},
+    {"process_start_time_seconds", false, NULL, 0},
+    {"rss_bytes", true, "client_rss", MIB},
+    {"private_bytes", true, "client_private", MIB},
+    {"fds", true, "client_fds", 1},
+    {"threads", true, "client_threads", 1},
+    {"ledger_bytes", true, "client_ledger", 0},
+    {"cpu_s", true, NULL, 0},
+};
+enum { FIGURES = sizeof figures / sizeof figures[0] };
+
+static bool is_counter(const char *name)
+{
+    static const char *const ends[] = {"_total", "_count", "_sum", "_bucket"};
+    const size_t length = strcspn(name, "{");
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
+        if (length > strlen(ends[i]) &&
+            strncmp(name + length - strlen(ends[i]), ends[i], strlen(ends[i])) == 0)
+            return true;
+    return false;
+}
+
+static struct figure figure_of(const char *gauge, const char *unit, bool client)
+{
+    for (int i = 0; i < FIGURES; i++)
+        if (figures[i].client == client && strcmp(figures[i].gauge, gauge) == 0)
+            return figures[i];
+    if (is_counter(gauge))
+        return (struct figure){.gauge = gauge};
+    return (struct figure){
+        .gauge = gauge, .figure = gauge, .resolution = strcmp(unit, "bytes") == 0 ? MIB : 0};
+}
+
+bool mh_trend_is_known(const struct mh_job *job, const char *figure)
+{
+    for (int i = 0; i < FIGURES; i++)
+        if (figures[i].figure && strcmp(figures[i].figure, figure) == 0)
+            return true;
+    if (!is_counter(figure) && mh_metric_is_wanted(figure, (const char *const *)job->observe.gauges.items,
+                                                   job->observe.gauges.count))
+        return true;
+    return strcmp(figure, "memory_usage_bytes") == 0 || strcmp(figure, "cpu_usage_percent") == 0;
+}
+
+/* ---- one series ---- */
+
+struct points {
+    struct mh_trend_point *items;
+    int64_t count, room;
+};
+
+static int add_point(struct points *points, double second, double value, int32_t life)
+{
+    if (!mh_grow(&points->items, &points->room, points->count, sizeof *points->items))
+        return -1;
+    points->items[points->count++] = (struct mh_trend_point){second, value, life};
+    return 0;
+}
+
+static struct mh_report_trend *add_trend(struct mh_report *report, int64_t *room)
+{
+    if (!mh_grow(&report->trends, room, report->trend_count, sizeof *report->trends))
+        return NULL;
+    struct mh_report_trend *trend = &report->trends[report->trend_count++];
+    *trend = (struct mh_report_trend){.lives = 0};
+    return trend;
+}
+
+static void fill(struct mh_report_trend *out, const struct mh_trend *trend)
+{
+    const bool known = trend->state == MH_TREND_KNOWN, sized = known && trend->median > 0;
+    out->samples = trend->samples;
+    out->span_s = trend->span_s;
+    out->median = trend->median;
+    out->lives = trend->lives;
+    out->step = trend->step;
+    out->step_s = trend->step_s;
+    out->slope = known ? trend->slope_per_hour : NAN;
+    out->low = known ? trend->low_per_hour : NAN;
+    out->high = known ? trend->high_per_hour : NAN;
+    out->slope_ratio = sized ? out->slope / trend->median : NAN;
+    out->low_ratio = sized ? out->low / trend->median : NAN;
+    out->high_ratio = sized ? out->high / trend->median : NAN;
+}
+
+struct judging {
+    struct mh_session *session;
+    int stage;
+    int64_t *room; /* of report->trends */
+    struct points points;
+};
+
+static int judge_points(struct judging *judging, const struct figure *figure, const char *source,
+                        const char *unit, double alpha)
+{
+    struct mh_trend trend;
+    const struct mh_trend_options options = {figure->resolution, alpha};
+    if (judging->points.count == 0)
+        return 0;
+    if (mh_trend_of(judging->points.items, judging->points.count, &options, &trend) != 0)
+        return -1;
+    struct mh_report_trend *out = add_trend(&judging->session->report, judging->room);
+    if (!out)
+        return -1;
+    fill(out, &trend);
+    snprintf(out->stage, sizeof out->stage, "%s", judging->session->job->stages[judging->stage].name);
+    snprintf(out->figure, sizeof out->figure, "%s", figure->figure);
+    snprintf(out->source, sizeof out->source, "%s", source);
+    snprintf(out->unit, sizeof out->unit, "%s", unit);
+    return 0;
+}
+
+static bool is_within(const struct judging *judging, double second)
+{
+    const struct mh_stage_span *span = &judging->session->run.stage_spans[judging->stage];
+    return second * (double)MH_S >= (double)span->begin_ns && second * (double)MH_S < (double)span->end_ns;
+}
+
+/* ---- servers and ranks ---- */
+
+static bool same_gauge(const struct mh_report_gauge *a, const struct mh_report_gauge *b)
+{
+    return strcmp(a->source, b->source) == 0 && strcmp(a->name, b->name) == 0;
+}
+
+/* How many sources a figure has: each is one more chance to be wrong. */
+static int sources_of(const struct mh_report *report, const char *figure)
+{
+    int sources = 0;
+    for (int64_t i = 0; i < report->gauge_count; i++) {
+        const struct mh_report_gauge *gauge = &report->gauges[i];
+        if (i > 0 && same_gauge(gauge, gauge - 1))
+            continue;
+        const struct figure of = figure_of(gauge->name, gauge->unit, false);
+        sources += of.figure && strcmp(of.figure, figure) == 0;
+    }
+    return sources > 0 ? sources : 1;
+}
+
+static int judge_gauges(struct judging *judging)
+{
+    const struct mh_report *report = &judging->session->report;
+    for (int64_t at = 0, end; at < report->gauge_count; at = end) {
+        const struct mh_report_gauge *first = &report->gauges[at];
+        const struct figure figure = figure_of(first->name, first->unit, false);
+        judging->points.count = 0;
+        for (end = at; end < report->gauge_count && same_gauge(first, &report->gauges[end]); end++) {
+            const struct mh_report_gauge *gauge = &report->gauges[end];
+            if (is_within(judging, gauge->second) &&
+                add_point(&judging->points, gauge->second, gauge->value, gauge->life) != 0)
+                return -1;
+        }
+        if (figure.figure && judge_points(judging, &figure, first->source, first->unit,
+                                          ALPHA / sources_of(report, figure.figure)) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static bool same_series(const struct mh_report_rank_sample *a, const struct mh_report_rank_sample *b)
+{
+    return a->rank == b->rank && strcmp(a->name, b->name) == 0;
+}
+
+static int judge_ranks(struct judging *judging)
+{
+    const struct mh_report *report = &judging->session->report;
+    for (int64_t at = 0, end; at < report->rank_sample_count; at = end) {
+        const struct mh_report_rank_sample *first = &report->rank_samples[at];
+        const struct figure figure = figure_of(first->name, first->unit, true);
+        char source[32];
+        snprintf(source, sizeof source, "rank %d", (int)first->rank);
+        judging->points.count = 0;
+        for (end = at; end < report->rank_sample_count && same_series(first, &report->rank_samples[end]);
+             end++)
+            if (is_within(judging, report->rank_samples[end].second) &&
+                add_point(&judging->points, report->rank_samples[end].second, report->rank_samples[end].value,
+                          1) != 0)
+                return -1;
+        if (figure.figure &&
+            judge_points(judging, &figure, source, first->unit, ALPHA / judging->session->np) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- latencies ---- */
+
+/* The operations of all roles of the stage within `count` slots from `at`. */
+static void sum_slots(const struct judging *judging, const char *op, int64_t at, int64_t count,
+                      struct mh_timeline_slot *sum)
+{
+    const struct mh_report *report = &judging->session->report;
+    const char *stage = judging->session->job->stages[judging->stage].name;
+    memset(sum, 0, sizeof *sum);
+    for (int64_t i = 0; i < report->operation_count; i++) {
+        const struct mh_report_operation *row = &report->operations[i];
+        if (strcmp(row->stage, stage) != 0 || strcmp(row->op, op) != 0)
+            continue;
+        for (int64_t k = at; k < at + count && k < row->tally->timeline.used; k++)
+            mh_timeline_slot_add(sum, &row->tally->timeline.slots[k]);
+    }
+}
+
+static int judge_latency(struct judging *judging, const struct mh_report_operation *row)
+{
+    const struct mh_stage_span *span = &judging->session->run.stage_spans[judging->stage];
+    const int64_t interval = row->tally->timeline.interval_ns;
+    const int64_t first = (span->begin_ns + interval - 1) / interval, last = span->end_ns / interval;
+    const int64_t together = (last - first) / MOST_POINTS + 1;
+    struct mh_timeline_slot sum;
+    char name[64];
+    judging->points.count = 0;
+    for (int64_t at = first; at + together <= last; at += together) {
+        sum_slots(judging, row->op, at, together, &sum);
+        const double middle = ((double)at + (double)together / 2) * (double)interval / (double)MH_S;
+        if (add_point(&judging->points, middle, mh_timeline_quantile_within(&sum, 0.99), 1) != 0)
+            return -1;
+    }
+    snprintf(name, sizeof name, "%.31s.p99", row->op);
+    const struct figure figure = {.figure = name};
+    return judge_points(judging, &figure, "", "ns", ALPHA);
+}
+
+static bool is_first_of_op(const struct mh_report *report, int64_t at)
+{
+    for (int64_t i = 0; i < at; i++)
+        if (strcmp(report->operations[i].stage, report->operations[at].stage) == 0 &&
+            strcmp(report->operations[i].op, report->operations[at].op) == 0)
+            return false;
+    return true;
+}
+
+/* A search for a rate changes its latencies on purpose. */
+static int judge_latencies(struct judging *judging)
+{
+    const struct mh_stage_options *stage = &judging->session->job->stages[judging->stage];
+    const struct mh_report *report = &judging->session->report;
+    for (int64_t i = 0; i < report->operation_count && !stage->find_max.role; i++)
+        if (strcmp(report->operations[i].stage, stage->name) == 0 && is_first_of_op(report, i) &&
+            judge_latency(judging, &report->operations[i]) != 0)
+            return -1;
+    return 0;
+}
+
+int mh_session_put_trends(struct mh_session *session)
+{
+    int rc = 0;
+    int64_t room = 0;
+    struct judging judging = {.session = session, .room = &room};
+    for (int s = 0; rc == 0 && session->run.stage_spans && s < (int)session->job->stage_count; s++) {
+        judging.stage = s;
+        if (session->run.stage_spans[s].end_ns > 0 &&
+            (judge_gauges(&judging) != 0 || judge_ranks(&judging) != 0 || judge_latencies(&judging) != 0))
+            rc = -1;
+    }
+    free(judging.points.items);
+    return rc;
+}

@@ -1,0 +1,409 @@
+#include "observe/observe.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "client/op.h"
+#include "observe/process.h"
+#include "observe/scrape.h"
+#include "observe/system_info.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MOST_RESTARTS = 1000, SEARCH_EVERY_S = 5, SYSTEM_INFO_TIMEOUT_S = 5 };
+
+/* A process that serves: what tells it from the one before. */
+struct life {
+    int32_t number;
+    double began, cpu_s;
+};
+
+struct local { /* the server's process, if it is on this machine */
+    int port;  /* 0: it is not */
+    char source[64];
+    pid_t pid; /* -1: not found */
+    uint64_t began;
+    int32_t life;
+    int64_t search_ns; /* not before */
+    bool found, warned;
+};
+
+struct page { /* that is being read */
+    const char *source;
+    struct life *life;
+    double second;
+};
+
+struct system_info {
+    struct mh_rpc *rpc;
+    struct mh_connection *connection;
+    struct mh_op op;
+    struct mh_retry_policy policy;
+    struct mh_server_options server;
+    int64_t next_ns;
+    bool asked, warned;
+};
+
+struct mh_observer {
+    struct mh_observer_options options;
+    const struct mh_observe_options *wanted;
+    pthread_t thread;
+    bool runs;
+    atomic_bool stop;
+    struct mh_scraper *scraper;
+    struct life *lives; /* one a page */
+    struct page page;
+    struct local local;
+    struct system_info info;
+    struct mh_series_list server, own;
+    struct mh_restart *restarts;
+    int64_t restart_count;
+    bool refused;
+};
+
+static double second_of(const struct mh_observer *observer)
+{
+    return (double)(mh_now_ns() - observer->options.start_ns) / (double)MH_S;
+}
+
+static void add(struct mh_observer *observer, struct mh_series_list *list, const char *source,
+                const char *name, struct mh_sample sample)
+{
+    if (mh_series_add(list, source, name, sample) || observer->refused)
+        return;
+    observer->refused = true;
+    mh_warn("observe: %s of %s is left out, and what else comes: %d series are the most", name, source,
+            MH_MOST_SERIES);
+}
+
+static void note_restart(struct mh_observer *observer, const char *source, const char *how)
+{
+    if (observer->restart_count == MOST_RESTARTS)
+        return;
+    struct mh_restart *restart = &observer->restarts[observer->restart_count++];
+    restart->second = second_of(observer);
+    snprintf(restart->what, sizeof restart->what, "%s: %s", source, how);
+}
+
+/* ---- processes ---- */
+
+static void add_process(struct mh_observer *observer, struct mh_series_list *list, const char *source,
+                        int32_t life, const struct mh_process_state *state)
+{
+    const double second = second_of(observer);
+    const struct {
+        const char *name;
+        double value;
+    } figures[] = {{"rss_bytes", (double)state->rss_bytes},
+                   {"private_bytes", (double)state->private_bytes},
+                   {"cpu_s", state->cpu_s},
+                   {"fds", (double)state->fds},
+                   {"threads", (double)state->threads}};
+    for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
+        if (figures[i].value >= 0)
+            add(observer, list, source, figures[i].name, (struct mh_sample){second, figures[i].value, life});
+}
+
+static void look_at_self(struct mh_observer *observer)
+{
+    struct mh_process_state state;
+    if (mh_process_look(getpid(), &state) != 0)
+        return;
+    add_process(observer, &observer->own, "", 1, &state);
+    add(observer, &observer->own, "", "ledger_bytes",
+        (struct mh_sample){second_of(observer), (double)atomic_load(observer->options.ledger_bytes), 1});
+}
+
+/* Another number, or another process under the same one: the server was started again. */
+static void find_server(struct mh_observer *observer, int64_t now_ns)
+{
+    struct local *local = &observer->local;
+    struct mh_process_state state;
+    char how[96];
+    if (now_ns < local->search_ns)
+        return;
+    const pid_t pid = mh_process_listening(local->port);
+    if (pid <= 0 || mh_process_look(pid, &state) != 0) {
+        local->search_ns = now_ns + (local->found ? observer->wanted->period_ns : SEARCH_EVERY_S * MH_S);
+        if (!local->warned && !local->found)
+            mh_warn(
+                "observe: no process that listens on port %d can be seen here; the server's memory is not "
+                "in the result unless observe.metrics names a page of it",
+                local->port);
+        local->warned = true;
+        return;
+    }
+    if (local->found) {
+        snprintf(how, sizeof how, "process %d listens there now", (int)pid);
+        note_restart(observer, local->source, how);
+    }
+    local->found = true;
+    local->pid = pid;
+    local->began = state.began;
+    local->life++;
+}
+
+static void look_at_server(struct mh_observer *observer, int64_t now_ns)
+{
+    struct local *local = &observer->local;
+    struct mh_process_state state;
+    if (local->port == 0)
+        return;
+    if (local->pid < 0)
+        find_server(observer, now_ns);
+    if (local->pid < 0)
+        return;
+    if (mh_process_look(local->pid, &state) != 0 || state.began != local->began)
+        local->pid = -1;
+    else if (state.rss_bytes > 0) /* a process that is ending has none */
+        add_process(observer, &observer->server, local->source, local->life, &state);
+}
+
+/* ---- pages ---- */
+
+static void begin_page(void *context, int target, const char *source)
+{
+    struct mh_observer *observer = context;
+    observer->page = (struct page){source, &observer->lives[target], second_of(observer)};
+}
+
+static void begin_life(struct mh_observer *observer)
+{
+    struct page *page = &observer->page;
+    if (page->life->number++ > 0)
+        note_restart(observer, page->source, "its metrics begin anew");
+    page->life->cpu_s = page->life->began = 0;
+}
+
+/* When the process began says it outright; where a page does not say it, CPU time that became less. */
+static void note_life(struct mh_observer *observer, const char *name, double value)
+{
+    struct life *life = observer->page.life;
+    const bool start = strcmp(name, "process_start_time_seconds") == 0;
+    const bool cpu = strcmp(name, "process_cpu_seconds_total") == 0;
+    if (life->number == 0 || (start && life->began > 0 && value != life->began) ||
+        (cpu && life->began == 0 && value < life->cpu_s))
+        begin_life(observer);
+    if (start)
+        life->began = value;
+    if (cpu)
+        life->cpu_s = value;
+}
+
+static void take_metric(void *context, const char *name, double value)
+{
+    struct mh_observer *observer = context;
+    const struct page *page = &observer->page;
+    note_life(observer, name, value);
+    add(observer, &observer->server, page->source, name,
+        (struct mh_sample){page->second, value, page->life->number});
+}
+
+/* ---- GetMetrics ---- */
+
+static void take_node(void *context, const char *node, const char *name, double value)
+{
+    struct mh_observer *observer = context;
+    add(observer, &observer->server, node, name, (struct mh_sample){second_of(observer), value, 1});
+}
+
+static void ask_system_info(struct mh_observer *observer, int64_t now_ns)
+{
+    struct system_info *info = &observer->info;
+    struct mh_error err;
+    if (!info->rpc || info->asked || now_ns < info->next_ns)
+        return;
+    info->next_ns = now_ns + observer->wanted->system_info_ns;
+    mh_op_release(&info->op);
+    info->op.request = (struct mh_request){.kind = MH_OP_METRICS, .text = MH_SYSTEM_INFO_REQUEST};
+    info->asked = mh_op_send(&info->op, info->connection, &info->policy, &err) == 0;
+}
+
+static void complain_of_info(struct system_info *info, const char *cause)
+{
+    if (!info->warned)
+        mh_warn("observe: %s: %s; GetMetrics' figures are missing for as long",
+                mh_connection_uri(info->connection), cause);
+    info->warned = true;
+}
+
+static void take_system_info(struct mh_observer *observer)
+{
+    struct system_info *info = &observer->info;
+    char cause[400];
+    if (!info->asked || !mh_rpc_wait(info->rpc, 0))
+        return;
+    info->asked = false;
+    mh_op_take(&info->op, &info->policy);
+    if (info->op.outcome != MH_OUTCOME_OK) {
+        mh_op_describe(&info->op, cause, sizeof cause);
+        complain_of_info(info, cause);
+    } else if (!info->op.reply.text || mh_system_info_read(info->op.reply.text, take_node, observer) != 0) {
+        complain_of_info(info, "GetMetrics: the answer has no nodes_info");
+    }
+}
+
+static int open_system_info(struct mh_observer *observer)
+{
+    static const struct mh_retry_options no_retry;
+    struct system_info *info = &observer->info;
+    struct mh_error err;
+    if (observer->options.rank != 0 || observer->wanted->system_info_ns == 0)
+        return 0;
+    info->server = observer->options.job->server;
+    info->server.connections = 1;
+    info->policy = (struct mh_retry_policy){.retry = &no_retry, .timeout_ns = SYSTEM_INFO_TIMEOUT_S * MH_S};
+    if (mh_rpc_open(&info->server, &info->rpc, &err) != 0)
+        return -1;
+    info->connection = mh_connection_open(info->rpc, 0);
+    return info->connection ? 0 : -1;
+}
+
+static void close_system_info(struct system_info *info)
+{
+    if (info->asked) {
+        mh_call_cancel(&info->op.call);
+        while (!mh_rpc_wait(info->rpc, mh_now_ns() + MH_S))
+            ;
+    }
+    mh_op_free(&info->op);
+    if (info->connection)
+        mh_connection_close(info->connection);
+    if (info->rpc)
+        mh_rpc_close(info->rpc);
+}
+
+/* ---- the thread ---- */
+
+static void look(struct mh_observer *observer)
+{
+    const int64_t now = mh_now_ns();
+    look_at_self(observer);
+    look_at_server(observer, now);
+    mh_scraper_ask(observer->scraper);
+    ask_system_info(observer, now);
+}
+
+static void *observe(void *of)
+{
+    struct mh_observer *observer = of;
+    const int64_t period = observer->wanted->period_ns;
+    int64_t next = mh_now_ns();
+    while (!atomic_load(&observer->stop)) {
+        int64_t left = next - mh_now_ns();
+        if (left <= 0) {
+            look(observer);
+            next += period * (1 - left / period); /* a late look takes the next one's place */
+            continue;
+        }
+        if (observer->info.asked && left > 20 * MH_MS)
+            left = 20 * MH_MS;
+        mh_scraper_wait(observer->scraper, left + MH_MS);
+        take_system_info(observer);
+    }
+    return NULL;
+}
+
+/* ---- opening and closing ---- */
+
+static void find_local(struct mh_observer *observer)
+{
+    const char *uri = observer->options.job->server.uris.items[0], *from = strstr(uri, "://");
+    struct local *local = &observer->local;
+    local->pid = -1;
+    if (observer->options.rank != 0 || observer->wanted->local != MH_LOCAL_AUTO || !from)
+        return;
+    snprintf(local->source, sizeof local->source, "%.*s", (int)strcspn(from + 3, "/"), from + 3);
+    char host[sizeof local->source];
+    memcpy(host, local->source, sizeof host);
+    char *colon = strrchr(host, ':');
+    if (!colon)
+        return;
+    *colon = '\0';
+    if (mh_is_loopback(host))
+        local->port = (int)strtol(colon + 1, NULL, 10);
+}
+
+/* Signals are for the thread that runs the stages. */
+static int start_thread(struct mh_observer *observer)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const int cause = pthread_create(&observer->thread, NULL, observe, observer);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    observer->runs = cause == 0;
+    return cause == 0 ? 0 : -1;
+}
+
+static const struct mh_observe_options *pages_of(const struct mh_observer_options *options)
+{
+    static const struct mh_observe_options none;
+    return options->rank == 0 ? &options->job->observe : &none;
+}
+
+struct mh_observer *mh_observer_start(const struct mh_observer_options *options)
+{
+    if (!options->job->observe.enabled)
+        return NULL;
+    struct mh_observer *observer = calloc(1, sizeof *observer);
+    if (observer) {
+        const struct mh_scrape_hooks hooks = {begin_page, take_metric, observer};
+        observer->options = *options;
+        observer->wanted = &options->job->observe;
+        find_local(observer);
+        observer->lives = calloc(observer->wanted->metrics.count + 1, sizeof *observer->lives);
+        observer->restarts = calloc(MOST_RESTARTS, sizeof *observer->restarts);
+        observer->scraper = mh_scraper_open(pages_of(options), &hooks);
+    }
+    if (observer && observer->lives && observer->restarts && observer->scraper &&
+        open_system_info(observer) == 0 && start_thread(observer) == 0)
+        return observer;
+    mh_warn("observe: cannot be begun; memory and other gauges will not be in the result");
+    mh_observer_free(observer);
+    return NULL;
+}
+
+void mh_observer_stop(struct mh_observer *observer)
+{
+    if (!observer || !observer->runs)
+        return;
+    atomic_store(&observer->stop, true);
+    mh_scraper_wake(observer->scraper);
+    pthread_join(observer->thread, NULL);
+    observer->runs = false;
+}
+
+struct mh_series_list *mh_observer_server(struct mh_observer *observer)
+{
+    return observer ? &observer->server : NULL;
+}
+
+struct mh_series_list *mh_observer_own(struct mh_observer *observer)
+{
+    return observer ? &observer->own : NULL;
+}
+
+int64_t mh_observer_restarts(const struct mh_observer *observer, const struct mh_restart **restarts)
+{
+    *restarts = observer ? observer->restarts : NULL;
+    return observer ? observer->restart_count : 0;
+}
+
+void mh_observer_free(struct mh_observer *observer)
+{
+    if (!observer)
+        return;
+    mh_observer_stop(observer);
+    close_system_info(&observer->info);
+    mh_scraper_close(observer->scraper);
+    mh_series_free(&observer->server);
+    mh_series_free(&observer->own);
+    free(observer->lives);
+    free(observer->restarts);
+    free(observer);
+}

@@ -1,0 +1,41 @@
+/* What server and ranks use while a run lasts: a thread of each rank, that sleeps but for one look a period.
+ * It touches neither MPI nor HDF5, and has a gRPC completion queue of its own. Rank 0's looks at the server,
+ * too: at its process where that is on this machine, at Prometheus pages, and by GetMetrics. */
+#ifndef MH_OBSERVE_OBSERVE_H
+#define MH_OBSERVE_OBSERVE_H
+
+#include "base/error.h"
+#include "job/job.h"
+#include "observe/series.h"
+
+#include <stdatomic.h>
+
+struct mh_observer;
+
+struct mh_observer_options {
+    const struct mh_job *job;
+    int rank;
+    int64_t start_ns;                 /* this rank's clock when the run began */
+    const atomic_llong *ledger_bytes; /* what the rank's ledger holds, kept up by the thread that writes it */
+};
+
+/* A source began a new life. */
+struct mh_restart {
+    double second;
+    char what[160];
+};
+
+/* NULL: the job wants none, or it cannot be had (and a warning says why): a run does without. */
+struct mh_observer *mh_observer_start(const struct mh_observer_options *options);
+
+/* Ends the thread, within milliseconds; what it saw stays. NULL is allowed, here and below. */
+void mh_observer_stop(struct mh_observer *observer);
+
+/* After the stop. */
+struct mh_series_list *mh_observer_server(struct mh_observer *observer); /* NULL for NULL */
+struct mh_series_list *mh_observer_own(struct mh_observer *observer);    /* this rank's */
+int64_t mh_observer_restarts(const struct mh_observer *observer, const struct mh_restart **restarts);
+
+void mh_observer_free(struct mh_observer *observer);
+
+#endif

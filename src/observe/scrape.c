@@ -1,0 +1,199 @@
+#include "observe/scrape.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TIMEOUT_MS = 5000, MOST_BYTES = 32 << 20, FIRST_ROOM = 1 << 16 };
+
+struct target {
+    CURL *easy;
+    const char *url;
+    char source[64];
+    char *page;
+    size_t length, room;
+    char cause[CURL_ERROR_SIZE];
+    bool asked, warned;
+    int64_t found; /* wanted samples on its last page */
+};
+
+struct mh_scraper {
+    CURLM *multi;
+    struct target *targets;
+    size_t count;
+    struct mh_scrape_hooks hooks;
+    const struct mh_observe_options *options;
+    int64_t *found; /* of the page that is being read */
+};
+
+/* ---- one page ---- */
+
+static size_t take(char *bytes, size_t size, size_t count, void *of)
+{
+    struct target *target = of;
+    const size_t more = size * count;
+    if (target->length + more > MOST_BYTES)
+        return 0;
+    if (target->length + more + 1 > target->room) {
+        const size_t room = 2 * (target->length + more) + FIRST_ROOM;
+        char *grown = realloc(target->page, room);
+        if (!grown)
+            return 0;
+        target->page = grown;
+        target->room = room;
+    }
+    memcpy(target->page + target->length, bytes, more);
+    target->length += more;
+    target->page[target->length] = '\0';
+    return more;
+}
+
+static void count_and_hand_on(void *context, const char *name, double value)
+{
+    struct mh_scraper *scraper = context;
+    ++*scraper->found;
+    scraper->hooks.sample(scraper->hooks.context, name, value);
+}
+
+static void read_page(struct mh_scraper *scraper, struct target *target)
+{
+    const struct mh_texts *gauges = &scraper->options->gauges;
+    target->found = 0;
+    scraper->found = &target->found;
+    scraper->hooks.begin(scraper->hooks.context, (int)(target - scraper->targets), target->source);
+    if (target->length > 0)
+        mh_prometheus_read(target->page, (const char *const *)gauges->items, gauges->count, count_and_hand_on,
+                           scraper);
+}
+
+static void complain(struct target *target, const char *cause)
+{
+    if (!target->warned)
+        mh_warn("observe: %s: %s; its gauges are missing for as long", target->url, cause);
+    target->warned = true;
+}
+
+static void finish(struct mh_scraper *scraper, struct target *target, CURLcode code)
+{
+    char cause[CURL_ERROR_SIZE + 32];
+    long status = 0;
+    curl_easy_getinfo(target->easy, CURLINFO_RESPONSE_CODE, &status);
+    target->asked = false;
+    if (code != CURLE_OK) {
+        complain(target, target->cause[0] ? target->cause : curl_easy_strerror(code));
+    } else if (status != 200) {
+        snprintf(cause, sizeof cause, "HTTP status %ld", status);
+        complain(target, cause);
+    } else {
+        read_page(scraper, target);
+        if (target->found == 0)
+            complain(target, "the page has none of observe.gauges");
+    }
+}
+
+/* ---- all of them ---- */
+
+static void name_source(struct target *target)
+{
+    const char *from = strstr(target->url, "://");
+    from = from ? from + 3 : target->url;
+    snprintf(target->source, sizeof target->source, "%.*s", (int)strcspn(from, "/"), from);
+}
+
+static int open_target(struct target *target, const char *url)
+{
+    *target = (struct target){.easy = curl_easy_init(), .url = url};
+    if (!target->easy)
+        return -1;
+    name_source(target);
+    curl_easy_setopt(target->easy, CURLOPT_URL, url);
+    curl_easy_setopt(target->easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(target->easy, CURLOPT_PROXY, ""); /* as the calls, whatever the environment says */
+    curl_easy_setopt(target->easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(target->easy, CURLOPT_TIMEOUT_MS, (long)TIMEOUT_MS);
+    curl_easy_setopt(target->easy, CURLOPT_WRITEFUNCTION, take);
+    curl_easy_setopt(target->easy, CURLOPT_WRITEDATA, target);
+    curl_easy_setopt(target->easy, CURLOPT_ERRORBUFFER, target->cause);
+    curl_easy_setopt(target->easy, CURLOPT_PRIVATE, target);
+    return 0;
+}
+
+struct mh_scraper *mh_scraper_open(const struct mh_observe_options *options,
+                                   const struct mh_scrape_hooks *hooks)
+{
+    struct mh_scraper *scraper = calloc(1, sizeof *scraper);
+    if (!scraper)
+        return NULL;
+    scraper->options = options;
+    scraper->hooks = *hooks;
+    scraper->targets = calloc(options->metrics.count + 1, sizeof *scraper->targets);
+    scraper->multi = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? curl_multi_init() : NULL;
+    bool made = scraper->targets && scraper->multi;
+    while (made && scraper->count < options->metrics.count) {
+        made = open_target(&scraper->targets[scraper->count], options->metrics.items[scraper->count]) == 0;
+        scraper->count += made;
+    }
+    if (made)
+        return scraper;
+    mh_scraper_close(scraper);
+    return NULL;
+}
+
+void mh_scraper_close(struct mh_scraper *scraper)
+{
+    if (!scraper)
+        return;
+    for (size_t i = 0; i < scraper->count; i++) {
+        if (scraper->targets[i].asked)
+            curl_multi_remove_handle(scraper->multi, scraper->targets[i].easy);
+        curl_easy_cleanup(scraper->targets[i].easy);
+        free(scraper->targets[i].page);
+    }
+    curl_multi_cleanup(scraper->multi);
+    curl_global_cleanup();
+    free(scraper->targets);
+    free(scraper);
+}
+
+void mh_scraper_ask(struct mh_scraper *scraper)
+{
+    for (size_t i = 0; i < scraper->count; i++) {
+        struct target *target = &scraper->targets[i];
+        if (target->asked)
+            continue;
+        target->length = 0;
+        target->cause[0] = '\0';
+        target->asked = curl_multi_add_handle(scraper->multi, target->easy) == CURLM_OK;
+    }
+}
+
+static void take_finished(struct mh_scraper *scraper)
+{
+    int left;
+    for (CURLMsg *message; (message = curl_multi_info_read(scraper->multi, &left));) {
+        struct target *target;
+        const CURLcode code = message->data.result;
+        if (message->msg != CURLMSG_DONE)
+            continue;
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &target);
+        curl_multi_remove_handle(scraper->multi, target->easy);
+        finish(scraper, target, code);
+    }
+}
+
+void mh_scraper_wait(struct mh_scraper *scraper, int64_t ns)
+{
+    int running;
+    curl_multi_perform(scraper->multi, &running);
+    take_finished(scraper);
+    curl_multi_poll(scraper->multi, NULL, 0, (int)((ns > 0 ? ns : 0) / MH_MS), NULL);
+}
+
+void mh_scraper_wake(struct mh_scraper *scraper)
+{
+    curl_multi_wakeup(scraper->multi);
+}

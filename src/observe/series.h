@@ -1,0 +1,42 @@
+/* Figures over time, in bounded memory: a series that is full forgets every other sample, and takes every
+ * other one from then on. */
+#ifndef MH_OBSERVE_SERIES_H
+#define MH_OBSERVE_SERIES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { MH_MOST_SAMPLES = 1024 /* a series */, MH_MOST_SERIES = 256 };
+
+struct mh_sample {
+    double second; /* since the run began */
+    double value;
+    int32_t life; /* of its source, from 1: the next one after each restart */
+};
+
+struct mh_series {
+    char source[64]; /* "127.0.0.1:9091" */
+    char name[160];  /* "process_open_fds", "milvus_proxy_req_count{...}" */
+    char unit[16];
+    struct mh_sample *samples;
+    int64_t count;
+    int64_t seen, stride; /* offered so far; one of how many is kept */
+};
+
+struct mh_series_list { /* zero-initialised is empty */
+    struct mh_series *items;
+    int64_t count, room;
+    int64_t refused; /* samples of series beyond MH_MOST_SERIES, or without memory */
+};
+
+/* What the end of a name says of its unit, as Prometheus' conventions have it; "": nothing. */
+const char *mh_unit_of_name(const char *name);
+
+/* False: refused. */
+bool mh_series_add(struct mh_series_list *list, const char *source, const char *name,
+                   struct mh_sample sample);
+
+void mh_series_coarsen(struct mh_series *series, int64_t most); /* until it has no more samples */
+void mh_series_free(struct mh_series_list *list);
+
+#endif

@@ -1,0 +1,14 @@
+/* The answer to Milvus' GetMetrics of {"metric_type":"system_info"}: what its nodes say of themselves. */
+#ifndef MH_OBSERVE_SYSTEM_INFO_H
+#define MH_OBSERVE_SYSTEM_INFO_H
+
+#define MH_SYSTEM_INFO_REQUEST "{\"metric_type\":\"system_info\"}"
+
+/* `node` is its type and number: "querynode 12". */
+typedef void mh_node_visitor(void *context, const char *node, const char *name, double value);
+
+/* Hands on memory_usage_bytes and cpu_usage_percent of each node that says them. -1: this is no such answer.
+ */
+int mh_system_info_read(const char *text, mh_node_visitor *visit, void *context);
+
+#endif
