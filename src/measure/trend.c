@@ -15,7 +15,8 @@ enum {
 #define WARM_UP 0.25 /* of each life is not judged */
 #define SIGNIFICANT                                                                                          \
     1.645 /* standard errors that an autocorrelation must have to count: Hamed and Rao's 10 % */
-#define HOUR_S 3600.0
+#define MOST_MEMORY 0.95
+#define HOUR_S      3600.0
 
 struct block {
     double second, value;
@@ -231,8 +232,8 @@ static double autocorrelation(const struct block *blocks, int count, const doubl
     return squares > 0 ? sum / squares : 0;
 }
 
-/* Hamed and Rao's n / n*: how many times larger the variance is. Never taken to be smaller. */
-static double correction(const struct block *blocks, int count, double slope)
+/* How many times larger the variance is: Hamed and Rao's n / n*. */
+static double correction_of_lags(const struct block *blocks, int count, double slope)
 {
     double ranks[ROOM], sum = 0;
     const double n = count;
@@ -242,8 +243,27 @@ static double correction(const struct block *blocks, int count, double slope)
         if (fabs(r) > SIGNIFICANT / sqrt(n))
             sum += (n - lag) * (n - lag - 1) * (n - lag - 2) * r;
     }
-    const double times = 1 + 2 * sum / (n * (n - 1) * (n - 2));
-    return times > 1 ? times : 1;
+    return 1 + 2 * sum / (n * (n - 1) * (n - 2));
+}
+
+/* The same for a process that remembers one block, with its memory put right: that of a short series is
+ * underestimated by (1 + 4 r) / n (Kendall; Marriott and Pope, both Biometrika 41, 1954). Without it one of
+ * ten slow wanderings would be a trend. */
+static double correction_of_short(const struct block *blocks, int count, double slope)
+{
+    double ranks[ROOM];
+    const double n = count;
+    ranks_of_rest(blocks, count, slope, ranks);
+    const double seen = autocorrelation(blocks, count, ranks, 1);
+    const double r = fmin((n * seen + 1) / (n - 4), MOST_MEMORY);
+    if (seen < SIGNIFICANT / sqrt(n))
+        return 1;
+    return (1 + r) / (1 - r) - 2 * r * (1 - pow(r, n)) / (n * (1 - r) * (1 - r));
+}
+
+static double correction(const struct block *blocks, int count, double slope)
+{
+    return fmax(1, fmax(correction_of_lags(blocks, count, slope), correction_of_short(blocks, count, slope)));
 }
 
 /* Standard deviations within which a normal value lies but for a probability of alpha. */
@@ -264,21 +284,15 @@ struct slope {
     double slope, low, high;
 };
 
-/* False: the interval has no end. */
-static bool find_slope(const struct block *blocks, int count, double alpha, double *slopes, struct slope *out)
+/* Where the blocks are as good as very few, the interval is that of all slopes that were seen. */
+static struct slope find_slope(const struct block *blocks, int count, double alpha, double *slopes)
 {
     const int64_t pairs = pair_slopes(blocks, count, slopes);
-    if (pairs == 0)
-        return false;
-    out->slope = middle(slopes, pairs);
-    const double half =
-        deviations(alpha) * sqrt(variance_of_s(blocks, count) * correction(blocks, count, out->slope)) / 2;
-    const int64_t low = (int64_t)floor((double)pairs / 2 - half) - 1;
-    if (low < 0)
-        return false;
-    out->low = slopes[low];
-    out->high = slopes[pairs - 1 - low];
-    return true;
+    const double middle_slope = middle(slopes, pairs);
+    const double variance = variance_of_s(blocks, count) * correction(blocks, count, middle_slope);
+    const double below = floor(((double)pairs - deviations(alpha) * sqrt(variance)) / 2) - 1;
+    const int64_t low = below > 0 ? (int64_t)below : 0;
+    return (struct slope){middle_slope, slopes[low], slopes[pairs - 1 - low]};
 }
 
 /* ---- all of it ---- */
@@ -292,21 +306,42 @@ static double median_of(const struct block *blocks, int count)
     return middle(values, count);
 }
 
+static void widen(struct slope *slope, const struct slope *other)
+{
+    slope->low = fmin(slope->low, other->low);
+    slope->high = fmax(slope->high, other->high);
+}
+
+/* What slows down, or speeds up, so that the later half contradicts the whole, has no one slope: the interval
+ * then reaches to what it does of late. */
+static void add_later_half(const struct block *blocks, int count, double alpha, double *slopes,
+                           struct slope *whole)
+{
+    if (count < 2 * FEWEST)
+        return;
+    const struct slope late = find_slope(blocks + count / 2, count - count / 2, alpha, slopes);
+    if (late.low > whole->slope || late.high < whole->slope)
+        widen(whole, &late);
+}
+
 /* A step may be the whole of a rise (a cache that fills) or a part of it: without it the slope is one end of
  * what is possible, with it the other. */
+static void add_steps(struct block *blocks, int count, double alpha, double *slopes, struct slope *whole,
+                      struct mh_trend *out)
+{
+    if (part_at_steps(blocks, count, out) == 0)
+        return;
+    const struct slope parted = find_slope(blocks, count, alpha, slopes);
+    widen(whole, &parted);
+}
+
 static void judge(struct block *blocks, int count, const struct mh_trend_options *options, double *slopes,
                   struct mh_trend *out)
 {
-    struct slope whole, parted;
-    bool known = find_slope(blocks, count, options->alpha, slopes, &whole);
-    if (part_at_steps(blocks, count, out) > 0) {
-        known = find_slope(blocks, count, options->alpha, slopes, &parted) && known;
-        whole.low = fmin(whole.low, parted.low);
-        whole.high = fmax(whole.high, parted.high);
-    }
-    if (!known)
-        return;
     const double blur = options->resolution / out->span_s;
+    struct slope whole = find_slope(blocks, count, options->alpha, slopes);
+    add_later_half(blocks, count, options->alpha, slopes, &whole);
+    add_steps(blocks, count, options->alpha, slopes, &whole, out);
     out->state = MH_TREND_KNOWN;
     out->slope_per_hour = HOUR_S * whole.slope;
     out->low_per_hour = HOUR_S * (whole.low - blur);
