@@ -14,7 +14,8 @@ enum {
 };
 #define WARM_UP 0.25 /* of each life is not judged */
 #define SIGNIFICANT                                                                                          \
-    1.645 /* standard errors that an autocorrelation must have to count: Hamed and Rao's 10 % */
+    1.645               /* standard errors that an autocorrelation must have to count: Hamed and Rao's 10 % */
+#define PLAIN_STEP  4.0 /* times what the blocks scatter about the two levels */
 #define MOST_MEMORY 0.95
 #define HOUR_S      3600.0
 
@@ -137,8 +138,20 @@ static double mean_of(const struct block *blocks, int count)
     return sum;
 }
 
-/* Segments of the blocks with the largest step of each life between two of them; notes the largest of all. */
-static int part_at_steps(struct block *blocks, int count, struct mh_trend *out)
+/* A step that a person would see: others are in any noise, and only make the interval wider. */
+static void note_step(const struct block *blocks, int count, int at, double resolution, struct mh_trend *out)
+{
+    const double height = mean_of(blocks + at, count - at) - mean_of(blocks, at);
+    const double squares = squares_about_mean(blocks, at) + squares_about_mean(blocks + at, count - at);
+    if (fabs(height) <= resolution || fabs(height) <= PLAIN_STEP * sqrt(squares / count) ||
+        fabs(height) <= fabs(out->step))
+        return;
+    out->step = height;
+    out->step_s = blocks[at].second;
+}
+
+/* Parts each life at its largest step, if it has one; how many have. */
+static int part_at_steps(struct block *blocks, int count, double resolution, struct mh_trend *out)
 {
     int steps = 0;
     for (int at = 0; at < count;) {
@@ -146,16 +159,11 @@ static int part_at_steps(struct block *blocks, int count, struct mh_trend *out)
         while (end < count && blocks[end].segment == blocks[at].segment)
             end++;
         const int step = find_step(blocks + at, end - at);
+        if (step > 0)
+            note_step(blocks + at, end - at, step, resolution, out);
         for (int i = at; i < end; i++)
             blocks[i].segment = 2 * blocks[i].segment + (step > 0 && i >= at + step);
-        if (step > 0) {
-            const double height = mean_of(blocks + at + step, end - at - step) - mean_of(blocks + at, step);
-            if (fabs(height) > fabs(out->step)) {
-                out->step = height;
-                out->step_s = blocks[at + step].second;
-            }
-            steps++;
-        }
+        steps += step > 0;
         at = end;
     }
     return steps;
@@ -326,12 +334,12 @@ static void add_later_half(const struct block *blocks, int count, double alpha, 
 
 /* A step may be the whole of a rise (a cache that fills) or a part of it: without it the slope is one end of
  * what is possible, with it the other. */
-static void add_steps(struct block *blocks, int count, double alpha, double *slopes, struct slope *whole,
-                      struct mh_trend *out)
+static void add_steps(struct block *blocks, int count, const struct mh_trend_options *options, double *slopes,
+                      struct slope *whole, struct mh_trend *out)
 {
-    if (part_at_steps(blocks, count, out) == 0)
+    if (part_at_steps(blocks, count, options->resolution, out) == 0)
         return;
-    const struct slope parted = find_slope(blocks, count, alpha, slopes);
+    const struct slope parted = find_slope(blocks, count, options->alpha, slopes);
     widen(whole, &parted);
 }
 
@@ -341,7 +349,7 @@ static void judge(struct block *blocks, int count, const struct mh_trend_options
     const double blur = options->resolution / out->span_s;
     struct slope whole = find_slope(blocks, count, options->alpha, slopes);
     add_later_half(blocks, count, options->alpha, slopes, &whole);
-    add_steps(blocks, count, options->alpha, slopes, &whole, out);
+    add_steps(blocks, count, options, slopes, &whole, out);
     out->state = MH_TREND_KNOWN;
     out->slope_per_hour = HOUR_S * whole.slope;
     out->low_per_hour = HOUR_S * (whole.low - blur);

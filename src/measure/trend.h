@@ -36,7 +36,7 @@ struct mh_trend {
     double span_s;   /* that they cover, of all lives */
     double median;   /* of them */
     double slope_per_hour, low_per_hour, high_per_hour;
-    double step;   /* that was taken out for the other end of the interval; 0: none */
+    double step;   /* a plain one that the series has: without it the interval's other end; 0: none */
     double step_s; /* when */
     int lives;     /* with samples that were judged */
 };

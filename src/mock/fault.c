@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -157,7 +158,8 @@ static int set_parameter(struct mh_fault *fault, const struct parameter *paramet
 static bool takes(const struct mh_fault_kind *kind, const struct parameter *parameter)
 {
     const bool of_rows = strcmp(parameter->key, "partition") == 0;
-    return (parameter->general && (!of_rows || kind->place == MH_FAULT_ROW)) ||
+    const bool strikes = kind->place != MH_FAULT_MEMORY;
+    return (parameter->general && strikes && (!of_rows || kind->place == MH_FAULT_ROW)) ||
            has_word(kind->takes, parameter->key, strlen(parameter->key));
 }
 
@@ -205,9 +207,22 @@ static const struct mh_fault_kind *find_kind(const char *name, struct mh_error *
     return NULL;
 }
 
+/* "1MiB/s" */
+static int set_speed(struct mh_fault *fault, const char *value, struct mh_error *err)
+{
+    char amount[32];
+    const char *slash = strchr(value, '/');
+    snprintf(amount, sizeof amount, "%.*s", slash ? (int)(slash - value) : 0, value);
+    if (slash && strcmp(slash, "/s") == 0 && mh_parse_bytes(amount, &fault->bytes) == 0 && fault->bytes > 0)
+        return 0;
+    return mh_fail(err, "--fault %s=%s: expected so much a second, such as 1MiB/s", fault->kind->name, value);
+}
+
 /* "3" is a count; "1%" and "0.01" are rates. */
 static int set_value(struct mh_fault *fault, const char *value, struct mh_error *err)
 {
+    if (fault->kind->place == MH_FAULT_MEMORY)
+        return set_speed(fault, value, err);
     const bool rate = strpbrk(value, "%.") != NULL;
     if (rate ? parse_share(value, &fault->rate) == 0
              : parse_whole(value, &fault->count) == 0 && fault->count > 0)
@@ -227,7 +242,7 @@ static void set_defaults(struct mh_fault *fault)
     fault->legacy = 1;
     fault->status = 14;
     fault->ms = -1;
-    fault->bytes = 16 << 20;
+    fault->bytes = fault->kind->place == MH_FAULT_MEMORY ? 1 << 20 : 16 << 20;
     fault->by = 1;
     fault->key = 1LL << 40;
     fault->step = 1;
@@ -255,6 +270,8 @@ static int parse(struct mh_fault *fault, char *text, struct mh_error *err)
         fault->at = MH_AT_FLUSH;
     if (fault->kind->place == MH_FAULT_EVENT && fault->at == MH_AT_LATER)
         return mh_fail(err, "--fault %s: at=later: expected flush, compaction or reload", fault->kind->name);
+    if (fault->kind->place == MH_FAULT_MEMORY && fault->at > MH_AT_LATER)
+        return mh_fail(err, "--fault %s: at=: expected now or later:SECONDS", fault->kind->name);
     return 0;
 }
 
@@ -328,6 +345,7 @@ void mh_faults_free(struct mh_faults *faults)
 {
     if (faults->log >= 0)
         close(faults->log);
+    mh_faults_free_leaked(faults);
     free(faults->items);
     free(faults->pending);
     *faults = (struct mh_faults){.log = -1};

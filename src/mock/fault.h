@@ -36,6 +36,7 @@ enum mh_fault_place {
     MH_FAULT_EVENT,   /* a partition goes when `at` says */
     MH_FAULT_READ,    /* asked for by the reads */
     MH_FAULT_CALL,    /* has the hook call */
+    MH_FAULT_MEMORY,  /* goes on by itself, whatever is asked: leak.c */
 };
 
 struct mh_fault_kind {
@@ -79,6 +80,8 @@ struct mh_pending {
     int64_t due_ns; /* MH_AT_LATER */
 };
 
+struct mh_leaked; /* a piece of memory that is kept for nothing */
+
 struct mh_faults {
     struct mh_fault *items;
     size_t count;
@@ -87,6 +90,7 @@ struct mh_faults {
     struct mh_pending *pending;
     size_t pending_count, pending_room;
     int64_t due_ns; /* no pending one is due before */
+    struct mh_leaked *leaked;
 };
 
 /* "lose=1%,at=flush": appends one; the error names the fault, the parameter and what was expected. */
@@ -143,6 +147,10 @@ void mh_call_huge(struct mh_fault *fault, struct mh_mock *mock, struct mh_incomi
 void mh_call_truncate(struct mh_fault *fault, struct mh_mock *mock, struct mh_incoming *incoming);
 void mh_call_goaway(struct mh_fault *fault, struct mh_mock *mock, struct mh_incoming *incoming);
 void mh_call_die(struct mh_fault *fault, struct mh_mock *mock, struct mh_incoming *incoming);
+
+/* leak.c */
+void mh_faults_leak(struct mh_faults *faults, int64_t now_ns); /* as much as is due; some times a second */
+void mh_faults_free_leaked(struct mh_faults *faults);
 
 /* No later one happens before; INT64_MAX: there is none. */
 static inline int64_t mh_faults_due(const struct mh_faults *faults)

@@ -65,6 +65,12 @@ const struct mh_fault_kind mh_fault_kinds[] = {
      .takes = "at partition",
      .help = "partition= (the last one) vanishes, at=flush|compaction|reload (flush)",
      .count = 1},
+    {.name = "leak",
+     .place = MH_FAULT_MEMORY,
+     .ops = "",
+     .takes = "at seconds",
+     .help = "memory is taken and never given back: VALUE is how fast (1MiB/s); at=now|later:SECONDS, for "
+             "seconds="},
     CALL("reply_code", NULL, "code legacy when", "the reply says code= (65535) and legacy= (1)", 1,
          mh_call_code, false),
     CALL("grpc_status", NULL, "status when", "the call ends with gRPC's status= (14)", 1, mh_call_status,

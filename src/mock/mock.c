@@ -102,6 +102,7 @@ int mh_mock_serve(struct mh_mock *mock, bool (*stop)(void), struct mh_error *err
         int64_t until = mh_now_ns() + LOOK_UP_MS * MH_MS;
         const int64_t due = mh_faults_due(&mock->faults);
         struct mh_incoming *incoming = mh_serve_next(mock->server, due < until ? due : until);
+        mh_faults_leak(&mock->faults, mh_now_ns());
         if (due != INT64_MAX)
             mh_faults_happen_later(mock, mh_now_ns());
         if (incoming)

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SHOWN_VIOLATIONS = 20, SHOWN_EVENTS = 20, LABEL_WIDTH = 12 };
+enum { SHOWN_VIOLATIONS = 20, SHOWN_EVENTS = 20, SHOWN_TRENDS = 20, TOLD_FROM_S = 600, LABEL_WIDTH = 12 };
 
 struct page {
     FILE *out;
@@ -480,6 +480,75 @@ static void print_thresholds(const struct page *page)
         mh_grid_put(&grid, "%s", threshold->held ? "held" : threshold->undecided ? "UNDECIDED" : "MISSED");
     }
     mh_grid_print(page->out, &grid);
+}
+
+/* ---- Drift ---- */
+
+/* Of interest to all: what a threshold is for, and what certainly rose over a time that counts. */
+static bool is_told(const struct mh_report_trend *trend)
+{
+    return trend->wanted[0] || (trend->span_s >= TOLD_FROM_S && trend->low > 0);
+}
+
+static void put_amount(struct mh_grid *grid, const char *unit, double value)
+{
+    if (isnan(value))
+        mh_grid_put(grid, "%s", "-");
+    else if (strcmp(unit, "bytes") == 0)
+        mh_grid_put(grid, "%s", show_bytes((int64_t)value).text);
+    else if (strcmp(unit, "ns") == 0)
+        mh_grid_put(grid, "%s", show_duration((int64_t)value).text);
+    else
+        mh_grid_put(grid, "%.3g", value);
+}
+
+static void put_trend(struct mh_grid *grid, const struct mh_report_trend *trend)
+{
+    put_texts(grid, (const char *const[]){trend->stage, trend->figure, trend->source}, 3);
+    put_amount(grid, trend->unit, trend->median);
+    put_amount(grid, trend->unit, trend->slope);
+    if (isnan(trend->low_ratio))
+        mh_grid_put(grid, "%s", "-");
+    else
+        mh_grid_put(grid, "%.3g%% to %.3g%%", 100 * trend->low_ratio, 100 * trend->high_ratio);
+    mh_grid_put(grid, "%s", trend->wanted);
+    mh_grid_put(grid, "%s", trend->verdict);
+}
+
+static void print_steps(const struct page *page)
+{
+    for (int64_t i = 0; i < page->report->trend_count; i++) {
+        const struct mh_report_trend *trend = &page->report->trends[i];
+        if (!is_told(trend) || trend->step == 0)
+            continue;
+        const struct shown height = strcmp(trend->unit, "bytes") == 0 ? show_bytes((int64_t)trend->step)
+                                    : strcmp(trend->unit, "ns") == 0  ? show_duration((int64_t)trend->step)
+                                                                      : show((int64_t)trend->step);
+        fact(page, "step", "%s of %s: by %s at %s", trend->figure, trend->source, height.text,
+             show_moment((int64_t)(trend->step_s * (double)MH_S)).text);
+    }
+}
+
+static void print_trends(const struct page *page)
+{
+    struct mh_grid grid = {.columns = "lllrrrll"};
+    int64_t told = 0;
+    for (int64_t i = 0; i < page->report->trend_count; i++)
+        told += is_told(&page->report->trends[i]);
+    if (told == 0)
+        return;
+    heading(page, BOLD, "DRIFT", " an hour, and its 99%% interval, of the median");
+    HEADS(&grid, "stage", "figure", "source", "median", "drift/h", "certainly within", "wanted", "");
+    int64_t shown = 0;
+    for (int64_t i = 0; i < page->report->trend_count && shown < SHOWN_TRENDS; i++)
+        if (is_told(&page->report->trends[i])) {
+            put_trend(&grid, &page->report->trends[i]);
+            shown++;
+        }
+    mh_grid_print(page->out, &grid);
+    if (told > shown)
+        fprintf(page->out, "  and %s more in /trends\n", show(told - shown).text);
+    print_steps(page);
 }
 
 /* ---- Audit: the sum, a term a line ---- */
@@ -1055,6 +1124,7 @@ static void print_all(const struct page *page)
     print_errors(page);
     print_events(page);
     print_thresholds(page);
+    print_trends(page);
     print_reads(page);
     print_visibility(page);
     print_audit(page);

@@ -78,15 +78,15 @@ struct rates {
 
 typedef void shape(struct series *series, double parameter);
 
-static struct rates rates_of(const char *what, double past, shape *shape, double parameter,
+static struct rates rates_of(const char *what, double past, shape *put, double parameter,
                              double slope_over_span)
 {
     struct rates rates = {0};
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
         struct series *series = noise(seed, past);
         add_slope(series, slope_over_span);
-        if (shape)
-            shape(series, parameter);
+        if (put)
+            put(series, parameter);
         const struct mh_trend trend = trend_of(series);
         const double slope = slope_over_span / SPAN_H;
         rates.rising += rises(&trend);
