@@ -51,6 +51,10 @@ def test_killed_and_started_again_under_load(server: Server, output: Path) -> No
 
     [command] = events(result, "chaos")
     assert command["stage"] == "load" and command["role"] == "" and "ended with exit code 0" in command["what"]
+    [restart] = events(result, "restart")  # what observes the server tells that it is another process, and goes on
+    assert f"process {server.pid()} " in restart["what"] and command["time_ns"] < restart["time_ns"]
+    memory = [row for row in result.tables["server/metrics"] if row["name"] == "rss_bytes"]
+    assert {row["life"] for row in memory} == {1, 2} and memory[-1]["life"] == 2
     outages = {row["role"]: row for row in events(result, "outage")}
     writers = outages["writer"]
     assert command["time_ns"] <= writers["time_ns"] < command["time_ns"] + command["duration_ns"]

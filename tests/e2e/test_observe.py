@@ -1,0 +1,258 @@
+"""What is observed of servers and ranks, and what is said of its drift: on mocks whose memory is known, on pages of metrics that
+are made here, and on the real server against what /proc, its page and GetMetrics say to somebody else."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import grpc
+import pytest
+from mockserver import Mock
+from support import GOOD, MISSED, UNUSABLE, Done, Result, Server, hpc
+
+MIB = 1 << 20
+JOB = """dataset: {synthetic: {rows: 500, dim: 8}}
+collection:
+  name: observed
+  fields:
+    - {name: id, type: int64, primary: true}
+    - {name: vector, type: float_vector}
+  index: {type: FLAT, params: {}}
+calibrate: never
+stages:
+  - name: soak
+    roles: [{role: churn, rows: 100k, batch: 5, rate: 20/s, for: SECONDS, weights: {insert: 1, delete: 1, upsert: 1}}]
+verify: {recheck: []}
+"""
+
+
+def run(uri: str, folder: Path, seconds: float, options: str = "", *words: object, np: int = 1) -> Done:
+    (folder / "job.yaml").write_text(JOB.replace("SECONDS", f"{seconds}s") + options)
+    return hpc("run", "job.yaml", "--server", uri, "--output", "out.h5", *words, np=np, cwd=folder, result=folder / "out.h5")
+
+
+def series(result: Result, name: str, source: str | None = None) -> list[dict]:
+    return [row for row in result.tables["server/metrics"] if row["name"] == name and source in (None, row["source"])]
+
+
+def trend(result: Result, figure: str, source: str | None = None) -> dict:
+    [row] = [row for row in result.tables["trends"] if row["figure"] == figure and source in (None, row["source"])]
+    return row
+
+
+# --- pages of metrics ---------------------------------------------------------------------------------------------
+
+
+class Page:
+    """A page of metrics on a port of its own; what it says is a function of the seconds since it began."""
+
+    def __init__(self, text: Callable[[float], str | None]):
+        began, page = time.monotonic(), self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                page.asked += 1
+                body = text(time.monotonic() - began)
+                self.send_response(503 if body is None else 200)
+                self.end_headers()
+                self.wfile.write((body or "not now\n").encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.asked = 0
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.source = f"127.0.0.1:{self.server.server_port}"
+        self.url = f"http://{self.source}/metrics"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@contextmanager
+def page(text: Callable[[float], str | None]) -> Iterator[Page]:
+    made = Page(text)
+    try:
+        yield made
+    finally:
+        made.server.shutdown()
+        made.server.server_close()
+
+
+@pytest.fixture(scope="module")
+def mock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mock]:
+    with Mock(tmp_path_factory.mktemp("mock")) as made:
+        yield made
+
+
+def test_pages_are_read_as_they_are(mock: Mock, tmp_path: Path) -> None:
+    """Several targets: each its own source. Labels, comments, counters, what is not wanted, and lines that are none."""
+    text = ("# HELP depth of the queue\n# TYPE depth gauge\n"
+            'depth{queue="a b"} 3\ndepth{queue="}"} 4.5e1 1700000000\ndepths 9\nother 1\n'
+            "process_open_fds 12\nbroken{ 7\nprocess_resident_memory_bytes nonsense\nup\n")
+    with page(lambda s: text) as one, page(lambda s: f"depth {s}\n") as two:
+        done = run(mock.uri, tmp_path, 2, f"observe: {{period: 200ms, gauges: [depth, process_open_fds], metrics: [{one.url}, {two.url}]}}\n")
+    assert done.code == GOOD and "warning: observe" not in done.err, str(done)
+    rows = [row for row in done.result.tables["server/metrics"] if row["source"] != mock.uri.removeprefix("http://")]
+    assert {(row["source"], row["name"]) for row in rows} == {
+        (one.source, 'depth{queue="a b"}'), (one.source, 'depth{queue="}"}'), (one.source, "process_open_fds"), (two.source, "depth")}
+    assert {row["value"] for row in series(done.result, 'depth{queue="a b"}')} == {3} and {row["value"] for row in series(done.result, 'depth{queue="}"}')} == {45}
+    values = [row["value"] for row in series(done.result, "depth", two.source)]
+    assert len(values) >= 5 and values == sorted(values) and values[-1] > values[0] + 1
+    assert all(row["life"] == 1 for row in rows)
+
+
+def test_pages_that_are_not_there_are_told_once(mock: Mock, tmp_path: Path) -> None:
+    """A closed port, an error page and one that knows nothing: a warning each, whatever the number of tries, and no other harm."""
+    with page(lambda s: None) as failing, page(lambda s: "other 1\n") as strange, page(lambda s: None if s < 1 else "process_open_fds 5\n") as late:
+        done = run(mock.uri, tmp_path, 2, f"observe: {{period: 200ms, metrics: [http://127.0.0.1:1/metrics, {failing.url}, {strange.url}, {late.url}]}}\n")
+        assert failing.asked > 3
+    assert done.code == GOOD, str(done)
+    for what, said in (("http://127.0.0.1:1/metrics", "connect"), (failing.url, "503"), (strange.url, "none of observe.gauges"), (late.url, "503")):
+        lines = [line for line in done.err.splitlines() if what in line]
+        assert len(lines) == 1 and "warning: observe: " in lines[0] and said in lines[0], str(done)
+    assert len(series(done.result, "process_open_fds", late.source)) > 1  # it came back
+
+
+def test_a_page_that_begins_anew(mock: Mock, tmp_path: Path) -> None:
+    """Another process behind the same address: its memory is that of another life, and its counters begin at 0."""
+    def text(second: float) -> str:
+        life = int(second > 5)
+        return (f"process_start_time_seconds {1000 + life}\nprocess_cpu_seconds_total {second - 5 * life}\n"
+                f"process_resident_memory_bytes {(500 - 400 * life) * MIB + 2 * MIB * second}\n")
+
+    with page(text) as restarted:
+        done = run(mock.uri, tmp_path, 10, f"observe: {{period: 100ms, local: never, metrics: [{restarted.url}]}}\n"
+                   "thresholds: {soak.server_rss.slope: '< 1000MiB/h'}\n")
+    assert done.code == MISSED, str(done)
+    rows = series(done.result, "process_resident_memory_bytes")
+    assert {row["life"] for row in rows} == {1, 2} and all((row["value"] > 400 * MIB) == (row["life"] == 1) for row in rows)
+    [event] = [row for row in done.result.tables["server/events"] if row["kind"] == "restart"]
+    assert restarted.source in event["what"] and event["stage"] == "soak"
+    found = trend(done.result, "server_rss")
+    assert found["lives"] == 2 and found["verdict"] == "FAIL" and found["low_per_hour"] > 0.8 * 7200 * MIB
+    assert found["low_per_hour"] < 7200 * MIB < found["high_per_hour"]
+
+
+# --- the process, and leaks -----------------------------------------------------------------------------------------
+
+
+def test_a_leak_is_found(tmp_path: Path) -> None:
+    with Mock(tmp_path, ["leak=1MiB/s"]) as leaky:
+        done = run(leaky.uri, tmp_path, 15, "observe: {period: 200ms}\nthresholds: {soak.server_rss.slope: '< 1%/h'}\n", np=2)
+    assert done.code == MISSED, str(done)
+    found = trend(done.result, "server_rss")
+    assert found["verdict"] == "FAIL" and found["wanted"] == "< 1%/h" and found["source"] == leaky.uri.removeprefix("http://")
+    assert found["low_per_hour"] < 3600 * MIB < found["high_per_hour"] and found["low_per_hour"] > 1800 * MIB
+    assert found["slope_ratio"] == pytest.approx(found["slope_per_hour"] / found["median"])
+    [threshold] = done.result.tables["thresholds"]
+    assert threshold["figure"] == "soak.server_rss.slope" and not threshold["held"] and not threshold["undecided"] and "%" in threshold["got"]
+    assert "1 threshold missed" in done.result.attributes["verdict"] and "DRIFT" in done.out and "FAIL" in done.out
+
+
+def test_no_leak_is_not_accused(mock: Mock, tmp_path: Path) -> None:
+    """What can be told holds; of what cannot, that is said, and it is no miss."""
+    done = run(mock.uri, tmp_path, 12, "observe: {period: 200ms}\nthresholds: {soak.server_rss.slope: '< 1%/h', soak.server_rss.slope: '< 1GiB/h', "
+               "soak.client_rss.slope: '< 1GiB/h', soak.client_fds.slope: '< 1000/h', soak.insert.p99.slope: '< 1%/h'}\n".replace(
+                   "soak.server_rss.slope: '< 1%/h', ", "soak.server_fds.slope: '< 1/h', "), np=2)
+    assert done.code == GOOD, str(done)
+    rows = {row["figure"]: row for row in done.result.tables["thresholds"]}
+    assert all(row["held"] != row["undecided"] for row in rows.values())
+    assert rows["soak.server_rss.slope"]["held"] and rows["soak.server_fds.slope"]["undecided"]
+    assert "UNDECIDED" in done.result.attributes["verdict"] and "UNDECIDED" in done.out
+
+
+def test_too_short_to_tell(mock: Mock, tmp_path: Path) -> None:
+    done = run(mock.uri, tmp_path, 1, "thresholds: {soak.server_rss.slope: '< 1%/h'}\n")
+    [row] = done.result.tables["thresholds"]
+    assert done.code == GOOD and row["undecided"] and row["got"].startswith("not enough data"), str(done)
+    assert trend(done.result, "server_rss")["verdict"] == "not enough data"
+
+
+def test_what_was_not_observed_is_a_miss(mock: Mock, tmp_path: Path) -> None:
+    done = run(mock.uri, tmp_path, 1, "observe: {enabled: false}\nthresholds: {soak.server_rss.slope: '< 1%/h'}\n")
+    [row] = done.result.tables["thresholds"]
+    assert done.code == MISSED and row["got"] == "not measured" and not row["undecided"], str(done)
+    assert done.result.tables["server/metrics"] == done.result.tables["rank_samples"] == []
+
+
+@pytest.mark.parametrize("threshold, said", [
+    ("soak.server_rss.slope: '< 5'", "so much an hour"),
+    ("soak.server_rss.slope: '< 5MiB'", "so much an hour"),
+    ("insert.p99: '< 5%/h'", "only drifts"),
+    ("soak.depth.slope: '< 5%/h'", "no such figure"),
+    ("other.server_rss.slope: '< 5%/h'", "no such figure"),
+    ("soak.rows.p99.slope: '< 5%/h'", "no such figure"),
+    ("soak.server_rss.slope: '< 5%/d'", "is not a threshold"),
+])
+def test_bad_drifts_are_refused(mock: Mock, tmp_path: Path, threshold: str, said: str) -> None:
+    done = run(mock.uri, tmp_path, 1, f"thresholds: {{{threshold}}}\n")
+    assert done.code == UNUSABLE and len(done.errors) == 1 and "job.yaml:13:" in done.errors[0] and said in done.errors[0], str(done)
+
+
+# --- the real server --------------------------------------------------------------------------------------------------
+
+
+def metrics_page(server: Server) -> str:
+    return next(word for word in server._call("status").stdout.split() if word.endswith("/metrics"))
+
+
+def rss_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+class Watch(threading.Thread):
+    """The server's memory as somebody else reads it, meanwhile."""
+
+    def __init__(self, pid: int):
+        super().__init__(daemon=True)
+        self.pid, self.seen, self.over = pid, [], False
+        self.start()
+
+    def run(self) -> None:
+        while not self.over:
+            self.seen.append(rss_of(self.pid))
+            time.sleep(0.02)
+
+
+def test_the_real_server(server: Server, tmp_path: Path) -> None:
+    """Process, page and GetMetrics, each as it is, from the first stage through the audit."""
+    url, pid = metrics_page(server), server.pid()
+    watch = Watch(pid)
+    done = run(server.uri, tmp_path, 8, f"observe: {{period: 200ms, system_info: 1s, metrics: [{url}]}}\n", np=2)
+    watch.over = True
+    assert done.code == GOOD and "warning: observe" not in done.err, str(done)
+    result, process, source = done.result, server.uri.removeprefix("http://"), url.split("/")[2]
+
+    rss = [row["value"] for row in series(result, "rss_bytes", process)]
+    assert len(rss) > 20 and min(watch.seen) - MIB <= min(rss) and max(rss) <= max(watch.seen) + MIB
+    middle = sorted(watch.seen)[len(watch.seen) // 2]
+    assert abs(sorted(rss)[len(rss) // 2] - middle) < 0.1 * middle
+    assert {row["unit"] for row in series(result, "rss_bytes")} == {"bytes"}
+    for mine, its, off in (("rss_bytes", "process_resident_memory_bytes", 16 * MIB), ("fds", "process_open_fds", 12), ("cpu_s", "process_cpu_seconds_total", 2)):
+        assert series(result, mine, process)[-1]["value"] == pytest.approx(series(result, its, source)[-1]["value"], abs=off)
+    assert all(row["value"] > 50 for row in series(result, "go_goroutines", source))
+    duration = result.attributes["duration_s"]
+    seconds = [row["second"] for row in series(result, "rss_bytes", process)]
+    assert 0 <= seconds[0] < 2 and duration - 3 < seconds[-1] <= duration and seconds == sorted(seconds)
+
+    nodes = {row["source"].split()[0] for row in result.tables["server/metrics"] if row["name"] == "memory_usage_bytes"}
+    assert nodes >= {"querynode", "datanode", "indexnode", "proxy", "rootcoord"}
+    assert all(10 * MIB < row["value"] < 64 << 30 for row in series(result, "memory_usage_bytes"))
+    with grpc.insecure_channel(process) as channel:
+        ask = channel.unary_unary("/milvus.proto.milvus.MilvusService/GetMetrics", bytes, bytes)
+        reply = ask(b'\x12\x1d{"metric_type":"system_info"}', timeout=10)
+    assert b'"memory_usage"' in reply and all(node.encode() in reply for node in nodes)
+
+    ranks = result.tables["rank_samples"]
+    assert {row["rank"] for row in ranks} == {0, 1}
+    assert {row["name"] for row in ranks} == {"rss_bytes", "private_bytes", "cpu_s", "fds", "threads", "ledger_bytes"}
+    for rank in result.tables["ranks"]:
+        own = [row["value"] for row in ranks if row["rank"] == rank["rank"] and row["name"] == "rss_bytes"]
+        assert len(own) > 20 and max(own) <= rank["peak_rss_bytes"] + MIB and max(own) > 0.7 * rank["peak_rss_bytes"]
+    assert max(row["value"] for row in ranks if row["name"] == "ledger_bytes") > 0
