@@ -183,7 +183,8 @@ def other_families(result: Result) -> list[Family]:
         truth.add(value, figure=figure)
     held = Family("threshold_held", "gauge", "1: held, 0: missed.")
     for row in result.get("/thresholds").itertuples():
-        held.add(int(row.held), figure=row.figure, wanted=row.wanted)
+        if not getattr(row, "undecided", False):
+            held.add(int(row.held), figure=row.figure, wanted=row.wanted)
     cpu = Family("rank_cpu_seconds", "gauge", "User and system time of a rank.", "seconds")
     memory = Family("rank_peak_memory_bytes", "gauge", "Most memory that a rank held.", "bytes")
     for row in result.get("/ranks").itertuples():

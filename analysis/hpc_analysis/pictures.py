@@ -292,18 +292,24 @@ def staleness(result: Result) -> Picture | None:
 # --- gauges of servers and ranks over time --------------------------------------------------------------------------------
 
 TIMES = {"time_s": 1.0, "second": 1.0, "time_ns": 1e-9}
+COUNTERS = r"(?:_s|_seconds_total|_total|_count|_sum)(?=\{|$)"  # how names of what only grows end: they are drawn as rates
 
 
 def _samples(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row for each sample of each series: panel, line, second, value. Without rows where the table is none of series."""
+    """A row for each sample of each series: panel, line, second, value; of counters their rate. Without rows where the table is none of series."""
     when = next((name for name in TIMES if name in rows), None)
     if when is None or not {"name", "value"} <= set(rows):
         return pd.DataFrame()
     unit = rows["unit"] if "unit" in rows else pd.Series("", index=rows.index)
     source = rows["source"].astype(str) if "source" in rows else pd.Series("", index=rows.index)
     line = source.where(rows["rank"] < 0, "rank " + rows["rank"].astype(str)) if "rank" in rows else source
-    panel = rows["name"].str.replace("_", " ") + unit.map(lambda text: f" ({text})" if text and text != "bytes" else "")
-    return pd.DataFrame({"panel": panel, "unit": unit, "line": line, "second": rows[when] * TIMES[when], "value": rows["value"].astype(float)})
+    counts = rows["name"].str.contains(COUNTERS)
+    panel = (rows["name"].str.replace("_", " ") + unit.map(lambda text: f" ({text})" if text and text != "bytes" else "")).where(~counts, rows["name"].str.replace(
+        COUNTERS, "", regex=True).str.replace("_", " ") + unit.map(lambda text: " (cores)" if text == "s" else " a second"))
+    samples = pd.DataFrame({"panel": panel, "unit": unit.where(~counts, ""), "line": line, "second": rows[when] * TIMES[when], "value": rows["value"].astype(float)})
+    groups = [rows["name"], line]
+    rate = samples["value"].groupby(groups).diff() / samples["second"].groupby(groups).diff()
+    return samples.assign(value=samples["value"].where(~counts, rate.where(rate >= 0)))  # what begins anew has no rate
 
 
 def _draw_samples(axis: Axes, canvas: Canvas, panel: str, rows: pd.DataFrame) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -82,6 +83,42 @@ PROBES = ["stage", "probe", ("wanted", "wanted/s"), ("achieved", "achieved/s"), 
 MAX_RATE = ["stage", "role", "outcome", ("max_rate", "highest rate/s"), "probes", "seconds", "p99_ns", "recall"]
 RANKS = ["rank", "node", "host", "pid", ("cpu_s", "CPU"), ("peak_rss_bytes", "peak memory"), ("private_bytes", "own memory"), ("bytes_out", "sent"),
          ("bytes_in", "received"), ("schedule_lag_ns", "longest lag"), "missing"]
+
+
+DRIFTS = ["stage", "figure", "source", "median", ("slope", "an hour"), ("interval", "certainly within"), ("share", "of the median"), "step", "wanted", "verdict"]
+MOST_DRIFTS = 60
+
+
+def thresholds(result: Result) -> pd.DataFrame:
+    """`held` is yes, no, or undecided."""
+    rows = result.get("/thresholds")
+    if "undecided" not in rows:
+        return rows
+    return rows.assign(held=[row.held if not row.undecided else "undecided" for row in rows.itertuples()])
+
+
+def drifts(result: Result) -> pd.DataFrame:
+    """Of /trends, with its numbers as texts; those with a threshold first, and not too many."""
+    rows = result.get("/trends")
+    if not len(rows):
+        return rows
+    rows = rows.assign(judged=rows["wanted"] != "").sort_values("judged", ascending=False, kind="stable").head(MOST_DRIFTS)
+
+    def amount(value: float, row: Any) -> str:
+        return ("-" if value < 0 and row.unit in ("ns", "bytes") else "") + units.shown(abs(value) if row.unit in ("ns", "bytes") else value, row.unit)
+
+    def shown(row: Any) -> dict[str, str]:
+        known = math.isfinite(row.slope_per_hour)
+        sized = known and math.isfinite(row.low_ratio)
+        return {
+            "stage": row.stage, "figure": row.figure, "source": row.source, "median": amount(row.median, row), "wanted": row.wanted, "verdict": row.verdict,
+            "slope": amount(row.slope_per_hour, row) if known else "–",
+            "interval": f"{amount(row.low_per_hour, row)} to {amount(row.high_per_hour, row)}" if known else "not enough data",
+            "share": f"{units.digits(100 * row.low_ratio)} to {units.digits(100 * row.high_ratio)} %" if sized else "–",
+            "step": f"{amount(row.step, row)} at {row.step_s:,.0f} s" if row.step else "",
+        }
+
+    return pd.DataFrame([shown(row) for row in rows.itertuples()])
 
 
 # --- violations ----------------------------------------------------------------------------------------------------------
@@ -248,12 +285,12 @@ def context(result: Result, drawn: list[Picture]) -> dict[str, Any]:
         "violation_count": len(rows), "pictures": picture_views(drawn), "facts": facts(result), "repeat": repeat_command(result),
         "job_text": result.job_text, "rank_words": outstanding_ranks(result),
         "grids": {
-            "thresholds": grid(result, "/thresholds", ["figure", "wanted", "got", "held"]), "operations": grid(result, "/operations", OPERATIONS, operations),
+            "thresholds": grid(result, "/thresholds", ["figure", "wanted", "got", "held"], thresholds(result)), "operations": grid(result, "/operations", OPERATIONS, operations),
             "latencies": grid(result, "/operations", LATENCIES, operations[operations["latency_count"] > 0]),
             "errors": grid(result, "/errors", ERRORS), "events": grid(result, "/server/events", [("time_ns", "when"), ("duration_ns", "lasted"), "kind", "stage", "role", "what"]),
             "calibration": grid(result, "/calibration", CALIBRATION), "visibility": grid(result, "/visibility", VISIBILITY),
             "probes": grid(result, "/find_max", PROBES), "max_rate": grid(result, "/max_rate", MAX_RATE), "ranks": grid(result, "/ranks", RANKS),
-            "soak": grid(result, "/soak"), "options": grid(result, "/job/options", ["option", "value", "origin"], changed),
+            "drifts": grid(result, "/trends", DRIFTS, drifts(result)), "options": grid(result, "/job/options", ["option", "value", "origin"], changed),
         },
     }
 

@@ -35,6 +35,10 @@ FIELDS = NEEDED | {
     "/visibility": ("write", "read", "consistency", "count", "never", "p50_ns", "p99_ns", "max_ns"),
     "/find_max": ("stage", "role", "achieved", "p50_ns", "p99_ns", "held"),
     "/max_rate": ("stage", "role", "outcome", "max_rate"),
+    "/trends": ("stage", "figure", "source", "unit", "median", "slope_per_hour", "low_per_hour", "high_per_hour", "low_ratio", "high_ratio", "step", "step_s",
+                "wanted", "verdict"),
+    "/server/metrics": ("second", "source", "name", "unit", "value", "life"),
+    "/rank_samples": ("second", "rank", "name", "unit", "value"),
     "/thresholds": ("figure", "wanted", "got", "held"),
     "/job/options": ("option", "value", "origin"),
     "/truth/violations": (

@@ -56,6 +56,8 @@ stages:
     roles: [{role: searcher, count: 2, inflight: 4, topk: 5, params: {}}]
     find_max: {role: searcher, from: 50/s, to: 200/s, within: 10s, probe: 300ms, warmup: 100ms, p99: 500ms}
 verify: {recheck: [], vectors: none, recall: 50}
+observe: {period: 100ms}
+thresholds: {load.server_rss.slope: "< 1GiB/h"}
 """
 ENDLESS = COLLECTION + """
 stages:

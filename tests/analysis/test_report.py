@@ -148,7 +148,7 @@ def test_pictures_can_be_saved(browser: Browser, rich: Path, tmp_path: Path) -> 
     tool("report", rich, "--pictures", tmp_path / "figures")
     page, said = opened(browser, rich.with_suffix(".html"))
     figures = page.eval_on_selector_all("figure", "items => items.map(f => f.id)")
-    assert figures == ["over-time", "latency", "rate", "recall", "staleness"]
+    assert figures == ["over-time", "latency", "rate", "recall", "staleness", "server", "rank-samples"]
     for key in figures:
         assert {path.suffix for path in (tmp_path / "figures").glob(f"{key}.*")} == {".svg", ".png", ".csv"}
     got = {}
@@ -174,6 +174,30 @@ def test_events_and_find_max_are_there(browser: Browser, rich: Path) -> None:
         assert [row["what"] for row in cells(page, "events")] == [plain(what) for what in file["server/events"]["what"]]
         assert [float(row["achieved/s"]) for row in cells(page, "probes")] == list(file["find_max"]["achieved"])
         assert [int(row["p99"]) for row in cells(page, "visibility")] == list(file["visibility"]["p99_ns"])
+
+
+def test_gauges_and_drifts_are_there(browser: Browser, rich: Path, tmp_path: Path) -> None:
+    """Pictures of servers and ranks from what the program writes: gauges as they are, what only grows as a rate; and what was told of their drift."""
+    tool("report", rich, "--pictures", tmp_path)
+    with h5py.File(rich) as file:
+        for path, name in (("server/metrics", "server"), ("rank_samples", "rank-samples")):
+            rows = file[path][()]
+            drawn = list(csv.DictReader((tmp_path / f"{name}.csv").open()))
+            assert len(drawn) == len(rows) > 50
+            of = {panel: [row for row in drawn if row["panel"] == panel] for panel in ("rss bytes", "fds", "cpu (cores)")}
+            for panel, gauge in (("rss bytes", b"rss_bytes"), ("fds", b"fds")):
+                assert [float(row["value"]) for row in of[panel]] == pytest.approx(list(rows["value"][rows["name"] == gauge]))
+            cpu = rows[rows["name"] == b"cpu_s"]
+            shares = [float(row["value"]) for row in of["cpu (cores)"] if row["value"]]
+            assert len(shares) == len(cpu) - 1 and shares[0] == pytest.approx((cpu["value"][1] - cpu["value"][0]) / (cpu["second"][1] - cpu["second"][0]))
+        trends, thresholds = file["trends"][()], file["thresholds"][()]
+    page, said = opened(browser, page_of(rich))
+    told = cells(page, "drifts")
+    assert len(told) == len(trends) > 10
+    assert {(row["stage"], row["figure"], row["source"]) for row in told} == {tuple(plain(row[name]) for name in ("stage", "figure", "source")) for row in trends}
+    assert told[0]["wanted"] == "< 1GiB/h" and told[0]["verdict"] == plain(trends["verdict"][trends["wanted"] != b""][0])
+    assert [row["held"] for row in cells(page, "thresholds")] == ["undecided" if row["undecided"] else plain(row["held"]) for row in thresholds]
+    assert said == []
 
 
 def test_a_killed_run_says_so(browser: Browser, killed: Path) -> None:
