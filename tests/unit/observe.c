@@ -1,0 +1,195 @@
+/* What is read of pages, answers and /proc, and how samples are kept. */
+#include "observe/process.h"
+#include "observe/prometheus.h"
+#include "observe/series.h"
+#include "observe/system_info.h"
+
+#include "check.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <math.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* ---- Prometheus' text ---- */
+
+static void note(void *context, const char *name, double value)
+{
+    char *text = context;
+    sprintf(text + strlen(text), "%s=%g;", name, value);
+}
+
+static void assert_read(const char *page, const char *wanted, const char *expected)
+{
+    char text[1024] = "";
+    mh_prometheus_read(page, &wanted, 1, note, text);
+    assert_string_equal(text, expected);
+}
+
+static void pages_are_read(void **state)
+{
+    (void)state;
+    assert_read("up 1\n", "up", "up=1;");
+    assert_read("up 1", "up", "up=1;");
+    assert_read("up\t1.5e3 1700000000\r\n", "up", "up=1500;");
+    assert_read("# TYPE up gauge\nup +Inf\nup NaN\nup -0x1p3\n", "up", "up=inf;up=nan;up=-8;");
+    assert_read("up{a=\"b c\",d=\"}\"} 2\nup{a=\"\\\"}\"} 3\n", "up",
+                "up{a=\"b c\",d=\"}\"}=2;up{a=\"\\\"}\"}=3;");
+    assert_read("up{a=\"1\"} 2\nup{a=\"2\"} 3\n", "up{a=\"2\"}", "up{a=\"2\"}=3;");
+    assert_read("up_a 1\nup{b=\"c\"} 2\nup 3\nu 4\n", "up*", "up_a=1;up{b=\"c\"}=2;up=3;");
+    assert_read("a 1\nb{} 2\n", "*", "a=1;b{}=2;");
+}
+
+static void other_lines_are_passed_over(void **state)
+{
+    (void)state;
+    assert_read("", "up", "");
+    assert_read("\n\n\n", "*", "");
+    assert_read("up\nup \nup x\n{a=\"b\"} 1\nup{a=\"b\" 1\nup{a=\"\\\nup 7\nupper 1\n#up 1", "up", "up=7;");
+    assert_read("up{a=\"b\"}\n1\nup \n 2\n", "up", "");
+    char page[2000];
+    snprintf(page, sizeof page, "up{a=\"%0900d\"} 1\nup 2\n", 0);
+    assert_read(page, "up", "up=2;");
+}
+
+/* ---- GetMetrics ---- */
+
+static void note_node(void *context, const char *node, const char *name, double value)
+{
+    char *text = context;
+    sprintf(text + strlen(text), "%s %s=%g;", node, name, value);
+}
+
+static void answers_are_read(void **state)
+{
+    (void)state;
+    char text[1024] = "";
+    assert_int_equal(
+        mh_system_info_read(
+            "{\"nodes_info\": [{\"infos\": {\"type\": \"querynode\", \"id\": 7, \"hardware_infos\": "
+            "{\"memory_usage\": 1000, \"cpu_core_usage\": 1.5}, \"quota_metrics\": {\"ts\": "
+            "18446744073709551615}}},"
+            "{\"infos\": {\"type\": \"proxy\", \"id\": 1, \"hardware_infos\": null}}, {\"infos\": null}, 5]}",
+            note_node, text),
+        0);
+    assert_string_equal(text, "querynode 7 memory_usage_bytes=1000;querynode 7 cpu_usage_percent=1.5;");
+    static const char *const others[] = {"",    "{}", "[]", "5", "{\"nodes_info\": 5}", "{\"nodes_info\": [",
+                                         "null"};
+    for (size_t i = 0; i < COUNT(others); i++)
+        assert_int_equal(mh_system_info_read(others[i], note_node, text), -1);
+}
+
+/* ---- processes ---- */
+
+static void this_process_is_as_it_is(void **state)
+{
+    enum { BYTES = 64 << 20 };
+    struct mh_process_state before, after;
+    (void)state;
+    assert_int_equal(mh_process_look(getpid(), &before), 0);
+    char *memory = malloc(BYTES);
+    const int fd = open("/dev/null", O_RDONLY);
+    memset(memory, 1, BYTES);
+    assert_int_equal(mh_process_look(getpid(), &after), 0);
+    assert_true(after.rss_bytes - before.rss_bytes > BYTES - (4 << 20));
+    assert_true(after.private_bytes - before.private_bytes > BYTES - (4 << 20));
+    assert_true(after.private_bytes <= after.rss_bytes);
+    assert_int_equal(after.fds, before.fds + 1);
+    assert_true(before.threads >= 1 && after.cpu_s >= before.cpu_s && after.began == before.began);
+    assert_int_equal(memory[BYTES - 1], 1);
+    close(fd);
+    free(memory);
+    assert_int_equal(mh_process_look(0x7fffffff, &after), -1);
+}
+
+static void who_listens_is_found(void **state)
+{
+    (void)state;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    const int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+    const int port = ntohs(address.sin_port);
+    assert_int_equal(mh_process_listening(port), -1); /* not yet */
+    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(mh_process_listening(port), getpid());
+    close(fd);
+    assert_int_equal(mh_process_listening(port), -1);
+}
+
+static void loopback_is_known(void **state)
+{
+    (void)state;
+    assert_true(mh_is_loopback("127.0.0.1") && mh_is_loopback("127.1.2.3") && mh_is_loopback("localhost") &&
+                mh_is_loopback("[::1]"));
+    assert_false(mh_is_loopback("10.0.0.1") || mh_is_loopback("milvus") || mh_is_loopback("[::]") ||
+                 mh_is_loopback(""));
+}
+
+/* ---- series ---- */
+
+static void series_stay_small_and_even(void **state)
+{
+    struct mh_series_list list = {0};
+    (void)state;
+    for (int i = 0; i < 100000; i++)
+        assert_true(mh_series_add(&list, "s", "rss_bytes", (struct mh_sample){i, 2 * i, 1}));
+    assert_int_equal(list.count, 1);
+    struct mh_series *series = &list.items[0];
+    assert_string_equal(series->unit, "bytes");
+    assert_true(series->count > MH_MOST_SAMPLES / 2 - 1 && series->count <= MH_MOST_SAMPLES);
+    for (int64_t i = 0; i < series->count; i++)
+        assert_true(series->samples[i].second == (double)(i * series->stride) &&
+                    series->samples[i].value == 2 * series->samples[i].second);
+    mh_series_coarsen(series, 64);
+    assert_true(series->count <= 64 && series->count >= 32 &&
+                series->samples[1].second == (double)series->stride);
+    mh_series_free(&list);
+}
+
+static void series_are_not_without_number(void **state)
+{
+    struct mh_series_list list = {0};
+    char name[32];
+    (void)state;
+    for (int i = 0; i < MH_MOST_SERIES + 10; i++) {
+        snprintf(name, sizeof name, "gauge_%d", i);
+        assert_int_equal(mh_series_add(&list, "s", name, (struct mh_sample){0, 1, 1}), i < MH_MOST_SERIES);
+    }
+    assert_true(mh_series_add(&list, "s", "gauge_3", (struct mh_sample){1, 1, 1}));
+    assert_int_equal(list.refused, 10);
+    assert_int_equal(list.items[3].count, 2);
+    mh_series_free(&list);
+}
+
+static void units_are_in_names(void **state)
+{
+    (void)state;
+    assert_string_equal(mh_unit_of_name("process_resident_memory_bytes"), "bytes");
+    assert_string_equal(mh_unit_of_name("process_cpu_seconds_total"), "s");
+    assert_string_equal(mh_unit_of_name("lag_ms{a=\"_bytes\"}"), "ms");
+    assert_string_equal(mh_unit_of_name("fds"), "");
+    assert_string_equal(mh_unit_of_name("s"), "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pages_are_read),
+        cmocka_unit_test(other_lines_are_passed_over),
+        cmocka_unit_test(answers_are_read),
+        cmocka_unit_test(this_process_is_as_it_is),
+        cmocka_unit_test(who_listens_is_found),
+        cmocka_unit_test(loopback_is_known),
+        cmocka_unit_test(series_stay_small_and_even),
+        cmocka_unit_test(series_are_not_without_number),
+        cmocka_unit_test(units_are_in_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
