@@ -62,14 +62,14 @@ static void name_operation(struct mh_report_operation *out, const struct mh_job 
     snprintf(out->stage, sizeof out->stage, "%s", audit ? "verify" : job->stages[stage].name);
     snprintf(out->role, sizeof out->role, "%s",
              audit ? "auditor" : job->stages[stage].roles[role].kind->name);
-    snprintf(out->op, sizeof out->op, "%s", mh_op_infos[kind].name);
+    snprintf(out->op, sizeof out->op, "%s", mh_tally_name(kind));
 }
 
 static bool shared_op(const struct mh_tallies *tallies, int stage, int kind)
 {
     int count = 0;
     for (int role = 0; role < tallies->roles; role++)
-        count += tallies->cells[((size_t)stage * (size_t)tallies->roles + (size_t)role) * MH_OP_KINDS +
+        count += tallies->cells[((size_t)stage * (size_t)tallies->roles + (size_t)role) * MH_TALLY_KINDS +
                                 (size_t)kind] != NULL;
     return count > 1;
 }
@@ -92,13 +92,13 @@ static int put_operations(struct mh_report *report, struct mh_session *session, 
 {
     const struct mh_job *job = session->job;
     struct mh_tallies *tallies = &session->run.tallies;
-    size_t count = (size_t)tallies->stages * (size_t)tallies->roles * MH_OP_KINDS;
+    size_t count = (size_t)tallies->stages * (size_t)tallies->roles * MH_TALLY_KINDS;
     report->operations = calloc(count + 1, sizeof *report->operations);
     if (!report->operations)
         return -1;
     for (size_t i = 0; i < count; i++) {
-        int kind = (int)(i % MH_OP_KINDS), role = (int)(i / MH_OP_KINDS) % tallies->roles,
-            stage = (int)(i / MH_OP_KINDS) / tallies->roles;
+        int kind = (int)(i % MH_TALLY_KINDS), role = (int)(i / MH_TALLY_KINDS) % tallies->roles,
+            stage = (int)(i / MH_TALLY_KINDS) / tallies->roles;
         if (!tallies->cells[i])
             continue;
         struct mh_report_operation *out = &report->operations[report->operation_count++];
@@ -128,7 +128,7 @@ static int put_errors(struct mh_report *report, const struct mh_tallies *tallies
                                         .count = e->count,
                                         .first_ns = e->first_ns - tallies->start_ns,
                                         .last_ns = e->last_ns - tallies->start_ns};
-        snprintf(out->op, sizeof out->op, "%s", mh_op_infos[e->kind].name);
+        snprintf(out->op, sizeof out->op, "%s", mh_tally_name(e->kind));
         snprintf(out->outcome, sizeof out->outcome, "%s", mh_outcome_names[e->outcome]);
         snprintf(out->grpc_status, sizeof out->grpc_status, "%s", mh_grpc_status_name(e->grpc_status));
         snprintf(out->message, sizeof out->message, "%s", e->message);
@@ -402,7 +402,7 @@ static void describe_this_rank(const struct mh_session *session, struct mh_repor
                                    .schedule_lag_ns = session->run.schedule_lag_ns};
     gethostname(out->host, sizeof out->host - 1);
     const struct mh_tallies *tallies = &session->run.tallies;
-    size_t count = (size_t)tallies->stages * (size_t)tallies->roles * MH_OP_KINDS;
+    size_t count = (size_t)tallies->stages * (size_t)tallies->roles * MH_TALLY_KINDS;
     for (size_t i = 0; i < count; i++) {
         out->bytes_out += tallies->cells[i] ? tallies->cells[i]->bytes_out : 0;
         out->bytes_in += tallies->cells[i] ? tallies->cells[i]->bytes_in : 0;
@@ -514,8 +514,8 @@ static void judge_successes(struct verdict *verdict, const struct mh_session *se
 
 static bool did_nothing(const struct mh_tallies *tallies, size_t stage, size_t role)
 {
-    struct mh_tally *const *cells = &tallies->cells[(stage * (size_t)tallies->roles + role) * MH_OP_KINDS];
-    for (int kind = 0; kind < MH_OP_KINDS; kind++)
+    struct mh_tally *const *cells = &tallies->cells[(stage * (size_t)tallies->roles + role) * MH_TALLY_KINDS];
+    for (int kind = 0; kind < MH_TALLY_KINDS; kind++)
         if (cells[kind] && cells[kind]->planned > 0)
             return false;
     return true;

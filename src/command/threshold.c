@@ -131,8 +131,8 @@ static const struct figure *find(const char *name, char op[64])
 
 static bool known_operation(const char *op)
 {
-    for (int k = 0; k < MH_OP_KINDS; k++)
-        if (strcmp(mh_op_infos[k].name, op) == 0)
+    for (int k = 0; k < MH_TALLY_KINDS; k++)
+        if (strcmp(mh_tally_name(k), op) == 0)
             return true;
     return op[0] == '\0';
 }

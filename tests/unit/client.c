@@ -40,6 +40,8 @@ static void send(enum mh_op_kind kind, int64_t now_ns)
     op.request = (struct mh_request){.kind = kind, .rows = 3, .key_count = 3};
     if (op.attempts++ == 0)
         op.sent_ns = now_ns;
+    if (op.asked++ == 0)
+        op.asked_ns = now_ns;
 }
 
 static enum mh_op_next take(int64_t now_ns)
@@ -148,7 +150,7 @@ static void backoff_doubles_within_its_jitter(void **state)
         int64_t least = INT64_MAX, most = 0, sum = 0;
         const int64_t whole = whole_ms[try - 1] * MH_MS;
         for (int i = 0; i < DRAWS; i++) {
-            op.attempts = try - 1;
+            op.asked = try - 1;
             send(MH_OP_DELETE, 0);
             answer(MH_OP_DELETE, 8);
             assert_int_equal(take(12345), MH_OP_AGAIN);
@@ -169,7 +171,7 @@ static void backoff_has_an_end(void **state)
     static const struct mh_retry_options long_waits = {.max = 1000000, .backoff_ns = {MH_S, 3600 * MH_S}};
     policy.retry = &long_waits;
     for (int attempts = 12; attempts < 5000; attempts += 7) {
-        op.attempts = attempts;
+        op.asked = attempts;
         send(MH_OP_QUERY, 0);
         answer(MH_OP_QUERY, 8);
         assert_int_equal(take(0), MH_OP_AGAIN);
@@ -244,7 +246,7 @@ static void an_unreachable_server_is_tried_for_a_while(void **state)
         for (size_t i = 0; i < COUNT(times); i++) {
             mh_op_release(&op);
             send((enum mh_op_kind)kind, 77);
-            op.attempts += 100; /* the number does not count */
+            op.asked += 100; /* the number does not count */
             break_off(MH_GRPC_UNAVAILABLE, true);
             assert_int_equal(take(77 + times[i].since_first_ns), times[i].next);
             assert_int_equal(op.outcome, MH_OUTCOME_FAILED);
