@@ -5,6 +5,7 @@
 #include "base/grow.h"
 #include "comm/comm.h"
 #include "measure/reduce.h"
+#include "role/cycle.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -228,6 +229,33 @@ static int put_read_figures(struct mh_report *report, const struct mh_session *s
     return put_rows(report, rows, sizeof rows / sizeof rows[0], reads->asked > 0);
 }
 
+/* Of all roles with cycles. */
+static struct mh_tally sum_cycles(const struct mh_report *report)
+{
+    struct mh_tally sum = {0};
+    for (int64_t i = 0; i < report->operation_count; i++) {
+        const struct mh_tally *tally = report->operations[i].tally;
+        if (strcmp(report->operations[i].op, mh_tally_name(MH_TALLY_CYCLE)) != 0)
+            continue;
+        sum.planned += tally->planned;
+        sum.ok += tally->ok;
+        sum.failed += tally->failed;
+        sum.unsent += tally->unsent;
+        sum.rows += tally->rows;
+    }
+    return sum;
+}
+
+static int put_cycle_figures(struct mh_report *report)
+{
+    const struct mh_tally cycles = sum_cycles(report);
+    const struct figure rows[] = {
+        {"cycles_begun", cycles.planned}, {"cycles_whole", cycles.ok}, {"cycles_broken", cycles.failed},
+        {"cycles_cut", cycles.unsent},    {"cycle_rows", cycles.rows},
+    };
+    return put_rows(report, rows, sizeof rows / sizeof rows[0], cycles.planned > 0);
+}
+
 /* Readers may have found some when there was no audit. */
 static int put_wrong_figures(struct mh_report *report, const struct mh_audit_figures *f, bool audited)
 {
@@ -244,7 +272,8 @@ static int put_figures(struct mh_report *report, const struct mh_ledger_totals *
     const struct mh_audit_figures *f = &session->audit.figures;
     const bool audited = session->audited || f->passes > 0;
     return put_load_figures(report, totals) || put_audit_figures(report, f, audited) ||
-                   put_read_figures(report, session) || put_wrong_figures(report, f, audited)
+                   put_read_figures(report, session) || put_cycle_figures(report) ||
+                   put_wrong_figures(report, f, audited)
                ? -1
                : 0;
 }
@@ -257,8 +286,9 @@ static const char *partition_name(const struct mh_audit *audit, int32_t partitio
     return partition >= 0 && partition < audit->partition_count ? audit->partitions[partition] : "";
 }
 
-static int put_violations(struct mh_report *report, const struct mh_audit *audit)
+static int put_violations(struct mh_report *report, const struct mh_session *session)
 {
+    const struct mh_audit *audit = &session->audit;
     report->violations = calloc((size_t)audit->violation_count + 1, sizeof *report->violations);
     if (!report->violations)
         return -1;
@@ -268,6 +298,9 @@ static int put_violations(struct mh_report *report, const struct mh_audit *audit
         snprintf(out->partition, sizeof out->partition, "%s", partition_name(audit, out->row.partition));
         snprintf(out->seen_partition, sizeof out->seen_partition, "%s",
                  partition_name(audit, out->row.seen_partition));
+        if (out->row.cycle >= 0)
+            mh_cycle_name(session->job->collection.name, session->run.tag, out->row.reader, out->row.cycle,
+                          out->collection);
     }
     report->violations_dropped = audit->violations_dropped;
     return 0;
@@ -594,6 +627,23 @@ static void judge_audit(struct verdict *verdict, const struct mh_session *sessio
         say(verdict, 0, "not audited (verify.enabled is false)");
 }
 
+static void judge_cycles(struct verdict *verdict, const struct mh_report *report)
+{
+    const struct mh_tally cycles = sum_cycles(report);
+    if (cycles.planned > 0 && verdict->exit_code == 0)
+        say(verdict, 0, "%lld of %lld cycles whole, and nothing in them was otherwise than it had to be",
+            (long long)cycles.ok, (long long)cycles.planned);
+}
+
+static void judge_stop(struct verdict *verdict, const struct mh_session *session,
+                       const struct mh_ledger_totals *totals)
+{
+    const bool any = totals->acknowledged_inserts > 0 || sum_cycles(&session->report).rows > 0;
+    if (session->run.stopped)
+        say(verdict, any ? 0 : MH_EXIT_UNUSABLE, "stopped early by a signal%s",
+            any ? "" : ", before anything was acknowledged");
+}
+
 static void judge(struct mh_session *session, const struct mh_ledger_totals *totals, struct idle idle,
                   int thresholds_missed)
 {
@@ -603,13 +653,12 @@ static void judge(struct mh_session *session, const struct mh_ledger_totals *tot
     const char *astray = rows_astray(session, totals);
     report->verdict[0] = '\0';
     judge_audit(&verdict, session);
+    judge_cycles(&verdict, report);
     if (session->broken)
         say(&verdict, MH_EXIT_UNUSABLE, "INCOMPLETE: %.300s", session->broken_why);
     else if (session->run.gave_up)
         say(&verdict, MH_EXIT_UNUSABLE, "INCOMPLETE: the server could not be reached any more");
-    if (session->run.stopped)
-        say(&verdict, totals->acknowledged_inserts > 0 ? 0 : MH_EXIT_UNUSABLE, "stopped early by a signal%s",
-            totals->acknowledged_inserts > 0 ? "" : ", before anything was acknowledged");
+    judge_stop(&verdict, session, totals);
     judge_successes(&verdict, session);
     judge_idle(&verdict, session, idle);
     judge_chaos(&verdict, &session->run);
@@ -667,8 +716,7 @@ int mh_session_fill_report(struct mh_session *session, const struct mh_ledger_to
         put_events(report, session->job, &session->run.events) != 0 ||
         put_recall(report, session->job, &session->run) != 0 ||
         put_visibilities(report, session->job, &session->run.visibilities) != 0 ||
-        put_probes(report, session->job, &session->run.probes) != 0 ||
-        put_violations(report, &session->audit) != 0)
+        put_probes(report, session->job, &session->run.probes) != 0 || put_violations(report, session) != 0)
         return -1;
     int missed = mh_thresholds_judge(session->job, report);
     if (missed < 0)

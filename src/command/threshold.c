@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum unit { DURATION, PER_SECOND, RATIO };
+enum unit { DURATION, PER_SECOND, RATIO, NUMBER };
 
 static double quantile(const struct mh_tally *tally, double q)
 {
@@ -51,6 +51,16 @@ static double errors(const struct mh_report_operation *op)
     return t->planned > 0 ? (double)(t->failed + t->unknown + t->unsent) / (double)t->planned : 0;
 }
 
+static double succeeded(const struct mh_report_operation *op)
+{
+    return (double)op->tally->ok;
+}
+
+static double hourly(const struct mh_report_operation *op)
+{
+    return 3600 * rate(op);
+}
+
 /* A new figure is one row. "search.p99" is the worst of all stages and roles with that operation. */
 static const struct figure {
     const char *name;
@@ -65,6 +75,8 @@ static const struct figure {
     {"rate", PER_SECOND, rate},
     {"rows_rate", PER_SECOND, row_rate},
     {"errors", RATIO, errors},
+    {"count", NUMBER, succeeded},
+    {"per_hour", NUMBER, hourly},
 };
 enum { FIGURES = sizeof figures / sizeof figures[0] };
 
@@ -142,8 +154,8 @@ static int unknown_figure(const struct mh_job *job, const struct mh_threshold *t
     mh_fail(err,
             "thresholds.%s: no such figure; expected errors, recall, STAGE.max_rate of a stage with "
             "find_max, or OPERATION.FIGURE with operation "
-            "insert, upsert, delete, search, query, create_index, ... and figure p50, p95, p99, p999, max, "
-            "rate, rows_rate or errors",
+            "insert, upsert, delete, search, query, create_index, cycle, ... and figure p50, p95, p99, p999, "
+            "max, rate, rows_rate, errors, count or per_hour",
             t->figure);
     return t->line > 0 ? mh_fail_in(err, "%s:%d:%d", job->path, t->line, t->column)
                        : mh_fail_in(err, "--set");
@@ -204,6 +216,8 @@ static void show(enum unit unit, double value, char *text, size_t size)
         mh_show_duration((int64_t)value, text, size);
     else if (unit == PER_SECOND)
         snprintf(text, size, "%.4g/s", value);
+    else if (unit == NUMBER)
+        snprintf(text, size, "%.6g", value);
     else
         snprintf(text, size, "%.4g%%", 100 * value);
 }

@@ -6,7 +6,11 @@
 #include <string.h>
 
 enum fate { NEVER, WRITTEN, PERHAPS_WRITTEN, DELETED, PERHAPS_DELETED };
-enum { SEEN = 0x80 }; /* beside a fate, while an answer is judged */
+enum {
+    FATE = 0x0f,
+    PRESENT = 0x40 /* returned when it was last asked for */,
+    SEEN = 0x80 /* by this answer */
+};
 
 int64_t mh_cycle_first_id(const struct mh_role *role, int64_t cycle)
 {
@@ -39,24 +43,28 @@ void mh_cycle_begin(struct mh_cycle *cycle, int64_t first)
     memset(cycle->fates, NEVER, (size_t)cycle->rows);
 }
 
-static bool is_maybe(uint8_t fate)
+static bool is_maybe(enum fate fate)
 {
     return fate == PERHAPS_WRITTEN || fate == PERHAPS_DELETED;
 }
 
-static void set_fate(struct mh_cycle *cycle, int64_t row, enum fate fate)
+static enum fate fate_of(const struct mh_cycle *cycle, int64_t row)
 {
-    cycle->live -= cycle->fates[row] == WRITTEN;
-    cycle->maybe -= is_maybe(cycle->fates[row]);
-    cycle->fates[row] = (uint8_t)fate;
-    cycle->live += fate == WRITTEN;
-    cycle->maybe += is_maybe((uint8_t)fate);
+    return (enum fate)(cycle->fates[row] & FATE);
 }
 
-static enum fate after_delete(uint8_t before, bool certain)
+static void set_fate(struct mh_cycle *cycle, int64_t row, enum fate fate)
+{
+    const enum fate before = fate_of(cycle, row);
+    cycle->live += (fate == WRITTEN) - (before == WRITTEN);
+    cycle->maybe += is_maybe(fate) - is_maybe(before);
+    cycle->fates[row] = (uint8_t)fate;
+}
+
+static enum fate after_delete(enum fate before, bool certain)
 {
     if (before == NEVER || before == DELETED)
-        return (enum fate)before;
+        return before;
     return certain ? DELETED : PERHAPS_DELETED;
 }
 
@@ -70,13 +78,13 @@ void mh_cycle_wrote(struct mh_cycle *cycle, const struct mh_op *op)
         if (op->request.kind == MH_OP_INSERT)
             set_fate(cycle, row, certain ? WRITTEN : PERHAPS_WRITTEN);
         else
-            set_fate(cycle, row, after_delete(cycle->fates[row], certain));
+            set_fate(cycle, row, after_delete(fate_of(cycle, row), certain));
     }
 }
 
 bool mh_cycle_must_have(const struct mh_cycle *cycle, int64_t row)
 {
-    return cycle->fates[row] == WRITTEN;
+    return fate_of(cycle, row) == WRITTEN;
 }
 
 /* ---- what an answer says ---- */
@@ -104,9 +112,9 @@ static bool is_own(const struct mh_cycle *cycle, int64_t id)
 static bool may_be_there(struct judging *judging, int64_t id)
 {
     const struct mh_cycle *cycle = judging->cycle;
-    const int fate = is_own(cycle, id) ? cycle->fates[id - cycle->first] & ~SEEN : NEVER;
+    const enum fate fate = is_own(cycle, id) ? fate_of(cycle, id - cycle->first) : NEVER;
     if (fate == NEVER)
-        blame(judging, MH_FOUND_UNEXPECTED, id, MH_SIGHT_ABSENT, 0);
+        blame(judging, MH_FOUND_UNEXPECTED, id, MH_SIGHT_ABSENT, MH_SIGHT_STRANGE);
     else if (fate == DELETED)
         blame(judging, MH_FOUND_RESURRECTED, id, MH_SIGHT_ABSENT, 0);
     return fate != NEVER && fate != DELETED;
@@ -158,9 +166,12 @@ int64_t mh_cycle_judge_rows(const struct mh_cycle *cycle, const struct mh_op *op
     const int64_t *ids = keys ? keys->values : NULL;
     for (int64_t at = 0; keys && at < keys->rows; at++)
         judge_row(&judging, op, at, ids[at], found);
-    for (int64_t row = from; row < to; row++)
-        if (cycle->fates[row] == WRITTEN) /* and not seen */
+    for (int64_t row = from; row < to; row++) {
+        const bool seen = cycle->fates[row] & SEEN;
+        if (!seen && fate_of(cycle, row) == WRITTEN)
             blame(&judging, MH_FOUND_LOST, cycle->first + row, 0, MH_SIGHT_ABSENT);
+        cycle->fates[row] = (uint8_t)(fate_of(cycle, row) | (seen ? PRESENT : 0));
+    }
     forget_seen(cycle);
     return judging.wrong;
 }
@@ -180,10 +191,52 @@ int64_t mh_cycle_judge_hits(const struct mh_cycle *cycle, const struct mh_op *op
         for (int64_t i = begin; i < begin + hits; i++)
             if (is_first(&judging, op->reply.ids[i]))
                 may_be_there(&judging, op->reply.ids[i]);
-        if (exact && cycle->fates[own] == WRITTEN && was_missed(op, begin, hits)) /* and not seen */
+        const bool seen = cycle->fates[own] & SEEN;
+        if (exact && !seen && fate_of(cycle, own) == WRITTEN && was_missed(op, begin, hits))
             blame(&judging, MH_FOUND_MISSED, cycle->first + own, 0, MH_SIGHT_ABSENT);
         forget_seen(cycle);
         begin += hits;
     }
     return judging.wrong;
+}
+
+/* ---- which rows are there more than once ---- */
+
+static void push(struct mh_cycle *cycle, int64_t from, int64_t to)
+{
+    if (from < to && cycle->range_count < MH_CYCLE_RANGES)
+        cycle->ranges[cycle->range_count++] = (struct mh_cycle_range){from, to};
+}
+
+void mh_cycle_locate(struct mh_cycle *cycle)
+{
+    cycle->range_count = 0;
+    cycle->located = 0;
+    push(cycle, 0, cycle->rows);
+}
+
+bool mh_cycle_next_range(struct mh_cycle *cycle, struct mh_cycle_range *range)
+{
+    if (cycle->range_count == 0 || cycle->located == MH_CYCLE_MOST_LOCATED)
+        return false;
+    *range = cycle->ranges[--cycle->range_count];
+    return true;
+}
+
+void mh_cycle_counted(struct mh_cycle *cycle, const struct mh_cycle_range *range, int64_t count,
+                      mh_cycle_accuse *accuse, void *context)
+{
+    int64_t present = 0;
+    for (int64_t row = range->from; row < range->to; row++)
+        present += (cycle->fates[row] & PRESENT) != 0;
+    if (count <= present)
+        return;
+    if (range->to - range->from == 1) {
+        accuse(context, MH_FOUND_DUPLICATED, cycle->first + range->from, 1, count);
+        cycle->located++;
+        return;
+    }
+    const int64_t middle = range->from + (range->to - range->from) / 2;
+    push(cycle, middle, range->to);
+    push(cycle, range->from, middle);
 }

@@ -17,11 +17,20 @@ int64_t mh_cycle_first_id(const struct mh_role *role, int64_t cycle);
 /* "soak_1a2b3c4d_w0003_c17": of the job's collection, the run, the worker and the cycle. */
 void mh_cycle_name(const char *collection, uint32_t run_tag, int64_t worker, int64_t cycle, char name[300]);
 
+struct mh_cycle_range {
+    int64_t from, to; /* rows from .. to-1 */
+};
+
+enum { MH_CYCLE_RANGES = 64, MH_CYCLE_MOST_LOCATED = 100 };
+
 struct mh_cycle {
     const struct mh_content *content;
-    int64_t first, rows; /* ids first .. first + rows - 1 */
-    uint8_t *fates;      /* of each; see cycle.c */
-    int64_t live, maybe; /* rows that must be there; that may */
+    int64_t first, rows;                           /* ids first .. first + rows - 1 */
+    uint8_t *fates;                                /* of each; see cycle.c */
+    int64_t live, maybe;                           /* rows that must be there; that may */
+    struct mh_cycle_range ranges[MH_CYCLE_RANGES]; /* still to be counted */
+    int range_count;
+    int64_t located;
 };
 
 int mh_cycle_init(struct mh_cycle *cycle, const struct mh_content *content, int64_t rows); /* -1: no memory */
@@ -39,6 +48,13 @@ typedef void mh_cycle_accuse(void *context, enum mh_found what, int64_t id, int6
  * beyond): *found: grows by the rows returned. */
 int64_t mh_cycle_judge_rows(const struct mh_cycle *cycle, const struct mh_op *op, int64_t from, int64_t to,
                             int64_t *found, mh_cycle_accuse *accuse, void *context);
+
+/* Which rows are there more than once? After all rows were judged: counts by range tell, as long as there is
+ * a next one. At most MH_CYCLE_MOST_LOCATED are accused. */
+void mh_cycle_locate(struct mh_cycle *cycle);
+bool mh_cycle_next_range(struct mh_cycle *cycle, struct mh_cycle_range *range);
+void mh_cycle_counted(struct mh_cycle *cycle, const struct mh_cycle_range *range, int64_t count,
+                      mh_cycle_accuse *accuse, void *context);
 
 /* Of a search for the vectors of rows from .. from + query_count - 1. exact: it must find what is nearest,
  * and nothing is nearer than a row's own vector. */

@@ -157,6 +157,10 @@ struct program { /* the steps of a cycle, with the looks between them */
     int count;
 };
 
+/* A count(*) that contradicts what was written wants a closer look: at all rows, and, where these are fewer
+ * than it says, for those that are there more than once. */
+enum look { NO_LOOK, LOOK_AT_ROWS, LOOK_FOR_COPIES };
+
 struct lifecycle {
     struct program usual, rechecked;
     struct mh_cycle rows;
@@ -177,11 +181,13 @@ struct lifecycle {
     int64_t inserted;
     int64_t begin_ns, end_ns;
     int64_t wrong_since_ns; /* an answer has been wrong since; 0: none is */
-    int64_t counted;        /* a count(*) that contradicts what was written; -1: none does */
-    int64_t found;          /* rows that a closer look at them found */
-    bool made;              /* the collection may be on the server */
-    bool cleaning;          /* nothing more but its drop */
-    int drops;              /* tries of it */
+    enum look look;
+    int64_t counted; /* by the count(*) that wants a closer look */
+    int64_t found;   /* rows that it found */
+    struct mh_cycle_range range;
+    bool made;     /* the collection may be on the server */
+    bool cleaning; /* nothing more but its drop */
+    int drops;     /* tries of it */
     bool broken, cut;
     char why[64];
 };
@@ -307,27 +313,62 @@ static const char *misplaced(enum step step, const struct standing *standing)
     }
 }
 
-static int check(const struct mh_role_options *given, const struct mh_job *job, const struct mh_plan *plan,
-                 struct mh_error *err)
+static int check_steps(const struct mh_texts *steps, struct mh_error *err)
 {
-    const struct lifecycle_options *own = given->own;
     struct standing standing = {0};
-    (void)job;
-    (void)plan;
-    for (size_t i = 0; i < own->steps.count; i++) {
-        const char *word = own->steps.items[i];
+    for (size_t i = 0; i < steps->count; i++) {
+        const char *word = steps->items[i];
         const enum step step = step_of(word);
         if (step == COUNT)
             return mh_fail(err,
-                           "steps: '%.60s' is none; known: create_collection, create_partition, insert, "
+                           "'%.60s' is no step; known: create_collection, create_partition, insert, "
                            "create_index, load, search, query, release, drop_index, delete, drop_partition, "
                            "drop_collection",
                            word);
         const char *why = misplaced(step, &standing);
         if (why)
-            return mh_fail(err, "steps: %s stands as number %zu, and %s", word, i + 1, why);
+            return mh_fail(err, "%s stands as number %zu, but %s", word, i + 1, why);
         take(&standing, step);
     }
+    return 0;
+}
+
+static const struct mh_stage_options *stage_of(const struct mh_role_options *given, const struct mh_job *job)
+{
+    const struct mh_stage_options *stage = job->stages;
+    while (given < stage->roles || given >= stage->roles + stage->role_count)
+        stage++;
+    return stage;
+}
+
+/* "soak.yaml:17:60", "--set" or "default" */
+static const char *where_steps_stand(const struct mh_role_options *given, const struct mh_job *job)
+{
+    const struct mh_stage_options *stage = stage_of(given, job);
+    char path[400], number[24] = "";
+    int before = 0;
+    for (const struct mh_role_options *role = stage->roles; role < given; role++)
+        before += role->kind == given->kind;
+    if (before > 0)
+        snprintf(number, sizeof number, "[%d]", before);
+    snprintf(path, sizeof path, "stages.%s.%s%s.steps", stage->name, given->kind->name, number);
+    for (size_t i = 0; i < job->value_count; i++)
+        if (strcmp(job->values[i].path, path) == 0)
+            return job->values[i].origin;
+    return job->path;
+}
+
+static int check(const struct mh_role_options *given, const struct mh_job *job, const struct mh_plan *plan,
+                 struct mh_error *err)
+{
+    const struct lifecycle_options *own = given->own;
+    (void)plan;
+    if (stage_of(given, job)->find_max.role)
+        return mh_fail(err,
+                       "a stage with find_max is gone through again and again, shorter than a cycle may be; "
+                       "a lifecycle wants a stage without");
+    if (check_steps(&own->steps, err) != 0)
+        return mh_fail_in(err, "steps (%s)", where_steps_stand(given, job));
     return 0;
 }
 
@@ -383,7 +424,7 @@ static void begin_cycle(struct mh_role *role)
     life->program = mh_random_unit(&role->random) < own->recheck ? &life->rechecked : &life->usual;
     life->at = life->drops = 0;
     life->begun = life->inserted = life->begin_ns = life->wrong_since_ns = 0;
-    life->counted = -1;
+    life->look = NO_LOOK;
     life->made = life->cleaning = life->broken = life->cut = life->again = false;
     life->why[0] = '\0';
     mh_cycle_begin(&life->rows, mh_cycle_first_id(role, life->number));
@@ -474,15 +515,6 @@ static void fill_lasting(struct mh_role *role, struct mh_op *op, enum mh_op_kind
     op->patience_ns = own->patience_ns;
 }
 
-static void fill_count(struct mh_role *role, struct mh_op *op)
-{
-    static const char *const count[] = {"count(*)"};
-    fill(role, op, MH_OP_QUERY);
-    op->booked_as = MH_TALLY_COUNT;
-    op->request.output_fields = count;
-    op->request.output_count = 1;
-}
-
 /* At either end, all that is beyond: rows that nobody wrote have ids, too. */
 static void write_range(struct mh_role *role, struct lifecycle *life)
 {
@@ -499,6 +531,22 @@ static void write_range(struct mh_role *role, struct lifecycle *life)
         snprintf(text, room, "%.150s >= %" PRId64, key, from);
     else
         snprintf(text, room, "%.150s >= %" PRId64 " and %.150s < %" PRId64, key, from, key, to);
+}
+
+static void fill_count(struct mh_role *role, struct mh_op *op)
+{
+    static const char *const count[] = {"count(*)"};
+    struct lifecycle *life = role->state;
+    fill(role, op, MH_OP_QUERY);
+    op->booked_as = MH_TALLY_COUNT;
+    op->request.output_fields = count;
+    op->request.output_count = 1;
+    if (life->look != LOOK_FOR_COPIES)
+        return;
+    life->first = life->range.from;
+    life->last = life->range.to;
+    write_range(role, life);
+    op->request.expression = life->expression;
 }
 
 static void fill_query(struct mh_role *role, struct mh_op *op)
@@ -590,10 +638,11 @@ static bool is_empty(const struct lifecycle *life, enum step step)
     return step == DELETE && life->delete_from == life->delete_to;
 }
 
-/* A count that contradicts what was written wants a closer look at all rows. */
 static enum step step_of_now(const struct lifecycle *life)
 {
-    return life->counted >= 0 ? QUERY : life->program->steps[life->at];
+    return life->look == LOOK_AT_ROWS      ? QUERY
+           : life->look == LOOK_FOR_COPIES ? COUNT
+                                           : life->program->steps[life->at];
 }
 
 static void skip_empty(struct lifecycle *life)
@@ -691,13 +740,13 @@ static int64_t judge_list(const struct lifecycle *life, const struct mh_op *op, 
 static int64_t judge(struct lifecycle *life, const struct mh_op *op, enum step step, mh_cycle_accuse *tell,
                      void *context)
 {
-    int64_t count = -1;
+    int64_t count = -1, found = 0;
     switch (step) {
     case COUNT:
         return !mh_reply_count(&op->reply, &count) || count < life->rows.live ||
                count > life->rows.live + life->rows.maybe;
     case QUERY:
-        return mh_cycle_judge_rows(&life->rows, op, life->first, life->last, &life->found, tell, context);
+        return mh_cycle_judge_rows(&life->rows, op, life->first, life->last, &found, tell, context);
     case SEARCH:
         return mh_cycle_judge_hits(&life->rows, op, life->first, life->exact, tell, context);
     case LIST_PARTITIONS:
@@ -717,48 +766,65 @@ static bool may_still_come(struct mh_role *role, const struct mh_op *op)
     return op->done_ns - life->wrong_since_ns < role->job->verify.grace_ns;
 }
 
-static void begin_closer_look(struct lifecycle *life, const struct mh_op *op)
-{
-    if (!mh_reply_count(&op->reply, &life->counted))
-        life->counted = 0;
-    life->begun = life->found = 0;
-}
-
 /* The reply was good: is what it says right? False: it is to be asked for again. */
 static bool learn(struct mh_role *role, const struct mh_op *op, enum step step)
 {
     struct lifecycle *life = role->state;
     struct accusation accusation = {role, op};
-    const bool closer = life->counted >= 0;
-    const int64_t found = life->found;
-    if (!closer && judge(life, op, step, NULL, NULL) == 0) {
+    if (judge(life, op, step, NULL, NULL) == 0) {
         if (life->wrong_since_ns)
             accuse(&accusation, MH_FOUND_LATE, life->rows.first, 0, 0);
         life->wrong_since_ns = 0;
         return true;
     }
-    if (!closer && may_still_come(role, op))
+    if (may_still_come(role, op))
         return false;
-    life->found = found;
     judge(life, op, step, accuse, &accusation);
-    if (step == COUNT)
-        begin_closer_look(life, op);
-    else if (!closer)
-        life->wrong_since_ns = 0;
     life->made |= step == LIST_COLLECTIONS; /* still */
+    if (step != COUNT)
+        life->wrong_since_ns = 0;
+    else {
+        life->look = LOOK_AT_ROWS;
+        life->begun = life->found = life->counted = 0;
+        mh_reply_count(&op->reply, &life->counted);
+    }
     return true;
 }
 
-/* All rows were looked at: do they explain the count? */
-static void end_closer_look(struct mh_role *role, const struct mh_op *op)
+/* ---- a closer look ---- */
+
+static void end_look(struct mh_role *role, const struct mh_op *op)
 {
     struct lifecycle *life = role->state;
     struct accusation accusation = {role, op};
-    if (life->counted != life->found)
+    if (life->counted != life->found && life->rows.located == 0)
         accuse(&accusation, MH_FOUND_MISCOUNTED, life->rows.first, life->found, life->counted);
-    life->counted = -1;
+    life->look = NO_LOOK;
     life->wrong_since_ns = 0;
 }
+
+/* True when it is over. */
+static bool look_on(struct mh_role *role, const struct mh_op *op)
+{
+    struct lifecycle *life = role->state;
+    struct accusation accusation = {role, op};
+    int64_t count = 0;
+    if (life->look == LOOK_AT_ROWS) {
+        mh_cycle_judge_rows(&life->rows, op, life->first, life->last, &life->found, accuse, &accusation);
+        if (life->begun < life->rows.rows)
+            return false;
+        life->rows.located = 0;
+        if (life->counted <= life->found)
+            return true;
+        life->look = LOOK_FOR_COPIES;
+        mh_cycle_locate(&life->rows);
+    } else if (mh_reply_count(&op->reply, &count)) {
+        mh_cycle_counted(&life->rows, &life->range, count, accuse, &accusation);
+    }
+    return !mh_cycle_next_range(&life->rows, &life->range);
+}
+
+/* ---- the next step ---- */
 
 static int64_t rows_of(const struct lifecycle *life, enum step step)
 {
@@ -767,15 +833,11 @@ static int64_t rows_of(const struct lifecycle *life, enum step step)
     return step == INSERT || step == QUERY ? life->rows.rows : 0;
 }
 
-static void advance(struct mh_role *role, const struct mh_op *op, enum step step)
+static void advance(struct mh_role *role, enum step step)
 {
     struct lifecycle *life = role->state;
-    if (step == COUNT && life->counted >= 0)
-        return; /* the closer look comes first */
-    if (life->begun < rows_of(life, step))
+    if (life->look != NO_LOOK || life->begun < rows_of(life, step))
         return;
-    if (life->counted >= 0)
-        end_closer_look(role, op);
     life->begun = 0;
     life->at++;
     if (life->at < life->program->count)
@@ -814,9 +876,12 @@ static void learn_step(struct mh_role *role, const struct mh_op *op)
         life->inserted += op->rows.rows;
     if (step == DROP_COLLECTION)
         life->made = false;
-    life->again = !learn(role, op, step);
+    if (life->look == NO_LOOK)
+        life->again = !learn(role, op, step);
+    else if (look_on(role, op))
+        end_look(role, op);
     if (!life->again)
-        advance(role, op, step);
+        advance(role, step);
 }
 
 /* What cannot be dropped stays: the next cycle has another name. */
