@@ -630,15 +630,24 @@ static void judge_audit(struct verdict *verdict, const struct mh_session *sessio
 static void judge_cycles(struct verdict *verdict, const struct mh_report *report)
 {
     const struct mh_tally cycles = sum_cycles(report);
-    if (cycles.planned > 0 && verdict->exit_code == 0)
-        say(verdict, 0, "%lld of %lld cycles whole, and nothing in them was otherwise than it had to be",
+    if (cycles.ok > 0 && verdict->exit_code == 0)
+        say(verdict, 0, "%lld of %lld cycles whole, and what they looked at was as it had to be",
             (long long)cycles.ok, (long long)cycles.planned);
 }
 
-static void judge_stop(struct verdict *verdict, const struct mh_session *session,
-                       const struct mh_ledger_totals *totals)
+/* In the job's collection, or in one of a role's own. */
+static bool inserted(const struct mh_report *report)
 {
-    const bool any = totals->acknowledged_inserts > 0 || sum_cycles(&session->report).rows > 0;
+    for (int64_t i = 0; i < report->operation_count; i++)
+        if (strcmp(report->operations[i].op, mh_op_infos[MH_OP_INSERT].name) == 0 &&
+            report->operations[i].tally->rows > 0)
+            return true;
+    return false;
+}
+
+static void judge_stop(struct verdict *verdict, const struct mh_session *session)
+{
+    const bool any = inserted(&session->report);
     if (session->run.stopped)
         say(verdict, any ? 0 : MH_EXIT_UNUSABLE, "stopped early by a signal%s",
             any ? "" : ", before anything was acknowledged");
@@ -658,7 +667,7 @@ static void judge(struct mh_session *session, const struct mh_ledger_totals *tot
         say(&verdict, MH_EXIT_UNUSABLE, "INCOMPLETE: %.300s", session->broken_why);
     else if (session->run.gave_up)
         say(&verdict, MH_EXIT_UNUSABLE, "INCOMPLETE: the server could not be reached any more");
-    judge_stop(&verdict, session, totals);
+    judge_stop(&verdict, session);
     judge_successes(&verdict, session);
     judge_idle(&verdict, session, idle);
     judge_chaos(&verdict, &session->run);

@@ -210,33 +210,53 @@ static void push(struct mh_cycle *cycle, int64_t from, int64_t to)
 
 void mh_cycle_locate(struct mh_cycle *cycle)
 {
-    cycle->range_count = 0;
-    cycle->located = 0;
+    cycle->range_count = cycle->located_count = 0;
     push(cycle, 0, cycle->rows);
 }
 
 bool mh_cycle_next_range(struct mh_cycle *cycle, struct mh_cycle_range *range)
 {
-    if (cycle->range_count == 0 || cycle->located == MH_CYCLE_MOST_LOCATED)
+    if (cycle->range_count == 0 || cycle->located_count == MH_CYCLE_MOST_LOCATED)
         return false;
     *range = cycle->ranges[--cycle->range_count];
     return true;
 }
 
-void mh_cycle_counted(struct mh_cycle *cycle, const struct mh_cycle_range *range, int64_t count,
-                      mh_cycle_accuse *accuse, void *context)
+static int64_t present_in(const struct mh_cycle *cycle, const struct mh_cycle_range *range)
 {
     int64_t present = 0;
     for (int64_t row = range->from; row < range->to; row++)
         present += (cycle->fates[row] & PRESENT) != 0;
-    if (count <= present)
+    return present;
+}
+
+void mh_cycle_counted(struct mh_cycle *cycle, const struct mh_cycle_range *range, int64_t count)
+{
+    const int64_t middle = range->from + (range->to - range->from) / 2;
+    if (count <= present_in(cycle, range))
         return;
-    if (range->to - range->from == 1) {
-        accuse(context, MH_FOUND_DUPLICATED, cycle->first + range->from, 1, count);
-        cycle->located++;
+    if (middle == range->from) {
+        cycle->located[cycle->located_count++] = (struct mh_cycle_copies){range->from, count};
         return;
     }
-    const int64_t middle = range->from + (range->to - range->from) / 2;
     push(cycle, middle, range->to);
     push(cycle, range->from, middle);
+}
+
+/* Counts that are wrong in themselves seem to find copies everywhere: more, or others, than there can be. */
+bool mh_cycle_explain(const struct mh_cycle *cycle, int64_t surplus, mh_cycle_accuse *accuse, void *context)
+{
+    const bool all = cycle->located_count < MH_CYCLE_MOST_LOCATED;
+    int64_t sum = 0;
+    for (int i = 0; i < cycle->located_count; i++) {
+        if (!(cycle->fates[cycle->located[i].row] & PRESENT))
+            return false;
+        sum += cycle->located[i].copies - 1;
+    }
+    if (all ? sum != surplus : sum > surplus)
+        return false;
+    for (int i = 0; i < cycle->located_count; i++)
+        accuse(context, MH_FOUND_DUPLICATED, cycle->first + cycle->located[i].row, 1,
+               cycle->located[i].copies);
+    return true;
 }

@@ -30,7 +30,10 @@ struct mh_cycle {
     int64_t live, maybe;                           /* rows that must be there; that may */
     struct mh_cycle_range ranges[MH_CYCLE_RANGES]; /* still to be counted */
     int range_count;
-    int64_t located;
+    struct mh_cycle_copies {
+        int64_t row, copies;
+    } located[MH_CYCLE_MOST_LOCATED]; /* more than one */
+    int located_count;
 };
 
 int mh_cycle_init(struct mh_cycle *cycle, const struct mh_content *content, int64_t rows); /* -1: no memory */
@@ -50,11 +53,12 @@ int64_t mh_cycle_judge_rows(const struct mh_cycle *cycle, const struct mh_op *op
                             int64_t *found, mh_cycle_accuse *accuse, void *context);
 
 /* Which rows are there more than once? After all rows were judged: counts by range tell, as long as there is
- * a next one. At most MH_CYCLE_MOST_LOCATED are accused. */
+ * a next one. In the end, MH_CYCLE_MOST_LOCATED at most are accused; false: they do not explain `surplus`
+ * rows. */
 void mh_cycle_locate(struct mh_cycle *cycle);
 bool mh_cycle_next_range(struct mh_cycle *cycle, struct mh_cycle_range *range);
-void mh_cycle_counted(struct mh_cycle *cycle, const struct mh_cycle_range *range, int64_t count,
-                      mh_cycle_accuse *accuse, void *context);
+void mh_cycle_counted(struct mh_cycle *cycle, const struct mh_cycle_range *range, int64_t count);
+bool mh_cycle_explain(const struct mh_cycle *cycle, int64_t surplus, mh_cycle_accuse *accuse, void *context);
 
 /* Of a search for the vectors of rows from .. from + query_count - 1. exact: it must find what is nearest,
  * and nothing is nearer than a row's own vector. */

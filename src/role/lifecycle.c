@@ -797,7 +797,9 @@ static void end_look(struct mh_role *role, const struct mh_op *op)
 {
     struct lifecycle *life = role->state;
     struct accusation accusation = {role, op};
-    if (life->counted != life->found && life->rows.located == 0)
+    const bool copies = life->look == LOOK_FOR_COPIES;
+    if (life->counted != life->found &&
+        !(copies && mh_cycle_explain(&life->rows, life->counted - life->found, accuse, &accusation)))
         accuse(&accusation, MH_FOUND_MISCOUNTED, life->rows.first, life->found, life->counted);
     life->look = NO_LOOK;
     life->wrong_since_ns = 0;
@@ -813,13 +815,12 @@ static bool look_on(struct mh_role *role, const struct mh_op *op)
         mh_cycle_judge_rows(&life->rows, op, life->first, life->last, &life->found, accuse, &accusation);
         if (life->begun < life->rows.rows)
             return false;
-        life->rows.located = 0;
         if (life->counted <= life->found)
             return true;
         life->look = LOOK_FOR_COPIES;
         mh_cycle_locate(&life->rows);
     } else if (mh_reply_count(&op->reply, &count)) {
-        mh_cycle_counted(&life->rows, &life->range, count, accuse, &accusation);
+        mh_cycle_counted(&life->rows, &life->range, count);
     }
     return !mh_cycle_next_range(&life->rows, &life->range);
 }
