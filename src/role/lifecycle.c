@@ -871,6 +871,8 @@ static void learn_step(struct mh_role *role, const struct mh_op *op)
         note_broken(role, step);
     if (op->outcome != MH_OUTCOME_OK && op->outcome != MH_OUTCOME_UNKNOWN) {
         life->cleaning = true;
+        if (!life->made)
+            end_cycle(role);
         return;
     }
     if (step == INSERT && op->outcome == MH_OUTCOME_OK)

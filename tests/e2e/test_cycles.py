@@ -63,6 +63,11 @@ def run(folder: Path, faults: str, job: dict, np: int = 1, options: tuple = ()) 
     return done, mock, left
 
 
+def violations(done: Done) -> list[dict]:
+    """A run without an audit has that table when it found some."""
+    return done.result.tables.get("truth/violations", [])
+
+
 def of_role(done: Done, op: str) -> dict:
     [row] = [row for row in done.result.tables["operations"] if row["role"] == "lifecycle" and row["op"] == op]
     return row
@@ -83,7 +88,7 @@ def assert_provenance(done: Done) -> None:
 @pytest.mark.parametrize("np", [1, 3])
 def test_clean(tmp_path: Path, np: int) -> None:
     done, _, left = run(tmp_path, "", job_for([life()], verify={"enabled": True}), np, ("--load-time", "50ms", "--build-time", "30ms"))
-    assert done.code == GOOD and done.result.violations == [], str(done)
+    assert done.code == GOOD and violations(done) == [], str(done)
     assert left == []
     figures = done.result.figures
     assert [figures[f"cycles_{what}"] for what in ("begun", "whole", "broken", "cut")] == [8, 8, 0, 0]
@@ -107,7 +112,7 @@ def test_other_roles_beside_it(tmp_path: Path) -> None:
     roles = [{"role": "writer", "count": 2, "rows": 2000, "batch": 50, "rate": "60/s"}, {"role": "deleter", "batch": 20},
              {"role": "searcher", "count": 2, "for": "500ms"}, {"role": "prober", "rows": 5}, life(cycles=6, steps=READ_LAST)]
     done, _, left = run(tmp_path, "", job_for(roles, verify={"enabled": True, "recheck": ["flush", "reload"]}), 2)
-    assert done.code == GOOD and done.result.violations == [] and left == [], str(done)
+    assert done.code == GOOD and violations(done) == [] and left == [], str(done)
     assert done.result.figures["cycles_whole"] == 12
     assert done.result.figures["acknowledged_inserts"] == 4000 + 5
     assert done.result.figures["reads"] == of_stage(done, "searcher")
@@ -204,7 +209,7 @@ TROUBLES = [
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_trouble_is_counted_and_survived(tmp_path: Path, trouble: str) -> None:
     done, mock, left = run(tmp_path, trouble, job_for([life(cycles=12)], server={"timeout": "500ms"}))
-    assert mock.log() and done.code == GOOD and done.result.violations == [], str(done)
+    assert mock.log() and done.code == GOOD and violations(done) == [], str(done)
     figures = done.result.figures
     assert figures["cycles_begun"] == figures["cycles_whole"] + figures["cycles_broken"] == 24 and figures["cycles_whole"] > 0
     assert left == []
@@ -233,7 +238,7 @@ def test_stopped_in_mid_cycle(tmp_path: Path) -> None:
             going.process.send_signal(signal.SIGUSR1)
             done = going.finish()
         left = collections(mock)
-    assert done.code == GOOD and left == [] and done.result.violations == [], str(done)
+    assert done.code == GOOD and left == [] and violations(done) == [], str(done)
     figures = done.result.figures
     assert figures["cycles_cut"] == 4 and figures["cycles_broken"] == 0
     assert figures["cycles_begun"] == figures["cycles_whole"] + 4
