@@ -434,9 +434,9 @@ int main(void)
         BY_HAND(bytes_count_only_when_they_left),
         BY_HAND(the_end_is_put_in_words),
         BY_HAND(a_call_knows_its_operation),
-        cmocka_unit_test_setup_teardown(it_looks_until_its_patience_is_over, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_look_that_goes_wrong_is_retried_like_any_call, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(what_fails_at_once_is_not_looked_at, set_up, tear_down),
+        BY_HAND(it_looks_until_its_patience_is_over),
+        BY_HAND(a_look_that_goes_wrong_is_retried_like_any_call),
+        BY_HAND(what_fails_at_once_is_not_looked_at),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
