@@ -11,23 +11,96 @@ struct mh_op *mh_op_of(struct mh_call *call)
     return (struct mh_op *)(void *)((char *)call - offsetof(struct mh_op, call));
 }
 
+/* ---- what lasts longer than its reply ---- */
+
+static bool is_loaded(const struct mh_reply *reply)
+{
+    return reply->state == MH_LOAD_LOADED;
+}
+
+static bool is_not_loading(const struct mh_reply *reply)
+{
+    return reply->state != MH_LOAD_LOADING;
+}
+
+static bool is_built(const struct mh_reply *reply)
+{
+    return reply->state == MH_INDEX_FINISHED && reply->pending_rows == 0;
+}
+
+static bool is_not_building(const struct mh_reply *reply)
+{
+    return reply->state == MH_INDEX_FAILED || reply->state == MH_INDEX_NONE;
+}
+
+static const struct wait {
+    enum mh_op_kind ask;
+    bool (*over)(const struct mh_reply *reply);
+    bool (*hopeless)(const struct mh_reply *reply); /* it will not be over */
+} waits[] = {
+    [MH_UNTIL_LOADED] = {MH_OP_LOAD_STATE, is_loaded, is_not_loading},
+    [MH_UNTIL_BUILT] = {MH_OP_DESCRIBE_INDEX, is_built, is_not_building},
+};
+
+static enum mh_op_kind kind_at_hand(const struct mh_op *op)
+{
+    return op->looking ? waits[op->until].ask : op->request.kind;
+}
+
+static int encode(struct mh_op *op, struct mh_error *err)
+{
+    struct mh_request request = op->request;
+    request.kind = kind_at_hand(op);
+    return mh_encode(&request, &op->payload, err);
+}
+
+/* Until it is over, it counts as failed: whoever ends it before learns that. */
+static void not_yet(struct mh_op *op, const char *why)
+{
+    op->outcome = MH_OUTCOME_FAILED;
+    snprintf(op->reply.reason, sizeof op->reply.reason, "%s says state %d: %s",
+             mh_op_infos[waits[op->until].ask].name, op->reply.state, why);
+}
+
+/* The question at hand was answered. True: look again, at op->retry_ns. */
+static bool goes_on(struct mh_op *op)
+{
+    const struct wait *wait = &waits[op->until];
+    if (op->until == MH_UNTIL_REPLY || (op->looking && wait->over(&op->reply)))
+        return false;
+    const bool hopeless = op->looking && wait->hopeless(&op->reply);
+    const bool late = op->done_ns - op->sent_ns > op->patience_ns;
+    not_yet(op, hopeless ? "it was given up" : late ? "not done in time" : "not done yet");
+    if (hopeless || late)
+        return false;
+    op->retry_ns = op->done_ns + (op->looking ? op->poll_ns : 0);
+    op->looking = true;
+    op->asked = op->held = 0;
+    return true;
+}
+
+/* ---- one call ---- */
+
 int mh_op_send(struct mh_op *op, struct mh_connection *connection, const struct mh_retry_policy *policy,
                struct mh_error *err)
 {
-    if (mh_encode(&op->request, &op->payload, err) != 0)
+    if (encode(op, err) != 0)
         return -1;
-    op->call.method = mh_op_infos[op->request.kind].method;
+    op->call.method = mh_op_infos[kind_at_hand(op)].method;
     op->call.payload = &op->payload;
     op->call.timeout_ns = policy->timeout_ns;
     mh_call_submit(connection, &op->call);
     if (op->attempts++ == 0)
         op->sent_ns = op->call.sent_ns;
+    if (op->asked++ == 0)
+        op->asked_ns = op->call.sent_ns;
+    op->looks += op->looking;
     return 0;
 }
 
 static int64_t backoff(const struct mh_op *op, struct mh_retry_policy *policy)
 {
-    int doublings = op->attempts - 1 < 40 ? op->attempts - 1 : 40;
+    int doublings = op->asked - 1 < 40 ? op->asked - 1 : 40;
     double wait = (double)policy->retry->backoff_ns[0] * (double)(1LL << doublings);
     if (wait > (double)policy->retry->backoff_ns[1])
         wait = (double)policy->retry->backoff_ns[1];
@@ -37,9 +110,9 @@ static int64_t backoff(const struct mh_op *op, struct mh_retry_policy *policy)
 static bool may_try_again(struct mh_op *op, const struct mh_retry_policy *policy)
 {
     if (op->outcome == MH_OUTCOME_THROTTLED)
-        return op->throttled <= policy->retry->max;
+        return op->held <= policy->retry->max;
     const bool write = mh_op_infos[op->request.kind].write;
-    const int64_t spent_ns = op->done_ns - op->sent_ns;
+    const int64_t spent_ns = op->done_ns - op->asked_ns;
     if (!write && op->timed_out)
         return spent_ns < policy->patience_ns;
     bool read_broke = !write && op->call.status == MH_GRPC_UNAVAILABLE;
@@ -68,18 +141,24 @@ static void doubt_partial_success(struct mh_op *op)
 enum mh_op_next mh_op_take(struct mh_op *op, struct mh_retry_policy *policy)
 {
     const struct mh_call *call = &op->call;
-    mh_decode(op->request.kind, call->status, call->message, call->never_sent, call->reply,
+    mh_decode(kind_at_hand(op), call->status, call->message, call->never_sent, call->reply,
               call->reply_length, &op->reply);
     op->done_ns = call->done_ns;
     op->outcome = op->reply.outcome;
     doubt_partial_success(op);
     op->throttled += op->outcome == MH_OUTCOME_THROTTLED;
+    op->held += op->outcome == MH_OUTCOME_THROTTLED;
     op->timed_out = call->status == MH_GRPC_DEADLINE_EXCEEDED;
     op->unreachable = call->never_sent;
     op->bytes_out += call->never_sent ? 0 : (int64_t)call->request_length;
-    if (!may_try_again(op, policy))
+    if (op->outcome == MH_OUTCOME_OK) {
+        if (!goes_on(op))
+            return MH_OP_FINAL;
+    } else if (may_try_again(op, policy)) {
+        op->retry_ns = op->done_ns + backoff(op, policy);
+    } else {
         return MH_OP_FINAL;
-    op->retry_ns = op->done_ns + backoff(op, policy);
+    }
     mh_call_release(&op->call);
     return MH_OP_AGAIN;
 }
@@ -87,7 +166,10 @@ enum mh_op_next mh_op_take(struct mh_op *op, struct mh_retry_policy *policy)
 void mh_op_release(struct mh_op *op)
 {
     mh_call_release(&op->call);
-    op->attempts = op->throttled = 0;
+    op->attempts = op->throttled = op->looks = op->asked = op->held = 0;
+    op->looking = op->apart = op->owed = false;
+    op->until = MH_UNTIL_REPLY;
+    op->booked_as = 0;
     op->bytes_out = 0;
     op->timed_out = op->unreachable = false;
     op->delay_ns = 0;

@@ -28,6 +28,20 @@ struct mh_read {
     char params[512]; /* request.search_params */
 };
 
+/* What is counted and timed: the kinds of operation, and beside them */
+enum {
+    MH_TALLY_COUNT = MH_OP_KINDS, /* a query for count(*) by which a role checks its own rows */
+    MH_TALLY_CYCLE,               /* many operations that a role sees as one: see mh_role_cycle_ended */
+    MH_TALLY_KINDS,
+};
+
+/* What the server goes on with behind its reply, and what asks it whether that is done. */
+enum mh_until {
+    MH_UNTIL_REPLY,  /* nothing: the reply ends it */
+    MH_UNTIL_LOADED, /* LOAD: load_state */
+    MH_UNTIL_BUILT,  /* CREATE_INDEX: describe_index */
+};
+
 struct mh_op {
     /* What: set by whoever asks, before mh_op_send. */
     struct mh_request request; /* request.kind says which operation */
@@ -37,6 +51,13 @@ struct mh_op {
     int partition; /* writes: position in the plan; -1: none */
     struct mh_read read;
     int64_t tag; /* the role's own note */
+    enum mh_until
+        until; /* it lasts so long: one operation, whose latency ends with the answer that says so */
+    int64_t poll_ns, patience_ns; /* with `until`: between two looks; of all together, then it has failed */
+    int booked_as;                /* MH_TALLY_*, in place of request.kind; 0: as that */
+    bool apart; /* on a collection of the role's own: the request names it, and the ledger knows nothing of it
+                 */
+    bool owed;  /* removes what the role made: sent even while the stage stops */
     const struct mh_worker *worker;
     void *owner;      /* the one who gets it back */
     int64_t delay_ns; /* due so long after it was asked for: a poll's pause. 0: at once */
@@ -46,6 +67,7 @@ struct mh_op {
     int64_t sent_ns, done_ns; /* first sending, final reply */
     int64_t bytes_out;        /* of sendings that left */
     int attempts, throttled;  /* sendings; throttled replies among them */
+    int looks;                /* at whether it is done: sendings among them */
     enum mh_outcome outcome;  /* final: OK, THROTTLED (budget spent), FAILED, UNKNOWN */
     bool timed_out, unreachable;
     struct mh_reply reply;
@@ -53,6 +75,9 @@ struct mh_op {
     /* client/'s own. */
     struct mh_call call;
     struct mh_payload payload;
+    bool looking;     /* the reply was there: now it asks whether all is done */
+    int64_t asked_ns; /* first sending of the question at hand */
+    int asked, held;  /* how often it was sent, and throttled */
     int64_t retry_ns; /* when to send again */
     struct mh_op *next;
 };

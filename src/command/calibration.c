@@ -62,8 +62,8 @@ struct load {
 static struct load load_of(const struct mh_tallies *tallies, size_t place)
 {
     struct load load = {.p99_ns = -1};
-    for (size_t kind = 0; kind < MH_OP_KINDS; kind++) {
-        const struct mh_tally *tally = tallies->cells[place * MH_OP_KINDS + kind];
+    for (size_t kind = 0; kind < MH_TALLY_KINDS; kind++) {
+        const struct mh_tally *tally = tallies->cells[place * MH_TALLY_KINDS + kind];
         if (!tally)
             continue;
         load.calls += tally->ok + tally->failed + tally->unknown + tally->throttled;

@@ -5,6 +5,7 @@
 #include "base/grow.h"
 #include "comm/comm.h"
 #include "measure/reduce.h"
+#include "role/cycle.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -62,14 +63,14 @@ static void name_operation(struct mh_report_operation *out, const struct mh_job 
     snprintf(out->stage, sizeof out->stage, "%s", audit ? "verify" : job->stages[stage].name);
     snprintf(out->role, sizeof out->role, "%s",
              audit ? "auditor" : job->stages[stage].roles[role].kind->name);
-    snprintf(out->op, sizeof out->op, "%s", mh_op_infos[kind].name);
+    snprintf(out->op, sizeof out->op, "%s", mh_tally_name(kind));
 }
 
 static bool shared_op(const struct mh_tallies *tallies, int stage, int kind)
 {
     int count = 0;
     for (int role = 0; role < tallies->roles; role++)
-        count += tallies->cells[((size_t)stage * (size_t)tallies->roles + (size_t)role) * MH_OP_KINDS +
+        count += tallies->cells[((size_t)stage * (size_t)tallies->roles + (size_t)role) * MH_TALLY_KINDS +
                                 (size_t)kind] != NULL;
     return count > 1;
 }
@@ -92,13 +93,13 @@ static int put_operations(struct mh_report *report, struct mh_session *session, 
 {
     const struct mh_job *job = session->job;
     struct mh_tallies *tallies = &session->run.tallies;
-    size_t count = (size_t)tallies->stages * (size_t)tallies->roles * MH_OP_KINDS;
+    size_t count = (size_t)tallies->stages * (size_t)tallies->roles * MH_TALLY_KINDS;
     report->operations = calloc(count + 1, sizeof *report->operations);
     if (!report->operations)
         return -1;
     for (size_t i = 0; i < count; i++) {
-        int kind = (int)(i % MH_OP_KINDS), role = (int)(i / MH_OP_KINDS) % tallies->roles,
-            stage = (int)(i / MH_OP_KINDS) / tallies->roles;
+        int kind = (int)(i % MH_TALLY_KINDS), role = (int)(i / MH_TALLY_KINDS) % tallies->roles,
+            stage = (int)(i / MH_TALLY_KINDS) / tallies->roles;
         if (!tallies->cells[i])
             continue;
         struct mh_report_operation *out = &report->operations[report->operation_count++];
@@ -128,7 +129,7 @@ static int put_errors(struct mh_report *report, const struct mh_tallies *tallies
                                         .count = e->count,
                                         .first_ns = e->first_ns - tallies->start_ns,
                                         .last_ns = e->last_ns - tallies->start_ns};
-        snprintf(out->op, sizeof out->op, "%s", mh_op_infos[e->kind].name);
+        snprintf(out->op, sizeof out->op, "%s", mh_tally_name(e->kind));
         snprintf(out->outcome, sizeof out->outcome, "%s", mh_outcome_names[e->outcome]);
         snprintf(out->grpc_status, sizeof out->grpc_status, "%s", mh_grpc_status_name(e->grpc_status));
         snprintf(out->message, sizeof out->message, "%s", e->message);
@@ -228,6 +229,33 @@ static int put_read_figures(struct mh_report *report, const struct mh_session *s
     return put_rows(report, rows, sizeof rows / sizeof rows[0], reads->asked > 0);
 }
 
+/* Of all roles with cycles. */
+static struct mh_tally sum_cycles(const struct mh_report *report)
+{
+    struct mh_tally sum = {0};
+    for (int64_t i = 0; i < report->operation_count; i++) {
+        const struct mh_tally *tally = report->operations[i].tally;
+        if (strcmp(report->operations[i].op, mh_tally_name(MH_TALLY_CYCLE)) != 0)
+            continue;
+        sum.planned += tally->planned;
+        sum.ok += tally->ok;
+        sum.failed += tally->failed;
+        sum.unsent += tally->unsent;
+        sum.rows += tally->rows;
+    }
+    return sum;
+}
+
+static int put_cycle_figures(struct mh_report *report)
+{
+    const struct mh_tally cycles = sum_cycles(report);
+    const struct figure rows[] = {
+        {"cycles_begun", cycles.planned}, {"cycles_whole", cycles.ok}, {"cycles_broken", cycles.failed},
+        {"cycles_cut", cycles.unsent},    {"cycle_rows", cycles.rows},
+    };
+    return put_rows(report, rows, sizeof rows / sizeof rows[0], cycles.planned > 0);
+}
+
 /* Readers may have found some when there was no audit. */
 static int put_wrong_figures(struct mh_report *report, const struct mh_audit_figures *f, bool audited)
 {
@@ -244,7 +272,8 @@ static int put_figures(struct mh_report *report, const struct mh_ledger_totals *
     const struct mh_audit_figures *f = &session->audit.figures;
     const bool audited = session->audited || f->passes > 0;
     return put_load_figures(report, totals) || put_audit_figures(report, f, audited) ||
-                   put_read_figures(report, session) || put_wrong_figures(report, f, audited)
+                   put_read_figures(report, session) || put_cycle_figures(report) ||
+                   put_wrong_figures(report, f, audited)
                ? -1
                : 0;
 }
@@ -257,8 +286,9 @@ static const char *partition_name(const struct mh_audit *audit, int32_t partitio
     return partition >= 0 && partition < audit->partition_count ? audit->partitions[partition] : "";
 }
 
-static int put_violations(struct mh_report *report, const struct mh_audit *audit)
+static int put_violations(struct mh_report *report, const struct mh_session *session)
 {
+    const struct mh_audit *audit = &session->audit;
     report->violations = calloc((size_t)audit->violation_count + 1, sizeof *report->violations);
     if (!report->violations)
         return -1;
@@ -268,6 +298,9 @@ static int put_violations(struct mh_report *report, const struct mh_audit *audit
         snprintf(out->partition, sizeof out->partition, "%s", partition_name(audit, out->row.partition));
         snprintf(out->seen_partition, sizeof out->seen_partition, "%s",
                  partition_name(audit, out->row.seen_partition));
+        if (out->row.cycle >= 0)
+            mh_cycle_name(session->job->collection.name, session->run.tag, out->row.reader, out->row.cycle,
+                          out->collection);
     }
     report->violations_dropped = audit->violations_dropped;
     return 0;
@@ -402,7 +435,7 @@ static void describe_this_rank(const struct mh_session *session, struct mh_repor
                                    .schedule_lag_ns = session->run.schedule_lag_ns};
     gethostname(out->host, sizeof out->host - 1);
     const struct mh_tallies *tallies = &session->run.tallies;
-    size_t count = (size_t)tallies->stages * (size_t)tallies->roles * MH_OP_KINDS;
+    size_t count = (size_t)tallies->stages * (size_t)tallies->roles * MH_TALLY_KINDS;
     for (size_t i = 0; i < count; i++) {
         out->bytes_out += tallies->cells[i] ? tallies->cells[i]->bytes_out : 0;
         out->bytes_in += tallies->cells[i] ? tallies->cells[i]->bytes_in : 0;
@@ -514,8 +547,8 @@ static void judge_successes(struct verdict *verdict, const struct mh_session *se
 
 static bool did_nothing(const struct mh_tallies *tallies, size_t stage, size_t role)
 {
-    struct mh_tally *const *cells = &tallies->cells[(stage * (size_t)tallies->roles + role) * MH_OP_KINDS];
-    for (int kind = 0; kind < MH_OP_KINDS; kind++)
+    struct mh_tally *const *cells = &tallies->cells[(stage * (size_t)tallies->roles + role) * MH_TALLY_KINDS];
+    for (int kind = 0; kind < MH_TALLY_KINDS; kind++)
         if (cells[kind] && cells[kind]->planned > 0)
             return false;
     return true;
@@ -594,6 +627,32 @@ static void judge_audit(struct verdict *verdict, const struct mh_session *sessio
         say(verdict, 0, "not audited (verify.enabled is false)");
 }
 
+static void judge_cycles(struct verdict *verdict, const struct mh_report *report)
+{
+    const struct mh_tally cycles = sum_cycles(report);
+    if (cycles.ok > 0 && verdict->exit_code == 0)
+        say(verdict, 0, "%lld of %lld cycles whole, and what they looked at was as it had to be",
+            (long long)cycles.ok, (long long)cycles.planned);
+}
+
+/* In the job's collection, or in one of a role's own. */
+static bool inserted(const struct mh_report *report)
+{
+    for (int64_t i = 0; i < report->operation_count; i++)
+        if (strcmp(report->operations[i].op, mh_op_infos[MH_OP_INSERT].name) == 0 &&
+            report->operations[i].tally->rows > 0)
+            return true;
+    return false;
+}
+
+static void judge_stop(struct verdict *verdict, const struct mh_session *session)
+{
+    const bool any = inserted(&session->report);
+    if (session->run.stopped)
+        say(verdict, any ? 0 : MH_EXIT_UNUSABLE, "stopped early by a signal%s",
+            any ? "" : ", before anything was acknowledged");
+}
+
 static void judge(struct mh_session *session, const struct mh_ledger_totals *totals, struct idle idle,
                   struct mh_thresholds_outcome thresholds)
 {
@@ -603,13 +662,12 @@ static void judge(struct mh_session *session, const struct mh_ledger_totals *tot
     const char *astray = rows_astray(session, totals);
     report->verdict[0] = '\0';
     judge_audit(&verdict, session);
+    judge_cycles(&verdict, report);
     if (session->broken)
         say(&verdict, MH_EXIT_UNUSABLE, "INCOMPLETE: %.300s", session->broken_why);
     else if (session->run.gave_up)
         say(&verdict, MH_EXIT_UNUSABLE, "INCOMPLETE: the server could not be reached any more");
-    if (session->run.stopped)
-        say(&verdict, totals->acknowledged_inserts > 0 ? 0 : MH_EXIT_UNUSABLE, "stopped early by a signal%s",
-            totals->acknowledged_inserts > 0 ? "" : ", before anything was acknowledged");
+    judge_stop(&verdict, session);
     judge_successes(&verdict, session);
     judge_idle(&verdict, session, idle);
     judge_chaos(&verdict, &session->run);
@@ -670,8 +728,7 @@ int mh_session_fill_report(struct mh_session *session, const struct mh_ledger_to
         put_events(report, session->job, &session->run.events) != 0 ||
         put_recall(report, session->job, &session->run) != 0 ||
         put_visibilities(report, session->job, &session->run.visibilities) != 0 ||
-        put_probes(report, session->job, &session->run.probes) != 0 ||
-        put_violations(report, &session->audit) != 0)
+        put_probes(report, session->job, &session->run.probes) != 0 || put_violations(report, session) != 0)
         return -1;
     struct mh_thresholds_outcome thresholds;
     if (mh_session_put_trends(session) != 0 || mh_thresholds_judge(session->job, report, &thresholds) != 0)

@@ -152,7 +152,7 @@ static int book_in_flight(struct merge *merge, struct mh_record *record, const i
 static void count_rows(struct merge *merge, const struct mh_record *record)
 {
     const bool done = record->type == MH_RECORD_DONE || record->type == MH_RECORD_INTENT;
-    if (done && mh_op_infos[record->kind].write)
+    if (done && mh_record_is_owed(record))
         merge->session.run.rows_issued[record->kind] += record->rows;
 }
 

@@ -123,6 +123,7 @@ int mh_session_open_run(struct mh_session *session, struct mh_error *err)
     run->rank = session->rank;
     run->np = session->np;
     run->seed = session->seed;
+    run->tag = (uint32_t)strtoul(strrchr(session->run_id, '-') + 1, NULL, 16);
     run->content = &session->content;
     run->rpc = session->rpc;
     run->progress_ns = progress_of(session);

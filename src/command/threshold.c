@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum unit { DURATION, PER_SECOND, RATIO };
+enum unit { DURATION, PER_SECOND, RATIO, NUMBER };
 
 static double quantile(const struct mh_tally *tally, double q)
 {
@@ -52,6 +52,16 @@ static double errors(const struct mh_report_operation *op)
     return t->planned > 0 ? (double)(t->failed + t->unknown + t->unsent) / (double)t->planned : 0;
 }
 
+static double succeeded(const struct mh_report_operation *op)
+{
+    return (double)op->tally->ok;
+}
+
+static double hourly(const struct mh_report_operation *op)
+{
+    return 3600 * rate(op);
+}
+
 /* A new figure is one row. "search.p99" is the worst of all stages and roles with that operation. */
 static const struct figure {
     const char *name;
@@ -66,6 +76,8 @@ static const struct figure {
     {"rate", PER_SECOND, rate},
     {"rows_rate", PER_SECOND, row_rate},
     {"errors", RATIO, errors},
+    {"count", NUMBER, succeeded},
+    {"per_hour", NUMBER, hourly},
 };
 enum { FIGURES = sizeof figures / sizeof figures[0] };
 
@@ -132,8 +144,8 @@ static const struct figure *find(const char *name, char op[64])
 
 static bool known_operation(const char *op)
 {
-    for (int k = 0; k < MH_OP_KINDS; k++)
-        if (strcmp(mh_op_infos[k].name, op) == 0)
+    for (int k = 0; k < MH_TALLY_KINDS; k++)
+        if (strcmp(mh_tally_name(k), op) == 0)
             return true;
     return op[0] == '\0';
 }
@@ -182,8 +194,8 @@ static int unknown_figure(const struct mh_job *job, const struct mh_threshold *t
         "thresholds.%s: no such figure; expected errors, recall, STAGE.max_rate of a stage with "
         "find_max, STAGE.DRIFT.slope with drift server_rss, server_fds, client_rss, OPERATION.p99 or a name "
         "of observe.gauges, or OPERATION.FIGURE with operation "
-        "insert, upsert, delete, search, query, create_index, ... and figure p50, p95, p99, p999, max, "
-        "rate, rows_rate or errors",
+        "insert, upsert, delete, search, query, create_index, cycle, ... and figure p50, p95, p99, p999, "
+        "max, rate, rows_rate, errors, count or per_hour",
         t->figure);
     return t->line > 0 ? mh_fail_in(err, "%s:%d:%d", job->path, t->line, t->column)
                        : mh_fail_in(err, "--set");
@@ -255,6 +267,8 @@ static void show(enum unit unit, double value, char *text, size_t size)
         mh_show_duration((int64_t)value, text, size);
     else if (unit == PER_SECOND)
         snprintf(text, size, "%.4g/s", value);
+    else if (unit == NUMBER)
+        snprintf(text, size, "%.6g", value);
     else
         snprintf(text, size, "%.4g%%", 100 * value);
 }

@@ -17,15 +17,18 @@ enum mh_record_type {
     MH_RECORD_END,    /* the rank's orderly end */
 };
 
+const char *mh_tally_name(int kind); /* "insert", "count", "cycle" */
+
 enum {
     MH_RECORD_TIMED_OUT = 1,
     MH_RECORD_UNREACHABLE = 2,
     MH_RECORD_SCATTERED = 4, /* keys are not consecutive */
-    MH_RECORD_WARM_UP = 8    /* due while its role warmed up */
+    MH_RECORD_WARM_UP = 8,   /* due while its role warmed up */
+    MH_RECORD_APART = 16,    /* on a collection of its role's own: nothing for the ledger */
 };
 
 struct mh_record {
-    uint8_t type, kind, outcome, flags; /* enum mh_record_type, mh_op_kind, mh_outcome, bits */
+    uint8_t type, kind, outcome, flags; /* enum mh_record_type, MH_TALLY_KINDS, mh_outcome, bits */
     int16_t stage, role;                /* positions in the job; stage == job's stage count: the audit */
     int32_t worker;                     /* number in the plan; -1: the audit's own */
     int32_t attempts;
@@ -42,6 +45,10 @@ struct mh_record {
 };
 
 _Static_assert(sizeof(struct mh_record) == 112, "the journal's format");
+
+bool mh_record_writes(const struct mh_record *record); /* it is about rows that were written */
+bool mh_record_is_owed(
+    const struct mh_record *record); /* they are of the job's collection, and the ledger's */
 
 /* From a finished operation. stage and role are the worker's, or given for those without one. */
 void mh_record_of(struct mh_record *record, const struct mh_op *op, int stage, int role, int64_t sequence);

@@ -89,13 +89,13 @@ static unsigned char *used_cells(const struct mh_tallies *tallies, size_t count,
 
 static struct mh_tally *cell_at(struct mh_tallies *tallies, size_t at)
 {
-    size_t kinds = MH_OP_KINDS, roles = (size_t)tallies->roles;
+    size_t kinds = MH_TALLY_KINDS, roles = (size_t)tallies->roles;
     return mh_tally_at(tallies, (int)(at / kinds / roles), (int)(at / kinds % roles), (int)(at % kinds));
 }
 
 static int reduce_cells(struct mh_tallies *tallies, MPI_Comm comm, struct mh_error *err)
 {
-    size_t count = (size_t)tallies->stages * (size_t)tallies->roles * MH_OP_KINDS;
+    size_t count = (size_t)tallies->stages * (size_t)tallies->roles * MH_TALLY_KINDS;
     MPI_Datatype slot;
     MPI_Op add;
     unsigned char *used = used_cells(tallies, count, comm, err);

@@ -11,13 +11,13 @@ int mh_tallies_init(struct mh_tallies *tallies, const struct mh_job *job, int64_
         if ((int)job->stages[s].role_count > tallies->roles)
             tallies->roles = (int)job->stages[s].role_count;
     tallies->cells =
-        calloc((size_t)tallies->stages * (size_t)tallies->roles * MH_OP_KINDS, sizeof *tallies->cells);
+        calloc((size_t)tallies->stages * (size_t)tallies->roles * MH_TALLY_KINDS, sizeof *tallies->cells);
     return tallies->cells ? 0 : -1;
 }
 
 void mh_tallies_free(struct mh_tallies *tallies)
 {
-    size_t count = (size_t)tallies->stages * (size_t)tallies->roles * MH_OP_KINDS;
+    size_t count = (size_t)tallies->stages * (size_t)tallies->roles * MH_TALLY_KINDS;
     for (size_t i = 0; tallies->cells && i < count; i++) {
         if (!tallies->cells[i])
             continue;
@@ -47,7 +47,8 @@ static struct mh_tally *new_tally(int64_t start_ns)
 struct mh_tally *mh_tally_at(struct mh_tallies *tallies, int stage, int role, int kind)
 {
     struct mh_tally **cell =
-        &tallies->cells[((size_t)stage * (size_t)tallies->roles + (size_t)role) * MH_OP_KINDS + (size_t)kind];
+        &tallies
+             ->cells[((size_t)stage * (size_t)tallies->roles + (size_t)role) * MH_TALLY_KINDS + (size_t)kind];
     if (!*cell)
         *cell = new_tally(tallies->start_ns);
     return *cell;
@@ -169,8 +170,8 @@ void mh_tallies_hold_up(struct mh_tallies *tallies, int stage, int role, int64_t
                         int64_t lag_ns)
 {
     struct mh_tally **cells =
-        &tallies->cells[((size_t)stage * (size_t)tallies->roles + (size_t)role) * MH_OP_KINDS];
-    for (int kind = 0; kind < MH_OP_KINDS; kind++) {
+        &tallies->cells[((size_t)stage * (size_t)tallies->roles + (size_t)role) * MH_TALLY_KINDS];
+    for (int kind = 0; kind < MH_TALLY_KINDS; kind++) {
         if (!cells[kind])
             continue;
         cells[kind]->backlog += backlog;
@@ -209,11 +210,11 @@ static int add_tally(struct mh_tally *into, const struct mh_tally *from)
 int mh_tallies_add(struct mh_tallies *into, const struct mh_tallies *from)
 {
     const int roles = from->roles;
-    for (int at = 0; at < from->stages * roles * MH_OP_KINDS; at++) {
+    for (int at = 0; at < from->stages * roles * MH_TALLY_KINDS; at++) {
         if (!from->cells[at])
             continue;
         struct mh_tally *cell =
-            mh_tally_at(into, at / MH_OP_KINDS / roles, at / MH_OP_KINDS % roles, at % MH_OP_KINDS);
+            mh_tally_at(into, at / MH_TALLY_KINDS / roles, at / MH_TALLY_KINDS % roles, at % MH_TALLY_KINDS);
         if (!cell || add_tally(cell, from->cells[at]) != 0)
             return -1;
     }

@@ -44,7 +44,7 @@ enum { MH_ERRORS_KEPT = 64 }; /* distinct ones; more are counted in the last */
 
 struct mh_tallies {
     int stages, roles; /* roles: most that a stage has; stage `stages - 1` is the audit, with one role */
-    struct mh_tally **cells; /* stages x roles x MH_OP_KINDS, NULL where nothing happened */
+    struct mh_tally **cells; /* stages x roles x MH_TALLY_KINDS, NULL where nothing happened */
     int64_t start_ns;        /* of the timelines */
     struct mh_error_count errors[MH_ERRORS_KEPT];
     int error_count;

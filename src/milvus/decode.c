@@ -227,6 +227,14 @@ int mh_decode_partitions(const uint8_t *bytes, size_t length, struct mh_reply *r
     return 0;
 }
 
+int mh_decode_collections(const uint8_t *bytes, size_t length, struct mh_reply *reply)
+{
+    UNPACK(message, ShowCollectionsResponse, show_collections_response);
+    reply->names = (const char *const *)message->collection_names;
+    reply->name_count = message->n_collection_names;
+    return 0;
+}
+
 int mh_decode_load_state(const uint8_t *bytes, size_t length, struct mh_reply *reply)
 {
     UNPACK(message, GetLoadStateResponse, get_load_state_response);

@@ -499,8 +499,9 @@ int mh_encode_collection_name(const struct mh_request *request, struct mh_payloa
     return pack(&message.base, request, payload, err);
 }
 
-int mh_encode_create_partition(const struct mh_request *request, struct mh_payload *payload,
-                               struct mh_error *err)
+/* CreatePartition and DropPartition */
+int mh_encode_partition_name(const struct mh_request *request, struct mh_payload *payload,
+                             struct mh_error *err)
 {
     MILVUS(CreatePartitionRequest) message;
     milvus__proto__milvus__create_partition_request__init(&message);

@@ -26,6 +26,8 @@ enum mh_op_kind { /* order of the table in op.c */
                   MH_OP_DESCRIBE_COLLECTION,
                   MH_OP_CREATE_PARTITION,
                   MH_OP_SHOW_PARTITIONS,
+                  MH_OP_DROP_PARTITION,
+                  MH_OP_SHOW_COLLECTIONS,
                   MH_OP_LOAD,
                   MH_OP_RELEASE,
                   MH_OP_LOAD_STATE,
@@ -60,7 +62,8 @@ enum { MH_MOST_QUERIES = 16384 /* Milvus' own limit of a search's query vectors 
 struct mh_request {
     enum mh_op_kind kind;
     const char *collection;
-    const char *partition; /* INSERT, UPSERT, DELETE, QUERY, CREATE_PARTITION; NULL or "": none given */
+    const char *partition; /* INSERT, UPSERT, DELETE, QUERY, CREATE_PARTITION, DROP_PARTITION; NULL or "":
+                              none given */
     /* INSERT, UPSERT */
     const struct mh_column *columns;
     size_t column_count;
@@ -130,7 +133,7 @@ struct mh_reply {
     int64_t indexed_rows;     /* DESCRIBE_INDEX */
     const char *text;         /* VERSION; METRICS: JSON; DESCRIBE_INDEX: fail reason */
     int64_t row_count;        /* STATISTICS; -1 when the server did not say */
-    const char *const *names; /* SHOW_PARTITIONS */
+    const char *const *names; /* SHOW_PARTITIONS, SHOW_COLLECTIONS */
     size_t name_count;
     const int64_t *segments; /* FLUSH: all segments to wait for */
     size_t segment_count;
@@ -158,6 +161,8 @@ void mh_decode(enum mh_op_kind kind, int grpc_status, const char *grpc_message, 
                const uint8_t *bytes, size_t length, struct mh_reply *reply);
 
 const struct mh_column *mh_reply_column(const struct mh_reply *reply, const char *name); /* NULL: not there */
+bool mh_reply_count(const struct mh_reply *reply,
+                    int64_t *count); /* of a query for count(*); false: no single integer */
 bool mh_code_is_missing_index(int code);
 
 void mh_reply_clear(struct mh_reply *reply); /* keeps the memory for the next reply */

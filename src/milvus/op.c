@@ -30,9 +30,13 @@ const struct mh_op_info mh_op_infos[MH_OP_KINDS] = {
     [MH_OP_DESCRIBE_COLLECTION] = {"describe_collection", METHOD("DescribeCollection"), false,
                                    mh_encode_collection_name, mh_decode_collection},
     [MH_OP_CREATE_PARTITION] = {"create_partition", METHOD("CreatePartition"), false,
-                                mh_encode_create_partition, mh_decode_status},
+                                mh_encode_partition_name, mh_decode_status},
     [MH_OP_SHOW_PARTITIONS] = {"show_partitions", METHOD("ShowPartitions"), false, mh_encode_collection_name,
                                mh_decode_partitions},
+    [MH_OP_DROP_PARTITION] = {"drop_partition", METHOD("DropPartition"), false, mh_encode_partition_name,
+                              mh_decode_status},
+    [MH_OP_SHOW_COLLECTIONS] = {"show_collections", METHOD("ShowCollections"), false, mh_encode_nothing,
+                                mh_decode_collections},
     [MH_OP_LOAD] = {"load", METHOD("LoadCollection"), false, mh_encode_collection_name, mh_decode_status},
     [MH_OP_RELEASE] = {"release", METHOD("ReleaseCollection"), false, mh_encode_collection_name,
                        mh_decode_status},
@@ -179,6 +183,15 @@ const struct mh_column *mh_reply_column(const struct mh_reply *reply, const char
         if (strcmp(reply->columns[i].name, name) == 0)
             return &reply->columns[i];
     return NULL;
+}
+
+bool mh_reply_count(const struct mh_reply *reply, int64_t *count)
+{
+    const struct mh_column *column = reply->column_count == 1 ? &reply->columns[0] : NULL;
+    if (!column || column->type != MH_FIELD_INT64 || column->rows != 1)
+        return false;
+    *count = *(const int64_t *)column->values;
+    return true;
 }
 
 void mh_reply_clear(struct mh_reply *reply)

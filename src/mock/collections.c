@@ -109,12 +109,22 @@ void mh_handle_create_collection(struct mh_turn *turn)
     collection->consistency = request->consistency;
 }
 
+static bool is_kept(struct mh_turn *turn)
+{
+    struct mh_mock *mock = turn->mock;
+    const struct mh_fault *fault =
+        mh_faults_strike(&mock->faults, "keep_dropped", turn->request.kind, mock->calls);
+    if (fault)
+        mh_fault_log_call(fault, turn->request.kind, mock->calls);
+    return fault;
+}
+
 void mh_handle_drop_collection(struct mh_turn *turn)
 {
     struct mh_store *store = &turn->mock->store;
     struct mh_collection *collection = mh_store_find(store, turn->request.database, turn->request.collection);
-    if (!collection)
-        return; /* as 2.3.5: a success */
+    if (!collection || is_kept(turn))
+        return; /* of what is not there: as 2.3.5, a success */
     mh_faults_forget(turn->mock, collection->id);
     mh_store_drop(store, collection);
 }
@@ -230,7 +240,7 @@ void mh_handle_drop_partition(struct mh_turn *turn)
     else if (collection->partitions[partition].loaded)
         mh_refuse(turn, MH_OLD_UNEXPECTED, MH_CODE_OTHER,
                   "partition cannot be dropped, partition is loaded, please release it first");
-    else
+    else if (!is_kept(turn))
         mh_collection_drop_partition(&turn->mock->store, collection, partition);
 }
 

@@ -27,6 +27,9 @@ static int by_write(const void *a, const void *b)
     order = order ? order : compare(x->kind_of_write, y->kind_of_write);
     order = order ? order : compare(x->sent_ns, y->sent_ns);
     order = order ? order : compare(x->batch_first, y->batch_first);
+    order = order ? order
+                  : strcmp(((const struct mh_report_violation *)a)->collection,
+                           ((const struct mh_report_violation *)b)->collection);
     return order ? order : compare(x->id, y->id);
 }
 
@@ -35,7 +38,7 @@ static bool same_group(const struct mh_report_violation *a, const struct mh_repo
     const struct mh_violation *x = &a->row, *y = &b->row;
     return x->kind == y->kind && x->worker == y->worker && x->kind_of_write == y->kind_of_write &&
            x->sent_ns == y->sent_ns && x->batch_first == y->batch_first &&
-           strcmp(a->seen_partition, b->seen_partition) == 0;
+           strcmp(a->seen_partition, b->seen_partition) == 0 && strcmp(a->collection, b->collection) == 0;
 }
 
 /* ---- one group ---- */
@@ -101,6 +104,8 @@ static void print_judgement(FILE *out, const struct mh_report_violation *violati
     if (row->kind == MH_MISCOUNTED)
         fprintf(out, "- a scan found %" PRId64 " rows, count(*) said %" PRId64, row->expected_version,
                 row->seen_version);
+    else if (row->kind == MH_NOT_DROPPED)
+        fprintf(out, "- expected to be gone, and it is listed");
     else if (row->expected_value != row->seen_value)
         fprintf(out, "- expected %.9g, seen %.9g", row->expected_value, row->seen_value);
     else if (row->kind == MH_DUPLICATED)
@@ -108,6 +113,9 @@ static void print_judgement(FILE *out, const struct mh_report_violation *violati
     else
         fprintf(out, "- expected %s, seen %s", version_text(row->expected_version, expected),
                 version_text(row->seen_version, seen));
+    if (*violation->collection)
+        fprintf(out, "; collection %s (cycle %" PRId64 " of worker %d)", violation->collection, row->cycle,
+                row->reader);
     if (*violation->partition)
         fprintf(out, "; partition %s", violation->partition);
     if (*violation->seen_partition && strcmp(violation->partition, violation->seen_partition) != 0)

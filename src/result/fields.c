@@ -228,6 +228,8 @@ static const struct mh_result_field violation_fields[] = {
     VIOLATION("last_pass", INT32, row.last_pass, ""),
     NAMED("seen_by", struct mh_report_violation, row.seen_by, mh_result_reader_name),
     VIOLATION("reader", INT32, row.reader, ""),
+    VIOLATION("collection", TEXT, collection, ""),
+    VIOLATION("cycle", INT64, row.cycle, ""),
     VIOLATION("expected_value", DOUBLE, row.expected_value, ""),
     VIOLATION("seen_value", DOUBLE, row.seen_value, ""),
     {0},

@@ -131,6 +131,7 @@ struct mh_report_peak {
 struct mh_report_violation {
     struct mh_violation row;
     char partition[256], seen_partition[256];
+    char collection[300]; /* of a lifecycle's own, that it is in; empty: the job's */
 };
 
 struct mh_report_threshold {

@@ -900,6 +900,32 @@ static void print_visibility(const struct page *page)
     mh_grid_print(page->out, &grid);
 }
 
+/* ---- Cycles ---- */
+
+static void print_cycles(const struct page *page)
+{
+    struct mh_grid grid = {.columns = "llrrrrrrr"};
+    if (figure(page, "cycles_begun") <= 0)
+        return;
+    heading(page, BOLD, "CYCLES", ": lives of collections, each of them looked at");
+    HEADS(&grid, "stage", "role", "begun", "whole", "broken", "cut", "per hour", "rows", "p50");
+    for (int64_t i = 0; i < page->report->operation_count; i++) {
+        const struct mh_result_operation *row = &page->view->operations[i];
+        const struct mh_tally *tally = page->report->operations[i].tally;
+        if (strcmp(row->op, mh_tally_name(MH_TALLY_CYCLE)) != 0)
+            continue;
+        put_texts(&grid, (const char *const[]){row->stage, row->role}, 2);
+        mh_grid_put_count(&grid, tally->planned);
+        mh_grid_put_count(&grid, tally->ok);
+        mh_grid_put_count(&grid, tally->failed);
+        mh_grid_put_count(&grid, tally->unsent);
+        mh_grid_put_count(&grid, (int64_t)(3600 * row->per_second + 0.5));
+        mh_grid_put_count(&grid, tally->rows);
+        mh_grid_put_duration(&grid, row->due_ns[0]);
+    }
+    mh_grid_print(page->out, &grid);
+}
+
 /* ---- Violations ---- */
 
 static const char *const meanings[MH_WRONGS] = {
@@ -920,6 +946,7 @@ static const char *const meanings[MH_WRONGS] = {
     [MH_MISSED] = "left out by a read that must find every row",
     [MH_UNREAD] = "acknowledged, and a read that had to show it did not",
     [MH_NON_MONOTONIC] = "seen, and by the next read not",
+    [MH_NOT_DROPPED] = "its drop was acknowledged, it is still listed (a partition or collection)",
     [MH_INVISIBLE] = "not seen within the grace, where nothing promises it: no violation",
 };
 
@@ -970,6 +997,9 @@ static void put_judgement(struct mh_grid *grid, const struct mh_violation *row)
     if (row->kind == MH_MISCOUNTED || (is_of_all(row) && row->kind != MH_CORRUPTED)) {
         mh_grid_put(grid, "%" PRId64, row->expected_version);
         mh_grid_put(grid, "%" PRId64, row->seen_version);
+    } else if (row->kind == MH_NOT_DROPPED) {
+        mh_grid_put(grid, "gone");
+        mh_grid_put(grid, "listed");
     } else if (row->expected_value != row->seen_value) {
         mh_grid_put(grid, "%.7g", row->expected_value);
         mh_grid_put(grid, "%.7g", row->seen_value);
@@ -986,7 +1016,9 @@ static void put_partition(struct mh_grid *grid, const struct mh_report_violation
 {
     const bool moved =
         *violation->seen_partition && strcmp(violation->partition, violation->seen_partition) != 0;
-    const char *home = *violation->partition ? violation->partition : "-";
+    const char *home = *violation->collection  ? violation->collection
+                       : *violation->partition ? violation->partition
+                                               : "-";
     if (moved)
         mh_grid_put(grid, "%s -> %s", home, violation->seen_partition);
     else
@@ -1127,6 +1159,7 @@ static void print_all(const struct page *page)
     print_trends(page);
     print_reads(page);
     print_visibility(page);
+    print_cycles(page);
     print_audit(page);
     print_violations(page);
     print_verdict(page);

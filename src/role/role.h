@@ -42,6 +42,8 @@ struct mh_role {
     const struct mh_plan *plan;
     const struct mh_content *content;
     const struct mh_stage_view *view;
+    uint32_t run_tag;        /* of this run alone, the same on every rank: for names on the server */
+    bool ending;             /* it begins nothing new: `next` is asked for what it owes alone */
     struct mh_random random; /* of this worker alone */
     void *state;             /* state_size zeroed bytes */
     void *core;
@@ -76,12 +78,48 @@ struct mh_sighting {
 /* Tells the core, which counts and accuses. */
 void mh_role_saw(struct mh_role *role, const struct mh_sighting *sighting);
 
+/* What a role found wrong with a collection of its own. */
+enum mh_found {
+    MH_FOUND_LATE, /* an answer was wrong at first, and right within verify.grace */
+    MH_FOUND_LOST,
+    MH_FOUND_DUPLICATED,
+    MH_FOUND_RESURRECTED,
+    MH_FOUND_UNEXPECTED,
+    MH_FOUND_CORRUPTED,
+    MH_FOUND_MISCOUNTED,
+    MH_FOUND_MISSED,
+    MH_FOUND_NOT_DROPPED,
+    MH_FOUNDS,
+};
+
+struct mh_finding {
+    enum mh_found what;
+    int64_t id;                /* a row's, or one that stands for the whole (see cycle.h) */
+    int64_t expected, seen;    /* versions or MH_SIGHT_*, or numbers of rows */
+    int64_t cycle;             /* its number, from 0 */
+    enum mh_op_kind step;      /* that showed it */
+    int64_t first_ns, last_ns; /* seen wrong: ends of reads */
+};
+
+/* Tells the core, which accuses. */
+void mh_role_found(struct mh_role *role, const struct mh_finding *finding);
+
+/* Many operations that the role counts and times as one: `cycle` in the tallies. */
+struct mh_cycle_end {
+    enum mh_outcome outcome;  /* OK: whole. FAILED: broken, `why` says where. */
+    bool cut;                 /* instead: the stage was ended in its midst */
+    int64_t rows;             /* acknowledged inserts */
+    int64_t begin_ns, end_ns; /* its first operation was due; the last reply */
+    const char *why;
+};
+void mh_role_cycle_ended(struct mh_role *role, const struct mh_cycle_end *end);
+
 struct mh_role_ops {
     struct mh_role_kind kind;
     int order;               /* roles end in this order: writers 0, those who live on their rows after them */
     enum mh_claim_use takes; /* what it does with rows that others wrote */
     bool reads;              /* the collection must be loaded */
-    bool probes;             /* it judges its reads itself (mh_role_saw): nobody else does */
+    bool probes;             /* it judges its reads itself (mh_role_saw, mh_role_found): nobody else does */
     bool writes_rows;        /* the plan gives each worker options->rows ids of its own */
     const char *(*partition)(
         const struct mh_role_options *options); /* see struct mh_plan_needs; NULL: none */
@@ -98,7 +136,10 @@ struct mh_role_ops {
                                                read, collection and guarantee_ts apart */
     void (*done)(struct mh_role *role, const struct mh_op *op); /* final; NULL: nothing to learn */
     int64_t (*left)(
-        const struct mh_role *role);    /* operations it would still have sent, when stopped early; NULL: 0 */
+        const struct mh_role *role); /* operations it would still have sent, when stopped early; NULL: 0 */
+    /* What it has made on the server and must remove before it ends, by name; NULL: nothing now. While there
+     * is something, `for` does not end it; a stop sets role->ending, and asks `next` on. NULL: never. */
+    const char *(*owes)(const struct mh_role *role);
     void (*fini)(struct mh_role *role); /* NULL: nothing to do */
 };
 

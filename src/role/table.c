@@ -10,7 +10,8 @@
     ROLE(indexer)                                                                                            \
     ROLE(searcher)                                                                                           \
     ROLE(querier)                                                                                            \
-    ROLE(prober)
+    ROLE(prober)                                                                                             \
+    ROLE(lifecycle)
 
 #define DECLARE(name) extern const struct mh_role_ops mh_role_##name;
 #define OPS(name)     &mh_role_##name,

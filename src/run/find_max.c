@@ -122,10 +122,10 @@ static int add_latencies(const struct mh_stage *stage, struct mh_probe *probe, i
     *bad = 0;
     if (mh_histogram_init(&due) != 0)
         return -1;
-    for (int kind = 0; kind < MH_OP_KINDS; kind++) {
+    for (int kind = 0; kind < MH_TALLY_KINDS; kind++) {
         const struct mh_tally *tally =
             tallies->cells[((size_t)stage->index * (size_t)tallies->roles + (size_t)stage->find->role) *
-                               MH_OP_KINDS +
+                               MH_TALLY_KINDS +
                            (size_t)kind];
         if (!tally)
             continue;

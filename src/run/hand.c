@@ -72,6 +72,10 @@ void mh_hand_end(struct mh_hand *hand)
     if (hand->backlog_since_ns > 0)
         hand->backlog_ns += mh_now_ns() - hand->backlog_since_ns;
     hand->backlog_since_ns = 0;
+    const char *owes = hand->role.ops->owes ? hand->role.ops->owes(&hand->role) : NULL;
+    if (owes)
+        mh_warn("worker %lld (%s): collection %s is left on the server", (long long)worker->number,
+                hand->role.ops->kind.name, owes);
     mh_tallies_hold_up(&hand->stage->run->tallies, worker->stage, worker->role, hand->backlog,
                        hand->backlog_ns, hand->lag_ns);
 }
@@ -89,6 +93,7 @@ int mh_hand_open(struct mh_hand *hand, struct mh_stage *stage, const struct mh_w
                                   .plan = run->plan,
                                   .content = run->content,
                                   .view = &stage->views[worker->role],
+                                  .run_tag = run->tag,
                                   .random = {.seed = run->seed, .stream = (uint64_t)worker->number + 1},
                                   .core = hand};
     hand->policy =
@@ -137,18 +142,33 @@ static void prepare_read(const struct mh_hand *hand, struct mh_op *op)
     op->request.guarantee_ts = hand->own_ts;
 }
 
+/* Of a collection of the role's own: all but the rows stands there already. */
+static void prepare_rows(const struct mh_hand *hand, struct mh_op *op)
+{
+    op->request.columns = op->rows.columns;
+    op->request.column_count = op->request.kind == MH_OP_DELETE ? 0 : op->rows.column_count;
+    op->request.rows = op->request.key_count = op->rows.rows;
+    op->request.keys = op->rows.ids;
+    op->request.key_field = mh_content_key_name(hand->stage->run->content);
+}
+
 int mh_hand_prepare(struct mh_hand *hand, struct mh_op *op, struct mh_error *err)
 {
     const struct mh_run *run = hand->stage->run;
     const struct mh_index_options *index = &run->job->collection.index;
     struct mh_request *request = &op->request;
     const bool rows = request->kind == MH_OP_INSERT || request->kind == MH_OP_UPSERT;
-    if (is_read(op)) {
+    if (is_read(op) && !op->apart) {
         prepare_read(hand, op);
         return 0;
     }
     if (rows && mh_rowset_fill(&op->rows, run->content, op->versions) != 0)
         return mh_fail(err, "out of memory for %lld rows", (long long)op->rows.rows);
+    if (op->apart) {
+        if (is_write(op))
+            prepare_rows(hand, op);
+        return 0;
+    }
     *request =
         (struct mh_request){.kind = request->kind,
                             .collection = run->job->collection.name,
@@ -196,10 +216,21 @@ static bool is_open(const struct mh_hand *hand)
     return mh_pace_is_open(hand->role.options);
 }
 
+static const char *owed(const struct mh_hand *hand)
+{
+    return hand->role.ops->owes && !hand->stage->left ? hand->role.ops->owes(&hand->role) : NULL;
+}
+
+static bool is_ending(const struct mh_hand *hand)
+{
+    return hand->exhausted || hand->stage->stopping;
+}
+
 static bool may_issue(const struct mh_hand *hand, int64_t now_ns)
 {
-    return hand->idle && !hand->exhausted && !hand->stage->stopping &&
-           (!is_open(hand) || hand->next_due_ns <= now_ns || hand->next_due_ns >= hand->end_ns);
+    if (is_ending(hand))
+        return hand->idle && owed(hand);
+    return hand->idle && (!is_open(hand) || hand->next_due_ns <= now_ns || hand->next_due_ns >= hand->end_ns);
 }
 
 static bool reached_limit(const struct mh_hand *hand, int64_t now_ns)
@@ -246,13 +277,18 @@ static void set_due(struct mh_hand *hand, struct mh_op *op, int64_t now_ns)
     hand->next_due_ns = mh_pace_take(&hand->pace);
 }
 
+static int booked_kind(const struct mh_op *op)
+{
+    return op->booked_as ? op->booked_as : (int)op->request.kind;
+}
+
 /* The books of an operation are opened before it leaves: one that never came back would be missed. */
 static void open_books(struct mh_hand *hand, struct mh_op *op)
 {
     struct mh_run *run = hand->stage->run;
     const struct mh_worker *worker = hand->role.worker;
-    mh_tallies_plan(&run->tallies, worker->stage, worker->role, op->request.kind, 1);
-    if (!is_write(op))
+    mh_tallies_plan(&run->tallies, worker->stage, worker->role, booked_kind(op), 1);
+    if (!is_write(op) || op->apart)
         return;
     run->rows_issued[op->request.kind] += op->rows.rows;
     record_intent(hand, op);
@@ -285,7 +321,7 @@ static void break_without_memory(struct mh_hand *hand)
 static void issue(struct mh_hand *hand, int64_t now_ns)
 {
     while (may_issue(hand, now_ns)) {
-        if (reached_limit(hand, now_ns)) {
+        if (!is_ending(hand) && reached_limit(hand, now_ns) && !owed(hand)) {
             hand->exhausted = true;
             return;
         }
@@ -319,12 +355,13 @@ void mh_stage_send_waiting(struct mh_stage *stage, int64_t now_ns)
 {
     for (struct mh_op **at = &stage->waiting; *at;) {
         struct mh_op *op = *at;
-        if (op->retry_ns > now_ns && !stage->stopping) {
+        const bool off = stage->stopping && (!op->owed || stage->left);
+        if (op->retry_ns > now_ns && !off) {
             at = &op->next;
             continue;
         }
         *at = op->next;
-        if (stage->stopping)
+        if (off)
             mh_hand_abandon(op->owner, op);
         else
             send(op->owner, op);
@@ -363,8 +400,9 @@ static void count_for_others(struct mh_stage *stage, const struct mh_record *rec
     if (record->outcome != MH_OUTCOME_OK)
         return;
     sums->latency[mh_timeline_bucket(record->done_ns - record->due_ns)]++;
-    sums->acknowledged_rows += record->kind == MH_OP_INSERT ? record->rows : 0;
-    sums->acknowledged_deletes += record->kind == MH_OP_DELETE ? record->rows : 0;
+    const uint32_t rows = mh_record_is_owed(record) ? record->rows : 0;
+    sums->acknowledged_rows += record->kind == MH_OP_INSERT ? rows : 0;
+    sums->acknowledged_deletes += record->kind == MH_OP_DELETE ? rows : 0;
     stage->role_sums[record->role].operations++;
     stage->role_sums[record->role].rows += record->rows;
 }
@@ -467,9 +505,9 @@ void mh_hand_abandon(struct mh_hand *hand, struct mh_op *op)
         mh_hand_finish(hand, op);
         return;
     }
-    if (is_write(op))
+    if (is_write(op) && !op->apart)
         hand->stage->run->rows_issued[op->request.kind] -= op->rows.rows;
-    count_unsent(hand, op->request.kind, 1, op->tag);
+    count_unsent(hand, booked_kind(op), 1, op->tag);
     op->outcome = MH_OUTCOME_FAILED;
     if (hand->role.ops->done)
         hand->role.ops->done(&hand->role, op);
@@ -478,7 +516,7 @@ void mh_hand_abandon(struct mh_hand *hand, struct mh_op *op)
 
 bool mh_hand_active(const struct mh_hand *hand)
 {
-    return hand->busy > 0 || !hand->exhausted;
+    return hand->busy > 0 || !hand->exhausted || owed(hand);
 }
 
 void mh_hand_count_left(struct mh_hand *hand)

@@ -66,12 +66,12 @@ static void say(const struct mh_stage *stage, const struct mh_hit_figures *figur
                 (long long)figures->short_results);
 }
 
-/* Are there readers that judge their reads themselves, or others? */
+/* Are there roles that judge their reads themselves, or readers that do not? */
 static bool has_readers(const struct mh_stage *stage, bool probers)
 {
     for (size_t r = 0; r < stage->options->role_count; r++) {
         const struct mh_role_ops *ops = mh_role_ops_of(&stage->options->roles[r]);
-        if (ops->reads && ops->probes == probers)
+        if (probers ? ops->probes : ops->reads && !ops->probes)
             return true;
     }
     return false;

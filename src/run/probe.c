@@ -1,4 +1,5 @@
-/* What probers saw: how long until writes were visible, and what they had to see and did not. */
+/* What roles saw that judge their reads themselves: how long until writes were visible, and what was wrong.
+ */
 #include "run/stage.h"
 
 #include "base/grow.h"
@@ -10,7 +11,7 @@ _Static_assert((int)MH_SIGHT_ABSENT == (int)MH_VERSION_NONE &&
 static void out_of_memory(struct mh_stage *stage)
 {
     struct mh_error err;
-    mh_fail(&err, "out of memory for what probers saw");
+    mh_fail(&err, "out of memory for what was seen");
     mh_stage_break(stage, &err);
 }
 
@@ -32,33 +33,33 @@ static void measure(struct mh_hand *hand, const struct mh_sighting *sighting)
     mh_histogram_record(&cell->sent, sighting->sent_ns - sighting->acked_ns);
 }
 
-static void accuse(struct mh_hand *hand, const struct mh_sighting *sighting, enum mh_wrong kind)
+/* `violation` says what and when; who wrote it is looked up in the journals. */
+static void add(struct mh_hand *hand, struct mh_violation violation)
 {
     struct mh_run *run = hand->stage->run;
-    const struct mh_worker *worker = hand->role.worker;
-    const int64_t seen_ns = sighting->done_ns - run->start_ns;
-    hand->stage->accused += mh_is_violation((int)kind);
+    hand->stage->accused += mh_is_violation((int)violation.kind);
     if (!mh_grow(&run->accused, &run->accused_room, run->accused_count, sizeof *run->accused)) {
         out_of_memory(hand->stage);
         return;
     }
-    run->accused[run->accused_count++] = (struct mh_violation){
-        .kind = (int32_t)kind,
-        .id = sighting->id,
-        .expected_version = sighting->expected,
-        .seen_version = sighting->seen,
-        .partition = worker->partition,
-        .seen_partition = -1,
-        .worker = -1,
-        .rank = -1,
-        .kind_of_write = -1,
-        .first_seen_ns = seen_ns,
-        .last_seen_ns = seen_ns,
-        .first_pass = -1,
-        .last_pass = -1,
-        .seen_by = (int32_t)sighting->read,
-        .reader = (int32_t)worker->number,
-    };
+    violation.seen_partition = violation.worker = violation.rank = violation.kind_of_write = -1;
+    violation.first_pass = violation.last_pass = -1;
+    violation.reader = (int32_t)hand->role.worker->number;
+    run->accused[run->accused_count++] = violation;
+}
+
+static void accuse(struct mh_hand *hand, const struct mh_sighting *sighting, enum mh_wrong kind)
+{
+    const int64_t seen_ns = sighting->done_ns - hand->stage->run->start_ns;
+    add(hand, (struct mh_violation){.kind = (int32_t)kind,
+                                    .id = sighting->id,
+                                    .cycle = -1,
+                                    .expected_version = sighting->expected,
+                                    .seen_version = sighting->seen,
+                                    .partition = hand->role.worker->partition,
+                                    .first_seen_ns = seen_ns,
+                                    .last_seen_ns = seen_ns,
+                                    .seen_by = (int32_t)sighting->read});
 }
 
 static bool is_allowed(const struct mh_run *run, unsigned what)
@@ -78,4 +79,64 @@ void mh_role_saw(struct mh_role *role, const struct mh_sighting *sighting)
         accuse(hand, sighting, MH_NON_MONOTONIC);
     if (sighting->what & MH_SIGHT_NEVER && !sighting->accused)
         accuse(hand, sighting, MH_INVISIBLE);
+}
+
+static const enum mh_wrong wrongs[MH_FOUNDS] = {
+    [MH_FOUND_LATE] = MH_LATE,
+    [MH_FOUND_LOST] = MH_LOST,
+    [MH_FOUND_DUPLICATED] = MH_DUPLICATED,
+    [MH_FOUND_RESURRECTED] = MH_RESURRECTED,
+    [MH_FOUND_UNEXPECTED] = MH_UNEXPECTED,
+    [MH_FOUND_CORRUPTED] = MH_CORRUPTED,
+    [MH_FOUND_MISCOUNTED] = MH_MISCOUNTED,
+    [MH_FOUND_MISSED] = MH_MISSED,
+    [MH_FOUND_NOT_DROPPED] = MH_NOT_DROPPED,
+};
+
+void mh_role_found(struct mh_role *role, const struct mh_finding *finding)
+{
+    struct mh_hand *hand = role->core;
+    const int64_t start_ns = hand->stage->run->start_ns;
+    add(hand, (struct mh_violation){.kind = (int32_t)wrongs[finding->what],
+                                    .id = finding->id,
+                                    .cycle = finding->cycle,
+                                    .expected_version = finding->expected,
+                                    .seen_version = finding->seen,
+                                    .partition = -1,
+                                    .first_seen_ns = finding->first_ns - start_ns,
+                                    .last_seen_ns = finding->last_ns - start_ns,
+                                    .seen_by = (int32_t)finding->step});
+}
+
+static struct mh_record record_of(const struct mh_worker *worker, const struct mh_cycle_end *end)
+{
+    return (struct mh_record){.type = end->cut ? MH_RECORD_UNSENT : MH_RECORD_DONE,
+                              .kind = MH_TALLY_CYCLE,
+                              .outcome = (uint8_t)end->outcome,
+                              .flags = MH_RECORD_APART,
+                              .stage = (int16_t)worker->stage,
+                              .role = (int16_t)worker->role,
+                              .worker = (int32_t)worker->number,
+                              .attempts = 1,
+                              .rows = end->cut ? 1 : (uint32_t)end->rows,
+                              .sequence = -1,
+                              .due_ns = end->begin_ns,
+                              .sent_ns = end->begin_ns,
+                              .done_ns = end->end_ns};
+}
+
+/* As an operation is booked, so that it has its latency, its timeline and its errors. */
+void mh_role_cycle_ended(struct mh_role *role, const struct mh_cycle_end *end)
+{
+    struct mh_hand *hand = role->core;
+    struct mh_run *run = hand->stage->run;
+    const struct mh_record record = record_of(role->worker, end);
+    const char *why = end->outcome == MH_OUTCOME_OK ? "" : end->why;
+    struct mh_tally *tally = mh_tally_at(&run->tallies, record.stage, record.role, record.kind);
+    mh_tallies_plan(&run->tallies, record.stage, record.role, record.kind, 1);
+    if (!end->cut)
+        mh_tallies_book(&run->tallies, &record, why);
+    else if (tally)
+        tally->unsent++;
+    mh_journal_append(&run->journal, &record, NULL, NULL, end->cut ? NULL : why);
 }

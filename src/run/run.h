@@ -38,6 +38,7 @@ struct mh_run {
     MPI_Comm comm;
     int rank, np;
     uint64_t seed;
+    uint32_t tag; /* of this run alone: see struct mh_role */
     const struct mh_content *content;
     struct mh_rpc *rpc;
     int64_t start_ns;   /* this rank's clock when the run began on rank 0 */

@@ -17,6 +17,7 @@ enum {
     LATE_MS = 3,        /* that a wait which is not sharp may be */
     MOST_AT_ONCE = 256, /* calls, before the heartbeat and the feed get their turn */
     DRAIN_S = 5,        /* what is in flight when a stop is asked for gets so long */
+    TIDY_S = 10,        /* and so long after it, those who remove what they made */
 };
 
 /* ---- opening ---- */
@@ -182,7 +183,7 @@ static void begin_stopping(struct mh_stage *stage, const struct mh_stage_sums *t
     for (size_t i = 0; i < stage->hand_count; i++) {
         if (!stage->hands[i].exhausted)
             mh_hand_count_left(&stage->hands[i]);
-        stage->hands[i].exhausted = true;
+        stage->hands[i].exhausted = stage->hands[i].role.ending = true;
     }
 }
 
@@ -261,15 +262,24 @@ static int64_t next_event(const struct mh_stage *stage, int64_t now_ns)
     return next;
 }
 
-static void cancel_late(struct mh_stage *stage, int64_t now_ns)
+static void cancel_all(struct mh_stage *stage)
 {
-    if (!stage->stopping || stage->cancelled || now_ns < stage->cancel_ns)
-        return;
-    stage->cancelled = true;
     for (size_t i = 0; i < stage->hand_count; i++) {
         const struct mh_role_options *options = stage->hands[i].role.options;
         for (int64_t k = 0; k < mh_role_slots(options); k++)
             mh_call_cancel(&stage->hands[i].ops[k].call);
+    }
+}
+
+static void cancel_late(struct mh_stage *stage, int64_t now_ns)
+{
+    if (stage->stopping && !stage->cancelled && now_ns >= stage->cancel_ns) {
+        stage->cancelled = true;
+        cancel_all(stage);
+    }
+    if (stage->cancelled && !stage->left && now_ns >= stage->cancel_ns + TIDY_S * MH_S) {
+        stage->left = true;
+        cancel_all(stage);
     }
 }
 

@@ -98,6 +98,7 @@ struct mh_stage {
     bool stopping;  /* agreed: nothing new is sent */
     bool cancelled; /* what was in flight at the stop has been cancelled */
     int64_t cancel_ns;
+    bool left;                    /* and those who had something to remove had their time */
     struct mh_chaos_state *chaos; /* one a command of the stage; rank 0's */
     struct mh_outages *outages;   /* this rank's */
     struct mh_error error;        /* why this rank votes `broken` */

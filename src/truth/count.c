@@ -43,11 +43,7 @@ static enum mh_fan_answer ask_range(struct mh_pass *pass, const struct range *ra
 
 int mh_count_in(const struct mh_reply *reply, int64_t *count, struct mh_error *err)
 {
-    const struct mh_column *column = reply->column_count == 1 ? &reply->columns[0] : NULL;
-    if (!column || column->type != MH_FIELD_INT64 || column->rows != 1)
-        return mh_fail(err, "a count(*) reply holds no single integer");
-    *count = *(const int64_t *)column->values;
-    return 0;
+    return mh_reply_count(reply, count) ? 0 : mh_fail(err, "a count(*) reply holds no single integer");
 }
 
 /* ---- all slices ---- */

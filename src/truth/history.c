@@ -57,7 +57,7 @@ static int visit(void *context, const struct mh_record *record, const int64_t *k
     struct sorting *sorting = context;
     const bool effect = record->outcome == MH_OUTCOME_OK || record->outcome == MH_OUTCOME_UNKNOWN;
     (void)text;
-    if (record->type != MH_RECORD_DONE || !mh_op_infos[record->kind].write || !effect)
+    if (record->type != MH_RECORD_DONE || !mh_record_is_owed(record) || !effect)
         return 0;
     struct mh_write write = write_of(sorting, record);
     int rc = keys ? 0 : send_run(sorting, write);

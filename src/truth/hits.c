@@ -66,6 +66,7 @@ void mh_hits_condemn(struct mh_hits *hits, const struct mh_reading *reading,
     out->partition = writer ? writer->partition : -1;
     out->seen_partition = -1;
     out->worker = out->rank = out->kind_of_write = -1;
+    out->cycle = -1;
     out->first_seen_ns = out->last_seen_ns = reading->done_ns;
     out->first_pass = out->last_pass = -1;
     out->seen_by = reading->kind;

@@ -200,9 +200,10 @@ static void read_text(struct reader *reader, char text[TEXT_A_RECORD + 1])
 static bool sound(const struct mh_record *record)
 {
     return record->type >= MH_RECORD_INTENT && record->type <= MH_RECORD_END &&
-           record->type != MH_RECORD_KEYS && record->type != MH_RECORD_TEXT && record->kind < MH_OP_KINDS &&
-           record->outcome < MH_OUTCOMES && (record->rows <= MOST_ROWS || record->type == MH_RECORD_UNSENT) &&
-           record->stage >= 0 && record->role >= 0;
+           record->type != MH_RECORD_KEYS && record->type != MH_RECORD_TEXT &&
+           record->kind < MH_TALLY_KINDS && record->outcome < MH_OUTCOMES &&
+           (record->rows <= MOST_ROWS || record->type == MH_RECORD_UNSENT) && record->stage >= 0 &&
+           record->role >= 0;
 }
 
 static int fail_damaged(const struct reader *reader)

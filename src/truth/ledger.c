@@ -204,6 +204,8 @@ int mh_ledger_book(struct mh_ledger *ledger, const struct mh_record *record, con
                    const uint16_t *versions)
 {
     int64_t *totals = (int64_t *)&ledger->totals;
+    if (!mh_record_is_owed(record))
+        return 0;
     switch (record->kind) {
     case MH_OP_INSERT:
         count_rows(totals, record);

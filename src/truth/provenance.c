@@ -68,7 +68,7 @@ static int visit(void *context, const struct mh_record *record, const int64_t *k
     (void)versions;
     (void)text;
     (void)err;
-    if (record->type != MH_RECORD_DONE || !mh_op_infos[record->kind].write || !effect)
+    if (record->type != MH_RECORD_DONE || !mh_record_writes(record) || !effect)
         return 0;
     if (!keys)
         sign_range(search, record, record->first_id, record->rows);

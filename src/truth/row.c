@@ -71,6 +71,7 @@ void mh_pass_condemn(struct mh_pass *pass, int kind, const struct mh_suspect *su
                                      .worker = -1,
                                      .rank = -1,
                                      .kind_of_write = -1,
+                                     .cycle = -1,
                                      .id = suspect->id,
                                      .first_seen_ns = now,
                                      .last_seen_ns = now,

@@ -19,6 +19,7 @@ const char *const mh_wrong_names[MH_WRONGS] = {
     [MH_UNREAD] = "unread",
     [MH_NON_MONOTONIC] = "non_monotonic",
     [MH_INVISIBLE] = "invisible",
+    [MH_NOT_DROPPED] = "not_dropped",
 };
 
 bool mh_is_violation(int kind)

@@ -27,6 +27,8 @@ enum mh_wrong {
     MH_UNREAD, /* a write acknowledged before the read was sent, and that it had to show, was not seen */
     MH_NON_MONOTONIC, /* a write was seen, and by the next read of the same worker not */
     MH_INVISIBLE,     /* not seen for verify.grace where no level promises a time: counted, not a violation */
+    /* of a lifecycle's own collections alone */
+    MH_NOT_DROPPED, /* its drop was acknowledged, and it is still listed; id: see role/cycle.h */
     MH_WRONGS,
 };
 extern const char *const mh_wrong_names[MH_WRONGS];
@@ -45,6 +47,7 @@ enum {
 
 struct mh_violation { /* no padding: ranks send it, tests compare it byte by byte */
     int64_t id;
+    int64_t cycle;            /* of a lifecycle's worker `reader`, in whose collection it is; -1: the job's */
     int64_t expected_version; /* or MH_VERSION_NONE; for MISCOUNTED: rows that a scan found */
     int64_t seen_version;     /* or MH_VERSION_*; for MISCOUNTED and DUPLICATED: what count(*) says */
     int64_t batch_first;      /* first id of the last write */
@@ -59,7 +62,7 @@ struct mh_violation { /* no padding: ranks send it, tests compare it byte by byt
     int32_t rank;                        /* of that worker; -1: none */
     int32_t kind_of_write;               /* enum mh_op_kind of the last write; -1: none */
     int32_t first_pass, last_pass;       /* of the audit, from 0; -1: it was a read under load that saw it */
-    int32_t seen_by;                     /* MH_OP_SEARCH or MH_OP_QUERY of that read; 0: the audit */
+    int32_t seen_by;                     /* enum mh_op_kind of that read; 0: the audit */
     int32_t reader;                      /* its worker, number in the plan */
     double expected_value,
         seen_value; /* distances, of WRONG_DISTANCE, WRONG_ORDER and RANGE_IGNORED; else 0 */

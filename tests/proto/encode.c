@@ -218,20 +218,31 @@ static void write_schema(const char *folder)
 
 static void write_named(const char *folder)
 {
-    static const enum mh_op_kind kinds[] = {
-        MH_OP_DROP_COLLECTION, MH_OP_HAS_COLLECTION, MH_OP_CREATE_PARTITION,
-        MH_OP_SHOW_PARTITIONS, MH_OP_LOAD,           MH_OP_RELEASE,
-        MH_OP_LOAD_STATE,      MH_OP_FLUSH,          MH_OP_FLUSH_STATE,
-        MH_OP_STATISTICS,      MH_OP_VERSION,        MH_OP_METRICS};
+    static const enum mh_op_kind kinds[] = {MH_OP_DROP_COLLECTION,
+                                            MH_OP_HAS_COLLECTION,
+                                            MH_OP_CREATE_PARTITION,
+                                            MH_OP_SHOW_PARTITIONS,
+                                            MH_OP_LOAD,
+                                            MH_OP_RELEASE,
+                                            MH_OP_DROP_PARTITION,
+                                            MH_OP_SHOW_COLLECTIONS,
+                                            MH_OP_LOAD_STATE,
+                                            MH_OP_FLUSH,
+                                            MH_OP_FLUSH_STATE,
+                                            MH_OP_STATISTICS,
+                                            MH_OP_VERSION,
+                                            MH_OP_METRICS};
     static const int64_t segments[] = {448251234567890123, 1, 300};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        struct mh_request request = {.kind = kinds[i],
-                                     .collection = "things",
-                                     .segments = segments,
-                                     .segment_count = 3,
-                                     .partition = kinds[i] == MH_OP_CREATE_PARTITION ? "part_1" : NULL,
-                                     .flush_ts = 0xfedcba9876543210,
-                                     .text = "{\"metric_type\": \"system_info\"}"};
+        struct mh_request request = {
+            .kind = kinds[i],
+            .collection = "things",
+            .segments = segments,
+            .segment_count = 3,
+            .partition =
+                kinds[i] == MH_OP_CREATE_PARTITION || kinds[i] == MH_OP_DROP_PARTITION ? "part_1" : NULL,
+            .flush_ts = 0xfedcba9876543210,
+            .text = "{\"metric_type\": \"system_info\"}"};
         write_request(folder, mh_op_infos[kinds[i]].name, &request);
     }
 }

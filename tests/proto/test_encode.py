@@ -190,6 +190,8 @@ EXPECTED = {  # name in encode.c: (method, message)
     "drop_collection": ("DropCollection", plain("DropCollectionRequest", **NAMED)),
     "has_collection": ("HasCollection", plain("HasCollectionRequest", **NAMED)),
     "create_partition": ("CreatePartition", plain("CreatePartitionRequest", partition_name="part_1", **NAMED)),
+    "drop_partition": ("DropPartition", plain("DropPartitionRequest", partition_name="part_1", **NAMED)),
+    "show_collections": ("ShowCollections", plain("ShowCollectionsRequest")),
     "show_partitions": ("ShowPartitions", plain("ShowPartitionsRequest", **NAMED)),
     "load": ("LoadCollection", plain("LoadCollectionRequest", **NAMED)),
     "release": ("ReleaseCollection", plain("ReleaseCollectionRequest", **NAMED)),

@@ -40,6 +40,8 @@ static void send(enum mh_op_kind kind, int64_t now_ns)
     op.request = (struct mh_request){.kind = kind, .rows = 3, .key_count = 3};
     if (op.attempts++ == 0)
         op.sent_ns = now_ns;
+    if (op.asked++ == 0)
+        op.asked_ns = now_ns;
 }
 
 static enum mh_op_next take(int64_t now_ns)
@@ -148,7 +150,7 @@ static void backoff_doubles_within_its_jitter(void **state)
         int64_t least = INT64_MAX, most = 0, sum = 0;
         const int64_t whole = whole_ms[try - 1] * MH_MS;
         for (int i = 0; i < DRAWS; i++) {
-            op.attempts = try - 1;
+            op.asked = try - 1;
             send(MH_OP_DELETE, 0);
             answer(MH_OP_DELETE, 8);
             assert_int_equal(take(12345), MH_OP_AGAIN);
@@ -169,7 +171,7 @@ static void backoff_has_an_end(void **state)
     static const struct mh_retry_options long_waits = {.max = 1000000, .backoff_ns = {MH_S, 3600 * MH_S}};
     policy.retry = &long_waits;
     for (int attempts = 12; attempts < 5000; attempts += 7) {
-        op.attempts = attempts;
+        op.asked = attempts;
         send(MH_OP_QUERY, 0);
         answer(MH_OP_QUERY, 8);
         assert_int_equal(take(0), MH_OP_AGAIN);
@@ -244,7 +246,7 @@ static void an_unreachable_server_is_tried_for_a_while(void **state)
         for (size_t i = 0; i < COUNT(times); i++) {
             mh_op_release(&op);
             send((enum mh_op_kind)kind, 77);
-            op.attempts += 100; /* the number does not count */
+            op.asked += 100; /* the number does not count */
             break_off(MH_GRPC_UNAVAILABLE, true);
             assert_int_equal(take(77 + times[i].since_first_ns), times[i].next);
             assert_int_equal(op.outcome, MH_OUTCOME_FAILED);
@@ -341,6 +343,78 @@ static void a_call_knows_its_operation(void **state)
 
 #define BY_HAND(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
+/* ---- what lasts longer than its reply ---- */
+
+static void look_says(int64_t now_ns, enum mh_op_kind kind, int code, enum mh_op_next next,
+                      enum mh_outcome outcome)
+{
+    if (op.attempts++ == 0)
+        op.sent_ns = now_ns;
+    if (op.asked++ == 0)
+        op.asked_ns = now_ns;
+    answer(kind, code);
+    assert_int_equal(take(now_ns + MH_MS), next);
+    assert_int_equal(op.outcome, outcome);
+}
+
+static void begin_lasting(enum mh_op_kind kind, enum mh_until until)
+{
+    mh_op_release(&op);
+    op.request = (struct mh_request){.kind = kind};
+    op.until = until;
+    op.poll_ns = 20 * MH_MS;
+    op.patience_ns = 10 * MH_S;
+}
+
+/* The replies of milvus/replies.c say "loading" and "unissued", for ever. */
+static void it_looks_until_its_patience_is_over(void **state)
+{
+    (void)state;
+    static const struct {
+        enum mh_op_kind kind, look;
+        enum mh_until until;
+    } cases[] = {{MH_OP_LOAD, MH_OP_LOAD_STATE, MH_UNTIL_LOADED}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        begin_lasting(cases[i].kind, cases[i].until);
+        look_says(0, cases[i].kind, 0, MH_OP_AGAIN, MH_OUTCOME_FAILED); /* until it is done */
+        assert_int_equal(op.retry_ns, op.done_ns);
+        for (int at_s = 1; at_s < 10; at_s++) {
+            look_says(at_s * MH_S, cases[i].look, 0, MH_OP_AGAIN, MH_OUTCOME_FAILED);
+            assert_int_equal(op.retry_ns - op.done_ns, 20 * MH_MS);
+            assert_int_equal(op.sent_ns, 0);
+        }
+        look_says(11 * MH_S, cases[i].look, 0, MH_OP_FINAL, MH_OUTCOME_FAILED);
+        assert_non_null(strstr(op.reply.reason, "not done in time"));
+    }
+}
+
+/* Each look has the retries of a call of its own: a long load survives many of them. */
+static void a_look_that_goes_wrong_is_retried_like_any_call(void **state)
+{
+    (void)state;
+    begin_lasting(MH_OP_LOAD, MH_UNTIL_LOADED);
+    look_says(0, MH_OP_LOAD, 0, MH_OP_AGAIN, MH_OUTCOME_FAILED);
+    for (int look = 1; look < 5; look++) {
+        for (int try = 0; try < MAX; try++)
+            look_says(look * MH_S, MH_OP_LOAD_STATE, 8, MH_OP_AGAIN, MH_OUTCOME_THROTTLED);
+        look_says(look * MH_S, MH_OP_LOAD_STATE, 0, MH_OP_AGAIN, MH_OUTCOME_FAILED);
+    }
+    for (int try = 0; try < MAX; try++)
+        look_says(6 * MH_S, MH_OP_LOAD_STATE, 8, MH_OP_AGAIN, MH_OUTCOME_THROTTLED);
+    look_says(6 * MH_S, MH_OP_LOAD_STATE, 8, MH_OP_FINAL, MH_OUTCOME_THROTTLED);
+}
+
+static void what_fails_at_once_is_not_looked_at(void **state)
+{
+    (void)state;
+    begin_lasting(MH_OP_LOAD, MH_UNTIL_LOADED);
+    look_says(0, MH_OP_LOAD, 700, MH_OP_FINAL, MH_OUTCOME_FAILED);
+    assert_int_equal(op.reply.code, 700);
+    begin_lasting(MH_OP_CREATE_INDEX, MH_UNTIL_BUILT);
+    look_says(0, MH_OP_CREATE_INDEX, 0, MH_OP_AGAIN, MH_OUTCOME_FAILED);
+    look_says(MH_S, MH_OP_DESCRIBE_INDEX, 700, MH_OP_FINAL, MH_OUTCOME_FAILED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,6 +434,9 @@ int main(void)
         BY_HAND(bytes_count_only_when_they_left),
         BY_HAND(the_end_is_put_in_words),
         BY_HAND(a_call_knows_its_operation),
+        BY_HAND(it_looks_until_its_patience_is_over),
+        BY_HAND(a_look_that_goes_wrong_is_retried_like_any_call),
+        BY_HAND(what_fails_at_once_is_not_looked_at),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

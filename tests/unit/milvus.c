@@ -393,7 +393,7 @@ static bool replies_with_a_status_only(int kind)
 {
     static const int kinds[] = {MH_OP_CREATE_INDEX,    MH_OP_DROP_INDEX,       MH_OP_CREATE_COLLECTION,
                                 MH_OP_DROP_COLLECTION, MH_OP_CREATE_PARTITION, MH_OP_LOAD,
-                                MH_OP_RELEASE};
+                                MH_OP_RELEASE,         MH_OP_DROP_PARTITION};
     return is_in(kinds, COUNT(kinds), kind);
 }
 

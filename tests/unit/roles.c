@@ -25,7 +25,8 @@ static void roles_end_in_an_order_that_lets_the_feed_run_dry(void **state)
         {"writer", 0, MH_CLAIMS_NONE, true, "own"},       {"upserter", 1, MH_CLAIMS_TO_UPSERT, false, NULL},
         {"deleter", 2, MH_CLAIMS_TO_DELETE, false, NULL}, {"churn", 2, MH_CLAIMS_NONE, true, "own"},
         {"indexer", 3, MH_CLAIMS_NONE, false, NULL},      {"searcher", 3, MH_CLAIMS_NONE, false, NULL},
-        {"querier", 3, MH_CLAIMS_NONE, false, NULL},      {"prober", 2, MH_CLAIMS_NONE, true, "own"}};
+        {"querier", 3, MH_CLAIMS_NONE, false, NULL},      {"prober", 2, MH_CLAIMS_NONE, true, "own"},
+        {"lifecycle", 3, MH_CLAIMS_NONE, false, NULL}};
     size_t count = 0;
     while (mh_roles[count])
         count++;

@@ -155,6 +155,16 @@ static struct bytes partitions(COMMON(Status) * status)
     return bytes_of(&m.base);
 }
 
+static struct bytes collections(COMMON(Status) * status)
+{
+    MILVUS(ShowCollectionsResponse) m = MILVUS__PROTO__MILVUS__SHOW_COLLECTIONS_RESPONSE__INIT;
+    char *names[] = {name_1, name_2};
+    m.status = status;
+    m.collection_names = names;
+    m.n_collection_names = 2;
+    return bytes_of(&m.base);
+}
+
 static struct bytes yes(enum mh_op_kind kind, COMMON(Status) * status)
 {
     MILVUS(BoolResponse) has = MILVUS__PROTO__MILVUS__BOOL_RESPONSE__INIT;
@@ -196,6 +206,8 @@ static struct bytes reply(enum mh_op_kind kind, COMMON(Status) * status)
         return statistics(status);
     case MH_OP_SHOW_PARTITIONS:
         return partitions(status);
+    case MH_OP_SHOW_COLLECTIONS:
+        return collections(status);
     case MH_OP_HAS_COLLECTION:
     case MH_OP_DESCRIBE_COLLECTION:
     case MH_OP_FLUSH_STATE:

@@ -30,6 +30,21 @@ void mh_role_saw(struct mh_role *role, const struct mh_sighting *sighting)
     core->sightings[core->sighting_count++] = *sighting;
 }
 
+void mh_role_found(struct mh_role *role, const struct mh_finding *finding)
+{
+    struct core *core = role->core;
+    assert_true(core->finding_count < CORE_SIGHTINGS);
+    core->findings[core->finding_count++] = *finding;
+}
+
+void mh_role_cycle_ended(struct mh_role *role, const struct mh_cycle_end *end)
+{
+    struct core *core = role->core;
+    assert_true(core->cycle_count < CORE_SIGHTINGS);
+    core->cycles[core->cycle_count] = *end;
+    snprintf(core->whys[core->cycle_count++], sizeof core->whys[0], "%s", end->why);
+}
+
 void core_deliver(struct core *core, struct mh_claim claim)
 {
     assert_true(core->waiting_count < CORE_CLAIMS);

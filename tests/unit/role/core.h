@@ -13,6 +13,11 @@ struct core {
     int offer_count;
     struct mh_sighting sightings[CORE_SIGHTINGS];
     int sighting_count;
+    struct mh_finding findings[CORE_SIGHTINGS];
+    int finding_count;
+    struct mh_cycle_end cycles[CORE_SIGHTINGS]; /* that have ended */
+    char whys[CORE_SIGHTINGS][64];
+    int cycle_count;
     struct mh_stage_view view;
     struct mh_job *job;
     struct mh_worker worker;

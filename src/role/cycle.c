@@ -1,0 +1,262 @@
+#include "role/cycle.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum fate { NEVER, WRITTEN, PERHAPS_WRITTEN, DELETED, PERHAPS_DELETED };
+enum {
+    FATE = 0x0f,
+    PRESENT = 0x40 /* returned when it was last asked for */,
+    SEEN = 0x80 /* by this answer */
+};
+
+int64_t mh_cycle_first_id(const struct mh_role *role, int64_t cycle)
+{
+    return MH_PLAN_MOST_IDS + ((cycle * role->plan->worker_count + role->worker->number) << MH_CYCLE_BITS);
+}
+
+void mh_cycle_name(const char *collection, uint32_t run_tag, int64_t worker, int64_t cycle, char name[300])
+{
+    snprintf(name, 300, "%.200s_%08" PRIx32 "_w%04" PRId64 "_c%" PRId64, collection, run_tag, worker, cycle);
+}
+
+/* ---- what was written ---- */
+
+int mh_cycle_init(struct mh_cycle *cycle, const struct mh_content *content, int64_t rows)
+{
+    *cycle = (struct mh_cycle){.content = content, .rows = rows, .fates = calloc((size_t)rows, 1)};
+    return cycle->fates ? 0 : -1;
+}
+
+void mh_cycle_free(struct mh_cycle *cycle)
+{
+    free(cycle->fates);
+    cycle->fates = NULL;
+}
+
+void mh_cycle_begin(struct mh_cycle *cycle, int64_t first)
+{
+    cycle->first = first;
+    cycle->live = cycle->maybe = 0;
+    memset(cycle->fates, NEVER, (size_t)cycle->rows);
+}
+
+static bool is_maybe(enum fate fate)
+{
+    return fate == PERHAPS_WRITTEN || fate == PERHAPS_DELETED;
+}
+
+static enum fate fate_of(const struct mh_cycle *cycle, int64_t row)
+{
+    return (enum fate)(cycle->fates[row] & FATE);
+}
+
+static void set_fate(struct mh_cycle *cycle, int64_t row, enum fate fate)
+{
+    const enum fate before = fate_of(cycle, row);
+    cycle->live += (fate == WRITTEN) - (before == WRITTEN);
+    cycle->maybe += is_maybe(fate) - is_maybe(before);
+    cycle->fates[row] = (uint8_t)fate;
+}
+
+static enum fate after_delete(enum fate before, bool certain)
+{
+    if (before == NEVER || before == DELETED)
+        return before;
+    return certain ? DELETED : PERHAPS_DELETED;
+}
+
+void mh_cycle_wrote(struct mh_cycle *cycle, const struct mh_op *op)
+{
+    const bool certain = op->outcome == MH_OUTCOME_OK;
+    if (!certain && op->outcome != MH_OUTCOME_UNKNOWN)
+        return;
+    for (int64_t i = 0; i < op->rows.rows; i++) {
+        const int64_t row = op->rows.ids[i] - cycle->first;
+        if (op->request.kind == MH_OP_INSERT)
+            set_fate(cycle, row, certain ? WRITTEN : PERHAPS_WRITTEN);
+        else
+            set_fate(cycle, row, after_delete(fate_of(cycle, row), certain));
+    }
+}
+
+bool mh_cycle_must_have(const struct mh_cycle *cycle, int64_t row)
+{
+    return fate_of(cycle, row) == WRITTEN;
+}
+
+/* ---- what an answer says ---- */
+
+struct judging {
+    const struct mh_cycle *cycle;
+    mh_cycle_accuse *accuse;
+    void *context;
+    int64_t wrong;
+};
+
+static void blame(struct judging *judging, enum mh_found what, int64_t id, int64_t expected, int64_t seen)
+{
+    judging->wrong++;
+    if (judging->accuse)
+        judging->accuse(judging->context, what, id, expected, seen);
+}
+
+static bool is_own(const struct mh_cycle *cycle, int64_t id)
+{
+    return id >= cycle->first && id < cycle->first + cycle->rows;
+}
+
+/* Of a row that is there at all; false: it is wrong. */
+static bool may_be_there(struct judging *judging, int64_t id)
+{
+    const struct mh_cycle *cycle = judging->cycle;
+    const enum fate fate = is_own(cycle, id) ? fate_of(cycle, id - cycle->first) : NEVER;
+    if (fate == NEVER)
+        blame(judging, MH_FOUND_UNEXPECTED, id, MH_SIGHT_ABSENT, MH_SIGHT_STRANGE);
+    else if (fate == DELETED)
+        blame(judging, MH_FOUND_RESURRECTED, id, MH_SIGHT_ABSENT, 0);
+    return fate != NEVER && fate != DELETED;
+}
+
+/* Of its row, in this answer. */
+static bool is_first(struct judging *judging, int64_t id)
+{
+    uint8_t *fate = is_own(judging->cycle, id) ? &judging->cycle->fates[id - judging->cycle->first] : NULL;
+    const bool again = fate && *fate & SEEN;
+    if (again)
+        blame(judging, MH_FOUND_DUPLICATED, id, 1, 2);
+    if (fate)
+        *fate |= SEEN;
+    return !again;
+}
+
+static void forget_seen(const struct mh_cycle *cycle)
+{
+    for (int64_t row = 0; row < cycle->rows; row++)
+        cycle->fates[row] &= (uint8_t)~SEEN;
+}
+
+/* Whatever columns there are besides the key, and no scalar field may be left out. */
+static bool is_whole(const struct mh_content *content, const struct mh_reply *reply, int64_t at, int64_t id)
+{
+    for (size_t f = 0; f < content->field_count; f++) {
+        const struct mh_column *column = mh_reply_column(reply, content->fields[f].name);
+        if (column ? !mh_content_matches(content, f, column, at, id, 0) : (int)f != content->vector_field)
+            return false;
+    }
+    return true;
+}
+
+static void judge_row(struct judging *judging, const struct mh_op *op, int64_t at, int64_t id, int64_t *found)
+{
+    if (!is_first(judging, id))
+        return;
+    (*found)++;
+    if (may_be_there(judging, id) && !is_whole(judging->cycle->content, &op->reply, at, id))
+        blame(judging, MH_FOUND_CORRUPTED, id, 0, MH_SIGHT_STRANGE);
+}
+
+int64_t mh_cycle_judge_rows(const struct mh_cycle *cycle, const struct mh_op *op, int64_t from, int64_t to,
+                            int64_t *found, mh_cycle_accuse *accuse, void *context)
+{
+    struct judging judging = {cycle, accuse, context, 0};
+    const struct mh_column *keys = mh_reply_column(&op->reply, mh_content_key_name(cycle->content));
+    const int64_t *ids = keys ? keys->values : NULL;
+    for (int64_t at = 0; keys && at < keys->rows; at++)
+        judge_row(&judging, op, at, ids[at], found);
+    for (int64_t row = from; row < to; row++) {
+        const bool seen = cycle->fates[row] & SEEN;
+        if (!seen && fate_of(cycle, row) == WRITTEN)
+            blame(&judging, MH_FOUND_LOST, cycle->first + row, 0, MH_SIGHT_ABSENT);
+        cycle->fates[row] = (uint8_t)(fate_of(cycle, row) | (seen ? PRESENT : 0));
+    }
+    forget_seen(cycle);
+    return judging.wrong;
+}
+
+/* Its own vector is nearer to it than any other; where others are as near, there may be no room for it. */
+static bool was_missed(const struct mh_op *op, int64_t begin, int64_t hits)
+{
+    return hits < op->request.limit || op->reply.scores[begin] != op->reply.scores[begin + hits - 1];
+}
+
+int64_t mh_cycle_judge_hits(const struct mh_cycle *cycle, const struct mh_op *op, int64_t from, bool exact,
+                            mh_cycle_accuse *accuse, void *context)
+{
+    struct judging judging = {cycle, accuse, context, 0};
+    for (int64_t q = 0, begin = 0; q < op->request.query_count; q++) {
+        const int64_t hits = q < op->reply.query_count ? op->reply.hits_of[q] : 0, own = from + q;
+        for (int64_t i = begin; i < begin + hits; i++)
+            if (is_first(&judging, op->reply.ids[i]))
+                may_be_there(&judging, op->reply.ids[i]);
+        const bool seen = cycle->fates[own] & SEEN;
+        if (exact && !seen && fate_of(cycle, own) == WRITTEN && was_missed(op, begin, hits))
+            blame(&judging, MH_FOUND_MISSED, cycle->first + own, 0, MH_SIGHT_ABSENT);
+        forget_seen(cycle);
+        begin += hits;
+    }
+    return judging.wrong;
+}
+
+/* ---- which rows are there more than once ---- */
+
+static void push(struct mh_cycle *cycle, int64_t from, int64_t to)
+{
+    if (from < to && cycle->range_count < MH_CYCLE_RANGES)
+        cycle->ranges[cycle->range_count++] = (struct mh_cycle_range){from, to};
+}
+
+void mh_cycle_locate(struct mh_cycle *cycle)
+{
+    cycle->range_count = cycle->located_count = 0;
+    push(cycle, 0, cycle->rows);
+}
+
+bool mh_cycle_next_range(struct mh_cycle *cycle, struct mh_cycle_range *range)
+{
+    if (cycle->range_count == 0 || cycle->located_count == MH_CYCLE_MOST_LOCATED)
+        return false;
+    *range = cycle->ranges[--cycle->range_count];
+    return true;
+}
+
+static int64_t present_in(const struct mh_cycle *cycle, const struct mh_cycle_range *range)
+{
+    int64_t present = 0;
+    for (int64_t row = range->from; row < range->to; row++)
+        present += (cycle->fates[row] & PRESENT) != 0;
+    return present;
+}
+
+void mh_cycle_counted(struct mh_cycle *cycle, const struct mh_cycle_range *range, int64_t count)
+{
+    const int64_t middle = range->from + (range->to - range->from) / 2;
+    if (count <= present_in(cycle, range))
+        return;
+    if (middle == range->from) {
+        cycle->located[cycle->located_count++] = (struct mh_cycle_copies){range->from, count};
+        return;
+    }
+    push(cycle, middle, range->to);
+    push(cycle, range->from, middle);
+}
+
+/* Counts that are wrong in themselves seem to find copies everywhere: more, or others, than there can be. */
+bool mh_cycle_explain(const struct mh_cycle *cycle, int64_t surplus, mh_cycle_accuse *accuse, void *context)
+{
+    const bool all = cycle->located_count < MH_CYCLE_MOST_LOCATED;
+    int64_t sum = 0;
+    for (int i = 0; i < cycle->located_count; i++) {
+        if (!(cycle->fates[cycle->located[i].row] & PRESENT))
+            return false;
+        sum += cycle->located[i].copies - 1;
+    }
+    if (all ? sum != surplus : sum > surplus)
+        return false;
+    for (int i = 0; i < cycle->located_count; i++)
+        accuse(context, MH_FOUND_DUPLICATED, cycle->first + cycle->located[i].row, 1,
+               cycle->located[i].copies);
+    return true;
+}

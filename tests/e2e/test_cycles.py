@@ -1,0 +1,304 @@
+"""Lifecycles against a mock: collections made, filled, read and dropped again and again by a server that lies in one way and logs it, by one
+that is slow, busy or breaks off, and by one that has other work beside it. What is wrong must be found in its cycle, under its name; what is
+only broken must be counted; and no collection may be left.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from mockserver import Mock, kind_of
+from pymilvus import MilvusClient
+from support import (GOOD, MISSED, UNUSABLE, VIOLATED, Done, assert_books_balance, assert_ledger_agrees, hpc, ranks_of, running,
+                     write_job)
+
+FIELDS = [{"name": "id", "type": "int64", "primary": True}, {"name": "vector", "type": "float_vector"},
+          {"name": "number", "type": "int64"}, {"name": "varchar_field", "type": "varchar", "max_length": 64}]
+ROWS, FIRST_ID, BITS = 200, 1 << 47, 21
+PLAN = ("create_collection", "create_partition", "insert", "create_index", "load", "search", "query", "release", "drop_index", "delete",
+        "drop_partition", "drop_collection")
+LOOKS = ("count", "show_partitions", "show_collections")
+READ_LAST = ["create_collection", "insert", "create_index", "load", "delete", "search", "query", "release", "drop_collection"]
+
+
+def life(**options: object) -> dict:
+    return {"role": "lifecycle", "count": 2, "rows": ROWS, "batch": 70, "cycles": 4, "recheck": "100%", "poll": "5ms"} | options
+
+
+def job_for(roles: list[dict], **parts: dict) -> dict:
+    job = {
+        "server": {"uri": "http://127.0.0.1:1", "timeout": "20s"},
+        "dataset": {"synthetic": {"rows": 3000, "dim": 8}},
+        "collection": {"name": "lives", "fields": FIELDS, "index": {"type": "FLAT", "metric": "L2", "params": {}}},
+        "retry": {"max": 20, "backoff": "1ms..20ms"},
+        "stages": [{"name": "soak", "roles": roles}],
+        "verify": {"enabled": False, "recheck": [], "vectors": "all", "grace": "300ms"},
+    }
+    return {name: part | parts.get(name, {}) if isinstance(part, dict) else part for name, part in job.items()} | {
+        name: part for name, part in parts.items() if name not in job}
+
+
+def words(folder: Path, mock: Mock, job: dict) -> list[object]:
+    return ["run", write_job(folder / "job.yaml", job), "--server", mock.uri, "--seed", 5, "--output", folder / "result.h5"]
+
+
+def collections(mock: Mock) -> list[str]:
+    """Of lifecycles; the job's own stays as evidence after violations."""
+    client = MilvusClient(uri=mock.uri)
+    try:
+        return [name for name in client.list_collections() if name != "lives"]
+    finally:
+        client.close()
+
+
+def run(folder: Path, faults: str, job: dict, np: int = 1, options: tuple = ()) -> tuple[Done, Mock, list[str]]:
+    with Mock(folder, faults.split(), options) as mock:
+        done = hpc(*words(folder, mock, job), np=np, result=folder / "result.h5", timeout=120)
+        left = collections(mock)
+    assert_books_balance(done.result)
+    assert_ledger_agrees(done.result)
+    return done, mock, left
+
+
+def violations(done: Done) -> list[dict]:
+    """A run without an audit has that table when it found some."""
+    return done.result.tables.get("truth/violations", [])
+
+
+def of_role(done: Done, op: str) -> dict:
+    [row] = [row for row in done.result.tables["operations"] if row["role"] == "lifecycle" and row["op"] == op]
+    return row
+
+
+def assert_provenance(done: Done) -> None:
+    """Each violation names its cycle, that cycle's worker and collection; its id lies in that cycle's range."""
+    workers = len(done.result.tables["workers"])
+    for row in done.result.violations:
+        tag = done.result.attributes["run_id"].rpartition("-")[2]
+        assert row["cycle"] >= 0 and row["collection"] == f"lives_{tag}_w{row['reader']:04}_c{row['cycle']}", row
+        if row["kind"] != "unexpected":
+            assert (row["id"] - FIRST_ID) >> BITS == row["cycle"] * workers + row["reader"], row
+
+
+# --- a server that does what it says ---------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("np", [1, 3])
+def test_clean(tmp_path: Path, np: int) -> None:
+    done, _, left = run(tmp_path, "", job_for([life()], verify={"enabled": True}), np, ("--load-time", "50ms", "--build-time", "30ms"))
+    assert done.code == GOOD and violations(done) == [], str(done)
+    assert left == []
+    figures = done.result.figures
+    assert [figures[f"cycles_{what}"] for what in ("begun", "whole", "broken", "cut")] == [8, 8, 0, 0]
+    assert figures["cycle_rows"] == 8 * ROWS and figures["acknowledged_inserts"] == 0 and figures["count_star"] == 0
+    operations = {row["op"]: row for row in done.result.tables["operations"] if row["role"] == "lifecycle"}
+    assert set(operations) == {*PLAN, *LOOKS, "cycle"}
+    again = {"insert": 3, "query": 6, "delete": 2, "load": 2, "release": 2, "create_index": 2, "drop_index": 2, "count": 2}
+    assert {op: row["ok"] for op, row in operations.items()} == {op: 8 * again.get(op, 1) for op in operations}
+    assert operations["insert"]["rows"] == 8 * ROWS and operations["delete"]["rows"] == 8 * ROWS // 2
+    assert operations["query"]["rows"] == 8 * (ROWS + ROWS // 2)
+    # until it is done, not until the reply
+    for op, least in (("load", 50e6), ("create_index", 30e6), ("cycle", 160e6)):
+        assert least <= operations[op]["due_p50_ns"], operations[op]
+        assert done.result.histograms[f"latency/soak/{op}/due"] == operations[op]["ok"]
+    assert sum(row["ok"] for row in done.result.tables["timeline"] if row["op"] == "cycle") == 8
+    assert "CYCLES" in done.out and "8 of 8 cycles whole" in done.out.replace("\n  ", " ")
+
+
+def test_other_roles_beside_it(tmp_path: Path) -> None:
+    """They know nothing of one another: not the ledger, not the judge of reads, not the indexer that waits for rows."""
+    roles = [{"role": "writer", "count": 2, "rows": 2000, "batch": 50, "rate": "60/s"}, {"role": "deleter", "batch": 20},
+             {"role": "searcher", "count": 2, "for": "500ms"}, {"role": "prober", "rows": 5}, life(cycles=6, steps=READ_LAST)]
+    done, _, left = run(tmp_path, "", job_for(roles, verify={"enabled": True, "recheck": ["flush", "reload"]}), 2)
+    assert done.code == GOOD and violations(done) == [] and left == [], str(done)
+    assert done.result.figures["cycles_whole"] == 12
+    assert done.result.figures["acknowledged_inserts"] == 4000 + 5
+    assert done.result.figures["reads"] == of_stage(done, "searcher")
+
+
+def of_stage(done: Done, role: str) -> int:
+    return sum(row["ok"] for row in done.result.tables["operations"] if row["role"] == role and row["op"] == "search")
+
+
+def test_it_lasts_as_long_as_it_is_told(tmp_path: Path) -> None:
+    """A cycle that has begun by then is gone through to its end."""
+    job = job_for([life(cycles=10**6, **{"for": "700ms"})], thresholds={"cycle.count": ">= 2", "cycle.per_hour": "> 100000"})
+    done, _, left = run(tmp_path, "", job, options=("--load-time", "60ms"))
+    assert done.code == MISSED and left == [], str(done)
+    figures = done.result.figures
+    assert figures["cycles_begun"] == figures["cycles_whole"] >= 2 and figures["cycles_cut"] == 0
+    held = {row["figure"]: row["held"] for row in done.result.tables["thresholds"]}
+    assert held == {"cycle.count": True, "cycle.per_hour": False}
+
+
+def test_without_partition_index_or_drop(tmp_path: Path) -> None:
+    """Whatever the steps are, the collection goes."""
+    done, _, left = run(tmp_path, "", job_for([life(steps=["create_collection", "insert", "delete"])]))
+    assert done.code == GOOD and left == [], str(done)
+    assert of_role(done, "drop_collection")["ok"] == of_role(done, "show_collections")["ok"] == 8
+    assert of_role(done, "load")["ok"] == 8, "the recheck of the delete"
+
+
+# --- a server that lies ----------------------------------------------------------------------------------------------
+
+FAULTS = ["lose=7", "lose=1%,at=reload", "lose_batch=2,op=insert", "lose_batch=2,op=delete", "duplicate=5", "keep_deleted=9", "resurrect=4",
+          "flip_scalar=3", "flip_vector=3", "unexpected=2", "late=4,seconds=5"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_rows(tmp_path: Path, fault: str) -> None:
+    done, mock, left = run(tmp_path, fault, job_for([life()]))
+    # of a row in the log: what is told of a deleted one, that it was lost, cannot be seen
+    wanted: dict[str, set[int]] = {}
+    for entry in mock.log():
+        wanted.setdefault(kind_of(entry), set()).add(entry["key"])
+    assert wanted and done.code == VIOLATED, str(done)
+    if fault.startswith("lose=1%"):  # some of them are deleted before the collection is loaded again
+        assert set(done.result.found) == set(wanted) and done.result.found["lost"] <= wanted["lost"], str(done)
+    else:
+        assert done.result.found == wanted, str(done)
+    assert left == []
+    assert_provenance(done)
+    for row in done.result.violations:
+        assert row["write"] == ("delete" if row["kind"] == "resurrected" else "" if row["kind"] == "unexpected" else row["write"])
+        assert row["kind"] == "unexpected" or (row["worker"] == row["reader"] and 0 < row["acknowledged_ns"] < row["first_seen_ns"]), row
+    told = hpc("report", tmp_path / "result.h5", "--violations")
+    assert done.result.violations[0]["collection"] in told.out and "cycle" in told.out
+
+
+@pytest.mark.parametrize("fault, kind", [
+    ("search_dead=1", "resurrected"), ("search_repeat=1", "duplicated"), ("search_short=100%", "missed"),
+    ("count_off=100%,by=3", "miscounted"), ("count_off=100%,by=-2", "miscounted"),
+])
+def test_answers(tmp_path: Path, fault: str, kind: str) -> None:
+    roles = [life(count=1, cycles=2, steps=READ_LAST, topk=1 if kind == "missed" else 10)]
+    done, _, left = run(tmp_path, fault, job_for(roles, verify={"grace": "0s"}))
+    assert done.code == VIOLATED and set(done.result.found) == {kind} and left == [], str(done)
+    assert_provenance(done)
+
+
+@pytest.mark.parametrize("op, stands_for", [("drop_collection", 1), ("drop_partition", 2)])
+def test_what_is_not_dropped(tmp_path: Path, op: str, stands_for: int) -> None:
+    done, mock, left = run(tmp_path, f"keep_dropped=1,op={op}", job_for([life()]))
+    assert len(mock.log()) == 1 and done.code == VIOLATED, str(done)
+    [row] = done.result.violations
+    assert row["kind"] == "not_dropped" and row["id"] - FIRST_ID & (1 << BITS) - 1 == (1 << BITS) - stands_for
+    assert row["seen_by"] == op.replace("drop", "show") + "s"
+    assert_provenance(done)
+    assert left == [], "it is dropped once more"
+    told = hpc("report", tmp_path / "result.h5", "--violations")
+    assert "not_dropped" in told.out and row["collection"] in told.out
+
+
+def test_what_comes_late_is_late(tmp_path: Path) -> None:
+    done, _, _ = run(tmp_path, "late=3,seconds=0.2", job_for([life()], verify={"grace": "20s"}))
+    assert done.code == GOOD and done.result.found == {} and done.result.figures["late"] >= 1, str(done)
+
+
+# --- a server that is slow, busy, or breaks off ----------------------------------------------------------------------
+
+TROUBLES = [
+    "reply_code=10%,code=8,legacy=49 delay=2%,ms=50", "reply_code=1%,code=65535 grpc_status=3%,status=14", "reset=2%", "garbage=1% truncate=1%",
+    "hang=3,op=insert,after=3,when=after hang=3,op=insert,after=9,when=before hang=2,op=delete hang=2,op=load",
+    "hang=2,op=create_collection,after=1,when=after hang=2,op=drop_collection grpc_status=3,status=4,op=drop_collection",
+]
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_trouble_is_counted_and_survived(tmp_path: Path, trouble: str) -> None:
+    done, mock, left = run(tmp_path, trouble, job_for([life(cycles=12)], server={"timeout": "500ms"}))
+    assert mock.log() and done.code == GOOD and violations(done) == [], str(done)
+    figures = done.result.figures
+    assert figures["cycles_begun"] == figures["cycles_whole"] + figures["cycles_broken"] == 24 and figures["cycles_whole"] > 0
+    assert left == []
+    broken = [row for row in done.result.tables["errors"] if row["op"] == "cycle"]
+    assert sum(row["count"] for row in broken) == figures["cycles_broken"]
+    for row in broken:
+        assert row["message"].rpartition(" ")[2] in PLAN + LOOKS, row
+
+
+def test_nothing_but_broken_cycles_is_no_test(tmp_path: Path) -> None:
+    done, _, left = run(tmp_path, "reply_code=100%,code=65535,op=create_partition", job_for([life()]))
+    assert done.code == UNUSABLE and left == [], str(done)
+    assert "no cycle of the lifecycle role succeeded" in done.result.attributes["verdict"]
+    assert done.result.figures["cycles_broken"] == 8
+
+
+# --- stopped ---------------------------------------------------------------------------------------------------------
+
+def test_stopped_in_mid_cycle(tmp_path: Path) -> None:
+    """Nothing is left behind, and cycles cut short are neither whole nor broken."""
+    job = job_for([life(cycles=10**6, count=4)])
+    with Mock(tmp_path, (), ("--load-time", "300ms")) as mock:
+        with running(*words(tmp_path, mock, job), np=2, result=tmp_path / "result.h5") as going:
+            going.wait_for(r"^milvus-hpc: calibration")
+            assert going.read_until(lambda: False, 1.0) is False  # some cycles' time
+            going.process.send_signal(signal.SIGUSR1)
+            done = going.finish()
+        left = collections(mock)
+    assert done.code == GOOD and left == [] and violations(done) == [], str(done)
+    figures = done.result.figures
+    assert figures["cycles_cut"] == 4 and figures["cycles_broken"] == 0
+    assert figures["cycles_begun"] == figures["cycles_whole"] + 4
+    assert_books_balance(done.result)
+
+
+def test_what_cannot_be_removed_is_named(tmp_path: Path) -> None:
+    """A server that answers no drop: the stop ends all the same."""
+    job = job_for([life(cycles=10**6, count=1)], server={"timeout": "1s"})
+    with Mock(tmp_path, ["hang=100%,op=drop_collection"], ("--load-time", "300ms")) as mock:
+        with running(*words(tmp_path, mock, job), result=tmp_path / "result.h5") as going:
+            going.wait_for(r"^milvus-hpc: calibration")
+            assert going.read_until(lambda: False, 0.5) is False
+            going.process.send_signal(signal.SIGUSR1)
+            done = going.finish(60)
+        left = collections(mock)
+    [name] = left
+    assert f"collection {name} is left on the server" in done.err, str(done)
+
+
+def test_a_killed_run_tells_its_cycles(tmp_path: Path) -> None:
+    """Whole and broken ones are in the journals; none of their rows is in the ledger."""
+    job = job_for([life(cycles=10**6, count=2), {"role": "writer", "rows": 100000, "batch": 10, "rate": "100/s"}])
+    output = tmp_path / "result.h5"
+    with Mock(tmp_path) as mock:
+        with running(*words(tmp_path, mock, job), np=2) as going:
+            going.wait_for(r"^milvus-hpc: calibration")
+            assert going.read_until(lambda: False, 1.0) is False
+            for pid in ranks_of(going):
+                os.kill(pid, signal.SIGKILL)
+            going.finish()
+    merged = hpc("merge", f"{output}.journals", "-o", output, result=output)
+    assert merged.code == UNUSABLE, str(merged)
+    figures = merged.result.figures
+    assert figures["cycles_whole"] > 0 and figures["cycle_rows"] == figures["cycles_whole"] * ROWS
+    assert_ledger_agrees(merged.result)
+    assert max(merged.result.ledger) < FIRST_ID
+
+
+# --- words of a job --------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("steps, said", [
+    (["create_collection", "insert", "search"], "search stands as number 3, but it needs load before it"),
+    (["create_collection", "load"], "load stands as number 2, but it needs create_index before it"),
+    (["insert"], "insert stands as number 1, but there is no collection yet"),
+    (["create_collection", "inset"], "'inset' is no step; known: create_collection,"),
+    (["create_collection", "create_index", "load", "drop_index"], "drop_index stands as number 4, but it needs release before it"),
+    (["create_collection", "drop_collection", "insert"], "insert stands as number 3, but the collection is dropped by then"),
+])
+def test_steps_that_cannot_be(tmp_path: Path, steps: list[str], said: str) -> None:
+    (tmp_path / "job.yaml").write_text(write_job(tmp_path / "x.json", job_for([life(steps=steps)])).read_text())
+    done = hpc("check", "job.yaml", cwd=tmp_path)
+    assert done.code == UNUSABLE and len(done.errors) == 1, str(done)
+    line = 1 + (tmp_path / "job.yaml").read_text()[:(tmp_path / "job.yaml").read_text().index('"steps"')].count("\n")
+    assert f"stages.soak.lifecycle: steps (job.yaml:{line}:" in done.errors[0] and said in done.errors[0], done.errors[0]
+
+
+def test_not_within_a_search_for_the_rate(tmp_path: Path) -> None:
+    job = job_for([life(), {"role": "searcher"}])
+    job["stages"][0]["find_max"] = {"role": "searcher", "from": "10/s", "to": "100/s", "within": "60s", "p99": "50ms"}
+    write_job(tmp_path / "job.yaml", job)
+    done = hpc("check", "job.yaml", cwd=tmp_path)
+    assert done.code == UNUSABLE and "a lifecycle wants a stage without" in done.errors[0], str(done)

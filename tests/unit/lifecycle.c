@@ -1,0 +1,588 @@
+/* The lifecycle: the order of its operations, against a server of one collection that does or does not do
+ * what it says; how its cycles end; what it removes; and what it makes of answers that are wrong. */
+#include "check.h"
+#include "role/core.h"
+#include "role/cycle.h"
+
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROWS = 20, GRACE_MS = 10000, COPIES_MOST = 3 };
+
+/* Holds one collection: how many copies there are of each row. */
+struct server {
+    struct core core;
+    struct mh_op *op;
+    int64_t now_ns;
+    char name[300], past[300]; /* of the collection that there is; of the one before */
+    bool there, partition;
+    int64_t first; /* id of row 0 */
+    int copies[ROWS];
+    bool keeps_deleted, keeps_dropped;
+    int64_t count_off;
+    enum mh_op_kind fails; /* MH_OP_KINDS: none */
+    enum mh_outcome how;
+    int fail_after; /* so many of that kind go well before */
+    int64_t ids[ROWS * COPIES_MOST];
+    const char *texts[ROWS * COPIES_MOST];
+    struct mh_scalar scalars[ROWS * COPIES_MOST];
+    float scores[ROWS * COPIES_MOST];
+    int64_t hits_of[ROWS];
+    const char *names[2];
+    int64_t count;
+    char script[40000]; /* names of the operations, "+built" and "+loaded" behind those that last so long */
+};
+
+static void open_server(struct server *server, const char *role)
+{
+    memset(server, 0, sizeof *server);
+    core_open(&server->core, role, 3);
+    server->core.plan.worker_count = 5;
+    server->core.role.run_tag = 0x1a2b3c4d;
+    server->op = core_op(ROWS);
+    server->now_ns = MH_S;
+    server->fails = MH_OP_KINDS;
+}
+
+static void close_server(struct server *server)
+{
+    core_free_op(server->op);
+    core_close(&server->core);
+}
+
+static int64_t row_of(const struct server *server, int64_t id)
+{
+    assert_in_range(id - server->first, 0, ROWS - 1);
+    return id - server->first;
+}
+
+static void answer_write(struct server *server, const struct mh_op *op)
+{
+    const bool insert = op->request.kind == MH_OP_INSERT;
+    if (insert && op->rows.ids[0] % (1 << MH_CYCLE_BITS) == 0)
+        server->first = op->rows.ids[0];
+    for (int64_t i = 0; i < op->rows.rows; i++) {
+        int *copies = &server->copies[row_of(server, op->rows.ids[i])];
+        assert_int_equal(op->versions[i], 0);
+        *copies = insert ? *copies + 1 : server->keeps_deleted ? *copies : 0;
+    }
+}
+
+/* Rows of the expression's range, as the role writes it. */
+static void range_of(const struct server *server, const char *expression, int64_t *from, int64_t *to)
+{
+    long long low = 0, high = 0;
+    *from = 0;
+    *to = ROWS;
+    if (!expression || strcmp(expression, "id >= 0") == 0)
+        return;
+    if (sscanf(expression, "id >= %lld and id < %lld", &low, &high) == 2)
+        *from = low - server->first, *to = high - server->first;
+    else if (sscanf(expression, "id >= %lld", &low) == 1)
+        *from = low - server->first;
+    else if (sscanf(expression, "id < %lld", &high) == 1)
+        *to = high - server->first;
+    else
+        fail_msg("%s", expression);
+}
+
+static void answer_count(struct server *server, struct mh_op *op)
+{
+    int64_t from, to;
+    range_of(server, op->request.expression, &from, &to);
+    server->count = server->count_off;
+    for (int64_t row = from; row < to; row++)
+        server->count += server->copies[row];
+    op->reply.columns[0] =
+        (struct mh_column){.name = "count(*)", .type = MH_FIELD_INT64, .rows = 1, .values = &server->count};
+    op->reply.column_count = 1;
+}
+
+static void answer_query(struct server *server, struct mh_op *op)
+{
+    enum { TEXT = 2 };
+    int64_t from, to, rows = 0;
+    range_of(server, op->request.expression, &from, &to);
+    for (int64_t row = from; row < to; row++) {
+        if (server->copies[row] == 0)
+            continue;
+        server->ids[rows] = server->first + row;
+        mh_content_scalar(&server->core.content, TEXT, server->ids[rows], 0, &server->scalars[rows]);
+        server->texts[rows] = server->scalars[rows].text;
+        rows++;
+    }
+    op->reply.columns[0] =
+        (struct mh_column){.name = "id", .type = MH_FIELD_INT64, .rows = rows, .values = server->ids};
+    op->reply.columns[1] = (struct mh_column){
+        .name = "varchar_field", .type = MH_FIELD_VARCHAR, .rows = rows, .values = server->texts};
+    op->reply.column_count = 2;
+}
+
+/* Every query vector finds the row whose it is, if that is there, and nothing else. */
+static void answer_search(struct server *server, struct mh_op *op)
+{
+    const int64_t first = (int64_t)op->request.queries[0]; /* the data set's row r is r in every dimension */
+    int64_t hits = 0;
+    for (int64_t q = 0; q < op->request.query_count; q++) {
+        int64_t row = (first + q - server->first % CORE_ROWS + CORE_ROWS) % CORE_ROWS;
+        server->hits_of[q] = server->copies[row] > 0;
+        if (server->copies[row] > 0)
+            server->ids[hits++] = server->first + row;
+    }
+    op->reply.hits_of = server->hits_of;
+    op->reply.query_count = op->request.query_count;
+    op->reply.ids = server->ids;
+    op->reply.scores = server->scores;
+    op->reply.hit_count = hits;
+}
+
+static void answer_list(struct server *server, struct mh_op *op)
+{
+    op->reply.names = server->names;
+    if (op->request.kind == MH_OP_SHOW_PARTITIONS && server->partition)
+        server->names[op->reply.name_count++] = "cycle";
+    if (op->request.kind == MH_OP_SHOW_COLLECTIONS)
+        server->names[op->reply.name_count++] = server->there ? server->name : "another";
+}
+
+static void answer_definition(struct server *server, const struct mh_op *op)
+{
+    switch (op->request.kind) {
+    case MH_OP_CREATE_COLLECTION:
+        strcpy(server->past, server->name);
+        strcpy(server->name, op->request.collection);
+        memset(server->copies, 0, sizeof server->copies);
+        server->there = true;
+        break;
+    case MH_OP_DROP_COLLECTION:
+        server->there = server->keeps_dropped;
+        server->keeps_dropped = false;
+        break;
+    case MH_OP_CREATE_PARTITION:
+    case MH_OP_DROP_PARTITION:
+        assert_string_equal(op->request.partition, "cycle");
+        server->partition = op->request.kind == MH_OP_CREATE_PARTITION;
+        break;
+    default:
+        break;
+    }
+}
+
+static void answer(struct server *server, struct mh_op *op)
+{
+    assert_true(op->apart && op->partition == -1);
+    if (server->there && op->request.kind != MH_OP_CREATE_COLLECTION)
+        assert_string_equal(op->request.collection, server->name);
+    if (mh_op_infos[op->request.kind].write)
+        answer_write(server, op);
+    else if (op->request.kind == MH_OP_SEARCH)
+        answer_search(server, op);
+    else if (op->request.kind == MH_OP_QUERY)
+        op->booked_as == MH_TALLY_COUNT ? answer_count(server, op) : answer_query(server, op);
+    else if (op->request.kind == MH_OP_SHOW_PARTITIONS || op->request.kind == MH_OP_SHOW_COLLECTIONS)
+        answer_list(server, op);
+    else
+        answer_definition(server, op);
+}
+
+static bool fails_now(struct server *server, const struct mh_op *op)
+{
+    return op->request.kind == server->fails && server->fail_after-- <= 0;
+}
+
+static void note(struct server *server, const struct mh_op *op)
+{
+    static const char *const untils[] = {"", "+loaded", "+built"};
+    const size_t used = strlen(server->script);
+    const char *name = op->booked_as == MH_TALLY_COUNT ? "count" : mh_op_infos[op->request.kind].name;
+    snprintf(server->script + used, sizeof server->script - used, "%s%s%s", used ? " " : "", name,
+             untils[op->until]);
+}
+
+/* One operation, of 1 ms. */
+static enum mh_next turn(struct server *server)
+{
+    struct mh_op *op = server->op;
+    op->delay_ns = 0; /* as mh_op_release leaves it */
+    op->apart = op->owed = false;
+    op->until = MH_UNTIL_REPLY;
+    op->booked_as = 0;
+    const enum mh_next next = server->core.role.ops->next(&server->core.role, op);
+    if (next != MH_NEXT_SEND)
+        return next;
+    assert_int_equal(server->core.role.ops->next(&server->core.role, op), MH_NEXT_WAIT); /* one at a time */
+    note(server, op);
+    memset(&op->reply, 0, sizeof op->reply);
+    op->due_ns = op->sent_ns = server->now_ns += op->delay_ns;
+    op->done_ns = server->now_ns += MH_MS;
+    op->outcome = fails_now(server, op) ? server->how : MH_OUTCOME_OK;
+    if (op->outcome == MH_OUTCOME_OK)
+        answer(server, op);
+    server->core.role.ops->done(&server->core.role, op);
+    return next;
+}
+
+static void play(struct server *server, int cycles)
+{
+    for (int i = 0; i < 5000 && server->core.cycle_count < cycles; i++)
+        assert_int_equal(turn(server), MH_NEXT_SEND);
+    assert_int_equal(server->core.cycle_count, cycles);
+    assert_null(server->core.role.ops->owes(&server->core.role));
+}
+
+/* ---- the order of things ---- */
+
+#define PLAN_TO_DELETE                                                                                       \
+    "create_collection create_partition insert insert insert create_index+built load+loaded count search "   \
+    "query "                                                                                                 \
+    "query query release drop_index delete delete"
+#define PLAN_END "drop_partition show_partitions drop_collection show_collections"
+#define LIFE     "{role: lifecycle, rows: 20, batch: 8, cycles: 2, queries: 4, topk: 2, recheck: "
+
+static void a_cycle_is_the_plans(void **state)
+{
+    (void)state;
+    struct server server;
+    open_server(&server, LIFE "0}");
+    play(&server, 1);
+    assert_string_equal(server.script, PLAN_TO_DELETE " " PLAN_END);
+    assert_int_equal(server.core.cycles[0].outcome, MH_OUTCOME_OK);
+    assert_int_equal(server.core.cycles[0].rows, ROWS);
+    assert_false(server.core.cycles[0].cut);
+    assert_int_equal(server.core.cycles[0].begin_ns, MH_S);
+    assert_int_equal(server.core.cycles[0].end_ns, server.now_ns);
+    assert_string_equal(server.name, "things_1a2b3c4d_w0003_c0");
+    play(&server, 2);
+    assert_string_equal(server.name, "things_1a2b3c4d_w0003_c1");
+    assert_int_equal(turn(&server), MH_NEXT_FINISHED);
+    assert_int_equal(server.core.finding_count, 0);
+    close_server(&server);
+}
+
+static void a_recheck_reads_what_is_left(void **state)
+{
+    (void)state;
+    struct server server;
+    open_server(&server, LIFE "1}");
+    play(&server, 1);
+    assert_string_equal(
+        server.script, PLAN_TO_DELETE
+        " create_index+built load+loaded count query query query release drop_index " PLAN_END);
+    assert_int_equal(server.core.finding_count, 0);
+    close_server(&server);
+}
+
+static void no_two_cycles_share_an_id(void **state)
+{
+    (void)state;
+    const struct mh_plan plan = {.worker_count = 7};
+    int64_t last = MH_PLAN_MOST_IDS - 1;
+    for (int64_t cycle = 0; cycle < 3; cycle++)
+        for (int64_t number = 0; number < plan.worker_count; number++) {
+            const struct mh_worker worker = {.number = number};
+            const struct mh_role role = {.plan = &plan, .worker = &worker};
+            assert_true(mh_cycle_first_id(&role, cycle) > last);
+            last = mh_cycle_first_id(&role, cycle) + MH_CYCLE_ID_WHOLE;
+            assert_true(MH_CYCLE_MOST_ROWS <= MH_CYCLE_ID_PARTITION);
+        }
+}
+
+/* ---- steps that fail ---- */
+
+static void a_failed_step_ends_its_cycle(void **state)
+{
+    (void)state;
+    static const struct {
+        enum mh_op_kind kind;
+        int after; /* so many of them go well */
+        const char *why;
+        bool drops;
+    } cases[] = {{MH_OP_CREATE_COLLECTION, 0, "create_collection", true},
+                 {MH_OP_CREATE_PARTITION, 0, "create_partition", true},
+                 {MH_OP_INSERT, 1, "insert", true},
+                 {MH_OP_CREATE_INDEX, 0, "create_index", true},
+                 {MH_OP_LOAD, 0, "load", true},
+                 {MH_OP_QUERY, 0, "count", true},
+                 {MH_OP_SEARCH, 0, "search", true},
+                 {MH_OP_QUERY, 1, "query", true},
+                 {MH_OP_RELEASE, 0, "release", true},
+                 {MH_OP_DROP_INDEX, 0, "drop_index", true},
+                 {MH_OP_DELETE, 0, "delete", true},
+                 {MH_OP_DROP_PARTITION, 0, "drop_partition", true},
+                 {MH_OP_SHOW_PARTITIONS, 0, "show_partitions", true},
+                 {MH_OP_SHOW_COLLECTIONS, 0, "show_collections", false}};
+    static const enum mh_outcome ends[] = {MH_OUTCOME_FAILED, MH_OUTCOME_THROTTLED};
+    for (size_t i = 0; i < COUNT(cases); i++)
+        for (size_t e = 0; e < COUNT(ends); e++) {
+            struct server server;
+            char why[64];
+            open_server(&server, LIFE "0}");
+            server.fails = cases[i].kind;
+            server.how = ends[e];
+            server.fail_after = cases[i].after;
+            while (server.core.cycle_count == 0 && turn(&server) == MH_NEXT_SEND)
+                if (server.fail_after < 0)
+                    server.fails = MH_OP_KINDS;
+            snprintf(why, sizeof why, "ended by the step %s", cases[i].why);
+            assert_int_equal(server.core.cycles[0].outcome, MH_OUTCOME_FAILED);
+            assert_string_equal(server.core.whys[0], why);
+            assert_int_equal(server.core.cycles[0].rows,
+                             cases[i].kind == MH_OP_INSERT ? 8 : server.core.cycles[0].rows);
+            const char *last = strrchr(server.script, ' ');
+            assert_string_equal(last ? last + 1 : "",
+                                cases[i].drops ? "drop_collection" : "show_collections");
+            assert_int_equal(server.core.finding_count, 0);
+            play(&server, 2); /* and the next one is whole */
+            assert_int_equal(server.core.cycles[1].outcome, MH_OUTCOME_OK);
+            close_server(&server);
+        }
+}
+
+static void a_drop_is_tried_again(void **state)
+{
+    (void)state;
+    struct server server;
+    open_server(&server, LIFE "0}");
+    server.fails = MH_OP_DROP_COLLECTION;
+    server.how = MH_OUTCOME_FAILED;
+    const int64_t begin_ns = server.now_ns;
+    play(&server, 1); /* never works */
+    assert_int_equal(server.core.cycles[0].outcome, MH_OUTCOME_FAILED);
+    assert_true(server.op->owed);
+    assert_in_range(server.now_ns - begin_ns, 9 * MH_S, 12 * MH_S); /* a second between two tries */
+    server.fails = MH_OP_KINDS;
+    play(&server, 2);
+    assert_string_not_equal(server.name, server.past);
+    close_server(&server);
+}
+
+/* ---- writes in doubt ---- */
+
+static void rows_in_doubt_may_be_there_or_not(void **state)
+{
+    (void)state;
+    for (int there = 0; there <= 2; there++) {
+        struct server server;
+        open_server(&server, LIFE "1}");
+        server.fails = MH_OP_INSERT;
+        server.how = MH_OUTCOME_UNKNOWN;
+        server.fail_after = 1; /* the second batch */
+        while (!strstr(server.script, "insert insert insert")) {
+            turn(&server);
+            server.fails = server.fail_after < 0 ? MH_OP_KINDS : MH_OP_INSERT;
+        }
+        for (int row = 8; row < 16; row++)
+            server.copies[row] = there;
+        play(&server, 1);
+        assert_int_equal(server.core.cycles[0].outcome, MH_OUTCOME_FAILED); /* it was not whole */
+        assert_string_equal(server.core.whys[0], "ended by the step insert");
+        assert_int_equal(server.core.cycles[0].rows, 12);
+        assert_non_null(strstr(server.script, "drop_partition")); /* it went on all the same */
+        assert_int_equal(server.core.finding_count > 0, there == 2);
+        for (int i = 0; i < server.core.finding_count; i++)
+            assert_int_equal(server.core.findings[i].what, MH_FOUND_DUPLICATED);
+        close_server(&server);
+    }
+}
+
+/* ---- the end ---- */
+
+static void a_stop_removes_what_there_is(void **state)
+{
+    (void)state;
+    for (int operations = 0; operations < 20; operations++) {
+        struct server server;
+        open_server(&server, LIFE "0}");
+        for (int i = 0; i < operations; i++)
+            turn(&server);
+        const bool there = server.there;
+        server.core.role.ending = true;
+        assert_int_equal(turn(&server), there ? MH_NEXT_SEND : MH_NEXT_FINISHED);
+        assert_int_equal(turn(&server), MH_NEXT_FINISHED);
+        assert_false(server.there);
+        assert_int_equal(server.core.cycle_count, operations > 0);
+        assert_int_equal(operations > 0 && !server.core.cycles[0].cut, 0);
+        assert_null(server.core.role.ops->owes(&server.core.role));
+        close_server(&server);
+    }
+}
+
+static void it_is_cut_by_what_a_stop_breaks(void **state)
+{
+    (void)state;
+    struct server server;
+    open_server(&server, LIFE "0}");
+    while (!strstr(server.script, "create_index"))
+        turn(&server);
+    assert_non_null(server.core.role.ops->owes(&server.core.role));
+    server.core.role.ending = true;
+    server.op->delay_ns = 0;
+    turn(&server);
+    assert_true(server.core.cycles[0].cut);
+    close_server(&server);
+}
+
+/* ---- what is wrong ---- */
+
+static void play_until(struct server *server, const char *operation)
+{
+    while (!strstr(server->script, operation))
+        assert_int_equal(turn(server), MH_NEXT_SEND);
+}
+
+static void expect(const struct server *server, int at, enum mh_found what, int64_t row, enum mh_op_kind step)
+{
+    const struct mh_finding *finding = &server->core.findings[at];
+    assert_true(at < server->core.finding_count);
+    assert_int_equal(finding->what, what);
+    assert_int_equal(finding->id, server->first + row);
+    assert_int_equal(finding->step, step);
+    assert_int_equal(finding->cycle, 0);
+    assert_true(finding->first_ns <= finding->last_ns && finding->last_ns <= server->now_ns);
+}
+
+static void lost_rows_are_named_after_the_grace(void **state)
+{
+    (void)state;
+    struct server server;
+    open_server(&server, LIFE "0}");
+    play_until(&server, "load");
+    server.copies[3] = server.copies[17] = 0;
+    const int64_t begin_ns = server.now_ns;
+    play_until(&server, "query");
+    assert_true(server.now_ns - begin_ns >= GRACE_MS * MH_MS);
+    play(&server, 1);
+    expect(&server, 0, MH_FOUND_LOST, 3, MH_OP_QUERY);
+    expect(&server, 1, MH_FOUND_LOST, 17, MH_OP_QUERY);
+    assert_int_equal(server.core.findings[0].expected, 0);
+    assert_int_equal(server.core.findings[0].seen, MH_SIGHT_ABSENT);
+    for (int i = 0; i < server.core.finding_count; i++) /* later steps see it again, and say nothing else */
+        assert_true(server.core.findings[i].what == MH_FOUND_LOST ||
+                    server.core.findings[i].what == MH_FOUND_MISSED);
+    assert_int_equal(server.core.cycles[0].outcome, MH_OUTCOME_OK); /* broken is something else */
+    close_server(&server);
+}
+
+static void what_comes_in_time_is_late(void **state)
+{
+    (void)state;
+    struct server server;
+    open_server(&server, LIFE "0}");
+    play_until(&server, "load");
+    server.copies[3] = 0;
+    for (int i = 0; i < 5; i++) {
+        turn(&server);
+        assert_int_equal(server.op->booked_as, MH_TALLY_COUNT);
+        assert_int_equal(server.op->delay_ns, i > 0 ? 50 * MH_MS : 0);
+    }
+    server.copies[3] = 1;
+    play(&server, 1);
+    assert_int_equal(server.core.finding_count, 1);
+    expect(&server, 0, MH_FOUND_LATE, 0, MH_OP_QUERY);
+    close_server(&server);
+}
+
+static void copies_are_located(void **state)
+{
+    (void)state;
+    struct server server;
+    open_server(&server, LIFE "0}");
+    play_until(&server, "load");
+    server.copies[0] = 2;
+    server.copies[11] = 3;
+    play(&server, 1);
+    assert_int_equal(server.core.finding_count, 2);
+    expect(&server, 0, MH_FOUND_DUPLICATED, 0, MH_OP_QUERY);
+    expect(&server, 1, MH_FOUND_DUPLICATED, 11, MH_OP_QUERY);
+    assert_int_equal(server.core.findings[1].seen, 3);
+    close_server(&server);
+}
+
+static void a_count_that_nothing_explains_is_miscounted(void **state)
+{
+    (void)state;
+    static const int64_t offs[] = {5, -3};
+    for (size_t i = 0; i < COUNT(offs); i++) {
+        struct server server;
+        open_server(&server, LIFE "0}");
+        server.count_off = offs[i];
+        play(&server, 1);
+        assert_int_equal(server.core.finding_count, 1);
+        expect(&server, 0, MH_FOUND_MISCOUNTED, 0, MH_OP_QUERY);
+        assert_int_equal(server.core.findings[0].expected, ROWS);
+        assert_int_equal(server.core.findings[0].seen, ROWS + offs[i]);
+        close_server(&server);
+    }
+}
+
+static void deletes_that_do_nothing_are_seen_by_a_recheck(void **state)
+{
+    (void)state;
+    for (int recheck = 0; recheck <= 1; recheck++) {
+        struct server server;
+        open_server(&server, recheck ? LIFE "1}" : LIFE "0}");
+        server.keeps_deleted = true;
+        play(&server, 1);
+        assert_int_equal(server.core.finding_count, recheck ? ROWS : 0); /* by count and query; booked once */
+        for (int i = 0; i < server.core.finding_count; i++)
+            assert_int_equal(server.core.findings[i].what, MH_FOUND_RESURRECTED);
+        close_server(&server);
+    }
+}
+
+static void deletes_of_what_is_loaded_are_seen_at_once(void **state)
+{
+    (void)state;
+    struct server server;
+    open_server(&server,
+                "{role: lifecycle, rows: 20, recheck: 0, deleted: 100%, steps: [create_collection, insert, "
+                "create_index, load, delete, search, query]}");
+    play_until(&server, "load");
+    server.keeps_deleted = true;
+    play(&server, 1);
+    assert_non_null(strstr(server.script, "load+loaded count delete count"));
+    assert_true(server.core.finding_count >= ROWS);
+    for (int i = 0; i < server.core.finding_count; i++)
+        assert_int_equal(server.core.findings[i].what, MH_FOUND_RESURRECTED);
+    close_server(&server);
+}
+
+static void what_is_still_listed_is_not_dropped(void **state)
+{
+    (void)state;
+    struct server server;
+    open_server(&server, LIFE "0}");
+    play_until(&server, "show_partitions");
+    server.keeps_dropped = true;
+    play(&server, 1);
+    assert_int_equal(server.core.finding_count, 1);
+    expect(&server, 0, MH_FOUND_NOT_DROPPED, MH_CYCLE_ID_WHOLE, MH_OP_SHOW_COLLECTIONS);
+    assert_false(server.there); /* dropped once more */
+    assert_int_equal(server.core.cycles[0].outcome, MH_OUTCOME_OK);
+    close_server(&server);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_cycle_is_the_plans),
+        cmocka_unit_test(a_recheck_reads_what_is_left),
+        cmocka_unit_test(no_two_cycles_share_an_id),
+        cmocka_unit_test(a_failed_step_ends_its_cycle),
+        cmocka_unit_test(a_drop_is_tried_again),
+        cmocka_unit_test(rows_in_doubt_may_be_there_or_not),
+        cmocka_unit_test(a_stop_removes_what_there_is),
+        cmocka_unit_test(it_is_cut_by_what_a_stop_breaks),
+        cmocka_unit_test(lost_rows_are_named_after_the_grace),
+        cmocka_unit_test(what_comes_in_time_is_late),
+        cmocka_unit_test(copies_are_located),
+        cmocka_unit_test(a_count_that_nothing_explains_is_miscounted),
+        cmocka_unit_test(deletes_that_do_nothing_are_seen_by_a_recheck),
+        cmocka_unit_test(deletes_of_what_is_loaded_are_seen_at_once),
+        cmocka_unit_test(what_is_still_listed_is_not_dropped),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
