@@ -12,6 +12,7 @@ int mh_asker_open(struct mh_asker *asker, struct mh_rpc *rpc, const struct mh_jo
     asker->policy = (struct mh_retry_policy){
         .retry = &job->retry,
         .timeout_ns = job->server.timeout_ns,
+        .everywhere = true,
         .random = {.seed = seed, .stream = 0x61736b, .counter = (uint64_t)which << 32}};
     return 0;
 }
@@ -55,6 +56,7 @@ int mh_ask(struct mh_asker *asker, const struct mh_request *request, const struc
     enum mh_op_next next;
     if (reply)
         *reply = &op->reply;
+    mh_connection_go_home(asker->connection);
     do {
         if (mh_op_send(op, asker->connection, &asker->policy, err) != 0)
             return -1;

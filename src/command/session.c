@@ -218,6 +218,8 @@ static void audit(struct mh_session *session)
     mh_comm_sum_i64(session->comm, &session->run.allowed, 1);
     audit->figures.allowed += session->run.allowed;
     count_missed(session);
+    if (mh_absences_report(&session->run, (int)session->job->stage_count, &err) != 0)
+        mh_session_break(session, &err);
     mh_journal_flush(&session->run.journal);
     if (mh_audit_provenance(audit, session->journals[0] ? session->run.journal.path : NULL, &err) != 0)
         mh_session_break(session, &err);

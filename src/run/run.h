@@ -70,6 +70,10 @@ struct mh_run {
 /* Runs one stage to its end on all ranks. Collective. Fails on every rank or on none. */
 int mh_stage_run(struct mh_run *run, int stage, struct mh_error *err);
 
+/* Proxies that connections moved away from since the last report become events of the stage (the job's stage
+ * count: the audit), on rank 0. Collective. */
+int mh_absences_report(struct mh_run *run, int stage, struct mh_error *err);
+
 /* SIGINT, SIGTERM and SIGUSR1 ask for an orderly end; a second SIGINT or SIGTERM ends the program at once.
  * After MPI_Init. */
 void mh_signals_catch(void);

@@ -140,10 +140,12 @@ static void sample(struct mh_stage *stage)
 {
     struct mh_stage_sums *sums = stage->sums;
     memset(sums->active, 0, sizeof sums->active);
+    sums->away = 0;
     for (size_t i = 0; i < stage->hand_count; i++) {
         struct mh_hand *hand = &stage->hands[i];
         const bool active = mh_hand_active(hand);
         sums->active[hand->role.ops->order] += active;
+        sums->away += active && mh_connection_away(hand->connection);
         if (!active && !hand->counted)
             count_effort(stage, hand);
     }
@@ -177,7 +179,9 @@ static void begin_stopping(struct mh_stage *stage, const struct mh_stage_sums *t
     if (stage->run->rank == 0 && totals->stop > 0)
         mh_warn("signal: ending stage %s early; what was acknowledged will be audited", stage->options->name);
     if (stage->run->rank == 0 && totals->give_up > 0)
-        mh_complain("no connection to %s for %lld s: ending stage %s", stage->run->job->server.uris.items[0],
+        mh_complain("no connection to %s%s for %lld s: ending stage %s",
+                    stage->run->job->server.uris.items[0],
+                    mh_rpc_uris(stage->run->rpc) > 1 ? ", or any other proxy," : "",
                     (long long)(stage->run->job->server.timeout_ns / MH_S), stage->options->name);
     for (size_t i = 0; i < stage->hand_count; i++) {
         if (!stage->hands[i].exhausted)
@@ -196,11 +200,26 @@ static bool is_over(const struct mh_stage_sums *totals)
            totals->claims_sent[MH_CLAIMS_TO_DELETE] == totals->claims_got[MH_CLAIMS_TO_DELETE];
 }
 
+static void tell_away(struct mh_stage *stage, int64_t away)
+{
+    if (stage->run->rank == 0 && away > stage->away)
+        mh_warn("stage %s: %lld worker%s moved to another proxy: no connection to theirs, or no answer",
+                stage->options->name, (long long)away, away == 1 ? " has" : "s have");
+    stage->away = away;
+}
+
+static void go_home(struct mh_stage *stage)
+{
+    for (size_t i = 0; i < stage->hand_count; i++)
+        mh_connection_go_home(stage->hands[i].connection);
+}
+
 /* True when the stage is over; every rank says so in the same round. */
 static bool take_totals(struct mh_stage *stage)
 {
     const struct mh_stage_sums *totals = (const struct mh_stage_sums *)stage->pulse.totals;
     update_views(stage, totals);
+    tell_away(stage, totals->away);
     if (!stage->stopping && (totals->stop > 0 || totals->give_up > 0 || totals->broken > 0))
         begin_stopping(stage, totals);
     return is_over(totals);
@@ -307,6 +326,7 @@ static void loop(struct mh_stage *stage)
         sample(stage);
         if (!mh_pulse_beat(&stage->pulse, stage->counters))
             continue;
+        go_home(stage);
         mh_progress_show(&progress, stage);
         mh_journal_flush(&stage->run->journal); /* should this rank be killed, little is in doubt */
         if (take_totals(stage))
@@ -361,6 +381,8 @@ int mh_stage_run(struct mh_run *run, int index, struct mh_error *err)
     if (rc == 0) {
         rc = stage.find ? mh_find_max_go(&stage, err) : mh_stage_go(&stage, err);
         if (mh_outages_report(&stage, rc == 0 ? err : &ignored) != 0)
+            rc = -1;
+        if (mh_absences_report(run, index, rc == 0 ? err : &ignored) != 0)
             rc = -1;
     }
     close_stage(&stage);
