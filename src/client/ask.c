@@ -1,5 +1,6 @@
 #include "client/ask.h"
 
+#include "base/alive.h"
 #include "base/clock.h"
 
 int mh_asker_open(struct mh_asker *asker, struct mh_rpc *rpc, const struct mh_job *job, int64_t which,
@@ -26,6 +27,7 @@ void mh_asker_close(struct mh_asker *asker)
 
 static bool stopped(const struct mh_asker *asker)
 {
+    mh_alive();
     return asker->stop && asker->stop();
 }
 

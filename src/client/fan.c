@@ -1,5 +1,6 @@
 #include "client/fan.h"
 
+#include "base/alive.h"
 #include "base/clock.h"
 
 #include <stdlib.h>
@@ -173,6 +174,7 @@ int mh_fan_run(struct mh_fan *fan, int64_t items, mh_fan_ask *ask, mh_fan_take *
         fill(&round, &fan->slots[i]);
     while (round.busy > 0) {
         struct mh_call *call = mh_rpc_wait(fan->rpc, mh_now_ns() + 10 * MH_MS);
+        mh_alive();
         if (call)
             take(&round, mh_op_of(call));
         send_waiting(&round);

@@ -1,10 +1,14 @@
 #include "command/command.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { DEFAULT_GRACE_S = 120, DEFAULT_SILENCE_S = 120, MOST_SECONDS = 1000000 };
 
 /* One row an option: parser and help read it. `commands` says where it may stand. */
 struct flag {
@@ -23,6 +27,10 @@ static const struct flag flags[] = {
     {"seed", "N", "run",
      "of all random choices; the same seed makes the same choices (default: a fresh one)"},
     {"progress", "SECONDS", "run", "between progress lines; 0 for none (default: 1 on a terminal, else 10)"},
+    {"grace", "SECONDS", "run verify",
+     "from a signal to the end; an audit that would take longer is cut (default: 120)"},
+    {"silence", "SECONDS", "run verify",
+     "for which a rank may give no sign of life before the others end the run (default: 120)"},
     {"keep", NULL, "run", "leave the collection on the server"},
     {"quiet", NULL, "run verify", "no progress and no notes, only the summary"},
     {"np", "N", "check", "plan for so many ranks (default: the ranks that check runs on)"},
@@ -106,6 +114,17 @@ static int take_number(const char *name, const char *text, int64_t low, int64_t 
     return 0;
 }
 
+static int take_seconds(const char *name, const char *text, int64_t *ns, struct mh_error *err)
+{
+    int64_t seconds;
+    if (take_number(name, text, 1, &seconds, err) != 0)
+        return -1;
+    if (seconds > MOST_SECONDS)
+        return mh_fail(err, "--%s %s: expected at most %d seconds", name, text, MOST_SECONDS);
+    *ns = seconds * MH_S;
+    return 0;
+}
+
 static int take_flag(struct mh_arguments *a, const char *name, const char *value, struct mh_error *err)
 {
     int64_t number = 0;
@@ -141,7 +160,10 @@ static int take_flag(struct mh_arguments *a, const char *name, const char *value
         if (take_number(name, value, 0, &number, err) != 0)
             return -1;
         a->progress_ns = number * 1000000000LL;
-    }
+    } else if (strcmp(name, "grace") == 0)
+        return take_seconds(name, value, &a->grace_ns, err);
+    else if (strcmp(name, "silence") == 0)
+        return take_seconds(name, value, &a->silence_ns, err);
     return 0;
 }
 
@@ -196,8 +218,11 @@ int mh_arguments_parse(int argc, char **argv, struct mh_arguments *a, struct mh_
     struct option options[FLAGS + 1] = {0};
     bool given[FLAGS] = {false}, help = false, version = false;
     list_flags(options, argc > 1 && find_command(argv[1]) ? argv[1] : "run");
-    *a = (struct mh_arguments){
-        .command = "run", .progress_ns = -1, .sets = calloc((size_t)argc + 1, sizeof *a->sets)};
+    *a = (struct mh_arguments){.command = "run",
+                               .progress_ns = -1,
+                               .grace_ns = DEFAULT_GRACE_S * MH_S,
+                               .silence_ns = DEFAULT_SILENCE_S * MH_S,
+                               .sets = calloc((size_t)argc + 1, sizeof *a->sets)};
     opterr = 0;
     for (int c; (c = getopt_long(argc, argv, ":o:hV", options, NULL)) != -1;) {
         if (c == ':' || c == '?')

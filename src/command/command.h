@@ -17,6 +17,8 @@ struct mh_arguments {
     uint64_t seed;
     bool seed_given, keep, quiet, json_flag, violations;
     int64_t progress_ns; /* -1: not given */
+    int64_t grace_ns;    /* from a signal to the end */
+    int64_t silence_ns;  /* that a rank may give no sign of life */
     int np;              /* check: plan for so many ranks */
 };
 

@@ -2,10 +2,12 @@
  * on none. */
 #include "command/session.h"
 
+#include "base/alive.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/terminal.h"
 #include "comm/comm.h"
+#include "comm/watch.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,6 +16,11 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum {
+    RESULT_S = 900, /* writing it takes no longer, as flush and load do not */
+    FAREWELL_S = 2,
+};
 
 /* ---- before the load ---- */
 
@@ -114,6 +121,31 @@ static int64_t progress_of(const struct mh_session *session)
     return (mh_is_terminal(STDERR_FILENO) ? 1 : 10) * MH_S;
 }
 
+/* ---- the ranks watch each other ---- */
+
+static struct mh_session *watched;
+
+/* The one place beside main.c that ends the program: MPI would wait for the silent rank for ever. */
+static void end_run(const char *who)
+{
+    mh_journal_flush(&watched->run.journal);
+    if (who)
+        mh_complain("%s: this run ends here%s%s%s", who,
+                    watched->journals[0] ? "; the journals are kept: milvus-hpc merge " : "",
+                    watched->journals, watched->journals[0] ? " -o FILE.h5" : "");
+    const int64_t until = mh_now_ns() + (who ? FAREWELL_S : 2 * FAREWELL_S) * MH_S;
+    for (; mh_now_ns() < until; mh_sleep_ns(20 * MH_MS)) /* the others save what they have meanwhile */
+        mh_alive();
+    MPI_Abort(MPI_COMM_WORLD, MH_EXIT_UNUSABLE);
+}
+
+static int watch(struct mh_session *session, struct mh_error *err)
+{
+    watched = session;
+    return mh_watch_open(session->comm, session->node_of_rank[session->rank], session->arguments->silence_ns,
+                         end_run, err);
+}
+
 int mh_session_open_run(struct mh_session *session, struct mh_error *err)
 {
     struct mh_run *run = &session->run;
@@ -143,7 +175,9 @@ int mh_session_open_run(struct mh_session *session, struct mh_error *err)
     if (made)
         run->efforts = calloc((size_t)run->tallies.stages * (size_t)run->tallies.roles, sizeof *run->efforts);
     made = made && run->efforts;
-    return mh_comm_agree(session->comm, made ? 0 : mh_fail(err, "out of memory"), err);
+    if (mh_comm_agree(session->comm, made ? 0 : mh_fail(err, "out of memory"), err) != 0)
+        return -1;
+    return session->np > 1 ? watch(session, err) : 0;
 }
 
 /* ---- audit ---- */
@@ -159,10 +193,33 @@ void mh_session_break(struct mh_session *session, const struct mh_error *err)
 }
 
 static int signals_before_audit;
+static int64_t audit_until_ns; /* INT64_MAX: no signal has come */
 
 static bool stop_audit(void)
 {
-    return mh_signals_seen() > signals_before_audit;
+    return mh_signals_seen() > signals_before_audit || mh_now_ns() > audit_until_ns;
+}
+
+/* What is left of the grace after a signal, less what the result may need of it. Collective. */
+static void set_limit(const struct mh_session *session)
+{
+    const int64_t now = mh_now_ns(), first = mh_signal_first_ns();
+    int64_t gone_ns = first > 0 ? now - first : -1;
+    mh_comm_max_i64(session->comm, &gone_ns, 1);
+    signals_before_audit = mh_signals_seen();
+    audit_until_ns = gone_ns < 0 ? INT64_MAX : now - gone_ns + session->arguments->grace_ns / 4 * 3;
+}
+
+/* Of an audit that failed: because its time was over? Collective. */
+static void tell_cut(const struct mh_session *session, struct mh_error *err)
+{
+    int64_t cut = mh_now_ns() > audit_until_ns;
+    mh_comm_max_i64(session->comm, &cut, 1);
+    if (cut)
+        mh_fail(err,
+                "the audit was cut short: a signal came, and --grace gives %lld s from there to the end; "
+                "milvus-hpc verify %.300s makes it",
+                (long long)(session->arguments->grace_ns / MH_S), session->output);
 }
 
 static int by_number(const void *a, const void *b)
@@ -210,10 +267,12 @@ static void audit(struct mh_session *session)
                                .stop = stop_audit};
     for (int64_t i = 0; i < session->run.accused_count; i++)
         mh_audit_condemn(audit, &session->run.accused[i]);
-    signals_before_audit = mh_signals_seen();
+    set_limit(session);
     int rc = session->job->verify.enabled ? mh_audit_run(audit, &err) : mh_audit_skip(audit, &err);
-    if (rc != 0)
+    if (rc != 0) {
+        tell_cut(session, &err);
         mh_session_break(session, &err);
+    }
     session->audited = rc == 0 && session->job->verify.enabled;
     mh_comm_sum_i64(session->comm, &session->run.allowed, 1);
     audit->figures.allowed += session->run.allowed;
@@ -237,8 +296,11 @@ static int write_result(struct mh_session *session, struct mh_error *err)
     struct mh_report_fate *fates = NULL;
     int64_t count = mh_session_fates(session, &fates, err);
     int rc = mh_comm_agree(session->comm, count < 0 ? -1 : 0, err);
+    mh_watch_close(); /* HDF5 waits in MPI, without a sign */
+    mh_watch_alarm(RESULT_S);
     if (rc == 0)
         rc = mh_report_write(session->output, &session->report, fates, count, session->comm, err);
+    mh_watch_alarm(0);
     free(fates);
     return rc;
 }
@@ -311,6 +373,7 @@ static int finish(struct mh_session *session, struct mh_error *err)
 static void close_session(struct mh_session *session)
 {
     char path[4200];
+    mh_watch_close();
     mh_journal_close(&session->run.journal, false);
     mh_report_free(&session->report);
     mh_report_free(&session->parent);

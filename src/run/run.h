@@ -78,6 +78,7 @@ int mh_absences_report(struct mh_run *run, int stage, struct mh_error *err);
  * After MPI_Init. */
 void mh_signals_catch(void);
 bool mh_signal_seen(void);
-int mh_signals_seen(void); /* how many */
+int mh_signals_seen(void);        /* how many */
+int64_t mh_signal_first_ns(void); /* when the first came; 0: none has */
 
 #endif

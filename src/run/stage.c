@@ -1,9 +1,11 @@
 /* The stage loop: due? slot? next, send, wait, book. Ranks stay together by the heartbeat alone. */
 #include "run/stage.h"
 
+#include "base/alive.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "comm/comm.h"
+#include "comm/watch.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +19,8 @@ enum {
     LATE_MS = 3,        /* that a wait which is not sharp may be */
     MOST_AT_ONCE = 256, /* calls, before the heartbeat and the feed get their turn */
     DRAIN_S = 5,        /* what is in flight when a stop is asked for gets so long */
+    SAVE_MS = 1000,     /* between two writes of the journal, should no round end */
+    HURRY_S = 10,       /* after a signal a rank may be silent for no longer: who sent it may end us soon */
 };
 
 /* ---- opening ---- */
@@ -314,6 +318,19 @@ static void turn(struct mh_stage *stage)
     take_calls(stage, next_event(stage, mh_now_ns()));
 }
 
+/* Should this rank be killed now, little is in doubt. */
+static void live_on(struct mh_stage *stage)
+{
+    const int64_t now = mh_now_ns();
+    mh_alive();
+    if (mh_signal_seen())
+        mh_watch_hurry(HURRY_S * MH_S);
+    if (now < stage->save_ns)
+        return;
+    stage->save_ns = now + SAVE_MS * MH_MS;
+    mh_journal_flush(&stage->run->journal);
+}
+
 static void loop(struct mh_stage *stage)
 {
     struct mh_progress progress;
@@ -324,14 +341,15 @@ static void loop(struct mh_stage *stage)
     for (;;) {
         turn(stage);
         sample(stage);
+        live_on(stage);
         if (!mh_pulse_beat(&stage->pulse, stage->counters))
             continue;
         go_home(stage);
         mh_progress_show(&progress, stage);
-        mh_journal_flush(&stage->run->journal); /* should this rank be killed, little is in doubt */
         if (take_totals(stage))
             break;
     }
+    mh_watch_hurry(INT64_MAX);
     mh_progress_end(&progress);
 }
 

@@ -1,5 +1,6 @@
 #include "truth/journal.h"
 
+#include "base/alive.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -261,6 +262,7 @@ static int read_records(struct reader *reader, bool *whole)
 {
     while (next_slot(reader)) {
         struct mh_record record = reader->ahead.record;
+        mh_alive();
         reader->has_ahead = false;
         if (!sound(&record))
             return fail_damaged(reader);
