@@ -128,6 +128,7 @@ static struct mh_session *watched;
 /* The one place beside main.c that ends the program: MPI would wait for the silent rank for ever. */
 static void end_run(const char *who)
 {
+    mh_run_summarise(&watched->run);
     mh_journal_flush(&watched->run.journal);
     if (who)
         mh_complain("%s: this run ends here%s%s%s", who,
@@ -170,6 +171,7 @@ int mh_session_open_run(struct mh_session *session, struct mh_error *err)
                                    .seed = session->seed};
     run->stage_seconds = calloc(session->job->stage_count + 1, sizeof *run->stage_seconds);
     bool made = run->stage_seconds && mh_tallies_init(&run->tallies, session->job, run->start_ns) == 0 &&
+                mh_tallies_init(&run->interval, session->job, run->start_ns) == 0 &&
                 mh_visibilities_init(&run->visibilities, session->job) == 0 &&
                 mh_ledger_init(&run->ledger, session->plan->worker_count) == 0;
     if (made)
@@ -379,6 +381,7 @@ static void close_session(struct mh_session *session)
     mh_report_free(&session->parent);
     mh_audit_free(&session->audit);
     mh_tallies_free(&session->run.tallies);
+    mh_tallies_free(&session->run.interval);
     mh_visibilities_free(&session->run.visibilities);
     mh_ledger_free(&session->run.ledger);
     mh_events_free(&session->run.events);

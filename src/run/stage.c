@@ -15,12 +15,14 @@ enum {
     START_AHEAD_MS = 20, /* all ranks have heard of the start by then */
     BUSY_WAIT_MS =
         2, /* longest in the completion queue while a round is under way: MPI wants to be looked at */
-    CALM_WAIT_MS = 10,  /* and while none is: claims may have come */
-    LATE_MS = 3,        /* that a wait which is not sharp may be */
-    MOST_AT_ONCE = 256, /* calls, before the heartbeat and the feed get their turn */
-    DRAIN_S = 5,        /* what is in flight when a stop is asked for gets so long */
-    SAVE_MS = 1000,     /* between two writes of the journal, should no round end */
-    HURRY_S = 10,       /* after a signal a rank may be silent for no longer: who sent it may end us soon */
+    CALM_WAIT_MS = 10,   /* and while none is: claims may have come */
+    LATE_MS = 3,         /* that a wait which is not sharp may be */
+    MOST_AT_ONCE = 256,  /* calls, before the heartbeat and the feed get their turn */
+    DRAIN_S = 5,         /* what is in flight when a stop is asked for gets so long */
+    SAVE_MS = 500,       /* between two writes of the journal */
+    SUMMARY_S = 1,       /* between two summaries, at first; */
+    LATE_SUMMARY_S = 60, /* at last */
+    HURRY_S = 10,        /* after a signal a rank may be silent for no longer: who sent it may end us soon */
 };
 
 /* ---- opening ---- */
@@ -107,6 +109,7 @@ static void close_stage(struct mh_stage *stage)
     if (stage->talks) {
         mh_pulse_close(&stage->pulse);
         mh_post_close(&stage->post);
+        mh_run_summarise(stage->run);
         mh_journal_flush(&stage->run->journal);
     }
     for (size_t i = 0; i < stage->hand_count; i++)
@@ -318,6 +321,17 @@ static void turn(struct mh_stage *stage)
     take_calls(stage, next_event(stage, mh_now_ns()));
 }
 
+/* As fine as the timeline. */
+void mh_run_summarise(struct mh_run *run)
+{
+    const int64_t now = mh_now_ns(), since = now - run->start_ns;
+    int64_t every = SUMMARY_S * MH_S;
+    while (every < LATE_SUMMARY_S * MH_S && since >= every * MH_TIMELINE_SLOTS)
+        every *= 2;
+    mh_journal_summarise(&run->journal, &run->interval, now);
+    run->summary_ns = run->start_ns + (since / every + 1) * every;
+}
+
 /* Should this rank be killed now, little is in doubt. */
 static void live_on(struct mh_stage *stage)
 {
@@ -328,7 +342,10 @@ static void live_on(struct mh_stage *stage)
     if (now < stage->save_ns)
         return;
     stage->save_ns = now + SAVE_MS * MH_MS;
+    if (now >= stage->run->summary_ns)
+        mh_run_summarise(stage->run);
     mh_journal_flush(&stage->run->journal);
+    mh_journal_sign(&stage->run->journal, now);
 }
 
 static void loop(struct mh_stage *stage)
@@ -358,6 +375,7 @@ static void record_begin(struct mh_stage *stage)
     if (stage->recorded)
         return;
     stage->recorded = true;
+    mh_tallies_reset(&stage->run->interval, stage->begin_ns);
     struct mh_record record = {
         .type = MH_RECORD_STAGE, .stage = (int16_t)stage->index, .worker = -1, .due_ns = stage->begin_ns};
     mh_journal_append(&stage->run->journal, &record, NULL, NULL, NULL);
