@@ -20,6 +20,9 @@ static const struct flag flags[] = {
      "override an option of the job: stages.crud.writer.rows=500 (may be repeated)"},
     {"server", "URI", "run check verify", "the server, in place of the job's: http://host:port"},
     {"output", "FILE.h5", "run verify merge", "the result; never overwritten (default: results/RUN-ID.h5)"},
+    {"output-local", "DIR", "run",
+     "journals into DIR, on each node its own; the result is gathered on rank 0: no shared file system is "
+     "needed"},
     {"json", "FILE", "run verify report", "the summary as JSON too; - for standard output"},
     {"violations", NULL, "report", "the violations instead, as a text for a bug report"},
     {"json", NULL, "options", "as JSON Schema, for editors"},
@@ -50,7 +53,9 @@ static const struct command {
     {"verify", "FILE.h5",
      "audit the rows of a saved run (one with --keep) again: later, after a restart, on any number of ranks"},
     {"report", "FILE.h5", "print the summary of a result again"},
-    {"merge", "DIR", "make the result of a run that was killed, from its ranks' journals"},
+    {"merge", "DIR...",
+     "make the result of a run that was killed, from its ranks' journals (of --output-local: each node's "
+     "folder)"},
     {"options", NULL, "list every option of the job file"},
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
@@ -136,6 +141,8 @@ static int take_flag(struct mh_arguments *a, const char *name, const char *value
         a->server = value;
     else if (strcmp(name, "output") == 0)
         a->output = value;
+    else if (strcmp(name, "output-local") == 0)
+        a->output_local = value;
     else if (strcmp(name, "json") == 0) {
         a->json = value;
         a->json_flag = !value;
@@ -189,7 +196,9 @@ static int take_operand(struct mh_arguments *a, char **words, int count, struct 
         return mh_fail(
             err, "unknown command '%s'; expected run, check, verify, report, merge or options, or a JOB.yaml",
             words[0]);
-    if (count > 1)
+    a->folders = words;
+    a->folder_count = count;
+    if (count > 1 && strcmp(a->command, "merge") != 0)
         return mh_fail(err, "one file expected, got '%s' and '%s'", words[0], words[1]);
     a->operand = count > 0 ? words[0] : NULL;
     return 0;

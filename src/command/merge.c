@@ -15,7 +15,8 @@ struct merge {
     struct mh_session session;
     struct mh_arguments as_run; /* what the run was started with */
     json_t *run;                /* run.json */
-    const char *dir;
+    char **dirs;
+    int dir_count;
     int np;                    /* of the run */
     struct mh_plan plan_alone; /* the plan as one process audits it */
     int64_t start_ns;          /* of the journal being read */
@@ -33,17 +34,33 @@ static const char *text_of(const struct merge *merge, const char *key)
     return text ? text : "";
 }
 
-static int read_run_file(struct merge *merge, struct mh_error *err)
+/* The folders of several nodes hold the same; a node's may have been lost before it was there. */
+static int load_run_file(struct merge *merge, const char *dir, struct mh_error *err)
 {
     char path[4200];
     json_error_t where;
-    snprintf(path, sizeof path, "%.4000s/run.json", merge->dir);
-    merge->run = json_load_file(path, 0, &where);
-    if (!merge->run)
+    snprintf(path, sizeof path, "%.4000s/run.json", dir);
+    json_t *run = json_load_file(path, 0, &where);
+    if (!run)
         return mh_fail(
             err,
             "%s: %s (line %d); expected the journals' folder of a run that was killed (RESULT.h5.journals)",
             path, where.text, where.line);
+    const bool same = !merge->run || json_equal(merge->run, run);
+    if (merge->run)
+        json_decref(run);
+    else
+        merge->run = run;
+    return same ? 0 : mh_fail(err, "%s: of another run than %s", path, merge->dirs[0]);
+}
+
+static int read_run_file(struct merge *merge, struct mh_error *err)
+{
+    char path[4200];
+    snprintf(path, sizeof path, "%.4000s/run.json", merge->dirs[0]);
+    for (int d = 0; d < merge->dir_count; d++)
+        if (load_run_file(merge, merge->dirs[d], err) != 0)
+            return -1;
     merge->np = (int)json_integer_value(json_object_get(merge->run, "np"));
     if (json_integer_value(json_object_get(merge->run, "format")) != 1 || merge->np < 1 ||
         merge->np > 1000000 || !text_of(merge, "job_text")[0])
@@ -213,13 +230,23 @@ static void describe_rank(struct merge *merge, int rank, const struct mh_journal
     snprintf(out->host, sizeof out->host, "%s", start->host);
 }
 
+/* In whichever folder it is; NULL, and the path of where it was looked for last: in none. */
+static FILE *open_journal(const struct merge *merge, int rank, char path[4200])
+{
+    FILE *file = NULL;
+    for (int d = 0; !file && d < merge->dir_count; d++) {
+        snprintf(path, 4200, "%.4000s/rank-%05d.journal", merge->dirs[d], rank);
+        file = fopen(path, "rb");
+    }
+    return file;
+}
+
 static int read_journal(struct merge *merge, int rank, struct mh_error *err)
 {
     char path[4200];
     struct mh_journal_start start = {0};
     bool whole = false;
-    snprintf(path, sizeof path, "%.4000s/rank-%05d.journal", merge->dir, rank);
-    FILE *file = fopen(path, "rb");
+    FILE *file = open_journal(merge, rank, path);
     if (!file) {
         mh_warn("%s: not there: what rank %d did is not known", path, rank);
         merge->missing++;
@@ -345,7 +372,8 @@ int mh_command_merge(const struct mh_arguments *arguments)
     struct merge *merge = calloc(1, sizeof *merge);
     if (!merge)
         abort();
-    merge->dir = arguments->operand;
+    merge->dirs = arguments->folders;
+    merge->dir_count = arguments->folder_count;
     if (read_run_file(merge, &err) != 0 || restore_arguments(merge, &err) != 0 ||
         restore_session(merge, &err) != 0 || read_journals(merge, &err) != 0 ||
         put_ledger(merge, &err) != 0 || write_merged(merge, arguments->output, &err) != 0)

@@ -42,6 +42,36 @@ void mh_session_name_run(struct mh_session *session)
     snprintf(session->run_id, sizeof session->run_id, "%.17s-%08x", stamp, tail);
 }
 
+/* Of a node alone: whichever of its ranks comes first makes it. */
+static int make_local_folder(const struct mh_session *session, struct mh_error *err)
+{
+    if ((mkdir(session->arguments->output_local, 0777) != 0 && errno != EEXIST) ||
+        (mkdir(session->journals, 0777) != 0 && errno != EEXIST))
+        return mh_fail(err, "--output-local: %s: %s; this rank's journal goes there", session->journals,
+                       strerror(errno));
+    char path[4200];
+    snprintf(path, sizeof path, "%s/run.json", session->journals);
+    if (access(path, F_OK) == 0)
+        return mh_fail(err,
+                       "--output-local: %s holds the journals of a run that was killed, and is not touched",
+                       session->journals);
+    return 0;
+}
+
+static int name_journals(struct mh_session *session, struct mh_error *err)
+{
+    const char *local = session->arguments->output_local, *name = strrchr(session->output, '/');
+    if (!local) {
+        snprintf(session->journals, sizeof session->journals, "%.3600s.journals", session->output);
+        return 0;
+    }
+    if (!*local || strlen(local) > 3500)
+        return mh_fail(err, "--output-local: expected a folder, whose path is at most 3500 bytes long");
+    snprintf(session->journals, sizeof session->journals, "%s/%.300s.journals", local,
+             name ? name + 1 : session->output);
+    return make_local_folder(session, err);
+}
+
 static int choose_output(struct mh_session *session, bool journals, struct mh_error *err)
 {
     const char *given = session->arguments->output;
@@ -53,8 +83,8 @@ static int choose_output(struct mh_session *session, bool journals, struct mh_er
         snprintf(session->output, sizeof session->output, "%s", given);
     else
         snprintf(session->output, sizeof session->output, "results/%s.h5", session->run_id);
-    if (journals)
-        snprintf(session->journals, sizeof session->journals, "%.3600s.journals", session->output);
+    if (journals && name_journals(session, err) != 0)
+        return -1;
     if (session->rank != 0)
         return 0;
     if (!given && mkdir("results", 0777) != 0 && errno != EEXIST)
@@ -62,7 +92,7 @@ static int choose_output(struct mh_session *session, bool journals, struct mh_er
     if (mh_report_check_output(session->output, err) != 0 ||
         (session->arguments->json && mh_report_check_json(session->arguments->json, err) != 0))
         return -1;
-    if (journals && mkdir(session->journals, 0777) != 0)
+    if (journals && !session->arguments->output_local && mkdir(session->journals, 0777) != 0)
         return mh_fail(err, "%s: %s; the ranks' journals go there", session->journals, strerror(errno));
     return 0;
 }
@@ -293,6 +323,56 @@ static void share_outcome(struct mh_session *session)
     mh_comm_bcast(session->comm, &session->report.exit_code, sizeof session->report.exit_code, 0);
 }
 
+static void move_fates(const struct mh_session *session, struct mh_report_fate *fates, const int64_t *counts)
+{
+    const int64_t piece = 1 << 20; /* MPI counts are int */
+    for (int r = 1; r < session->np; r++) {
+        if (session->rank == 0)
+            fates += counts[r - 1];
+        for (int64_t at = 0; at < counts[r] && (session->rank == 0 || session->rank == r); at += piece) {
+            const int64_t left = counts[r] - at;
+            const int bytes = (int)((left < piece ? left : piece) * (int64_t)sizeof *fates);
+            MPI_Request request;
+            if (session->rank == r)
+                MPI_Isend(fates + at, bytes, MPI_BYTE, 0, r, session->comm, &request);
+            else
+                MPI_Irecv(fates + at, bytes, MPI_BYTE, r, r, session->comm, &request);
+            mh_comm_wait(&request);
+        }
+    }
+}
+
+/* Without a file system that all share: the ledger's ranges travel, and rank 0 alone writes. */
+static int write_on_rank_0(struct mh_session *session, struct mh_report_fate **fates, int64_t count,
+                           struct mh_error *err)
+{
+    int64_t *counts = calloc((size_t)session->np, sizeof *counts), total = 0;
+    struct mh_report_fate *all = *fates;
+    if (mh_comm_agree(session->comm, counts ? 0 : mh_fail(err, "out of memory"), err) != 0) {
+        free(counts);
+        return -1;
+    }
+    counts[session->rank] = count;
+    mh_comm_sum_i64(session->comm, counts, session->np);
+    for (int r = 0; r < session->np; r++)
+        total += counts[r];
+    if (session->rank == 0 && (all = realloc(*fates, ((size_t)total + 1) * sizeof *all)))
+        *fates = all;
+    int rc = mh_comm_agree(session->comm,
+                           all || session->rank != 0
+                               ? 0
+                               : mh_fail(err, "out of memory for a ledger of %lld ranges", (long long)total),
+                           err);
+    if (rc == 0) {
+        move_fates(session, *fates, counts);
+        if (session->rank == 0)
+            rc = mh_report_write(session->output, &session->report, *fates, total, MPI_COMM_SELF, err);
+        rc = mh_comm_agree(session->comm, rc, err);
+    }
+    free(counts);
+    return rc;
+}
+
 static int write_result(struct mh_session *session, struct mh_error *err)
 {
     struct mh_report_fate *fates = NULL;
@@ -300,7 +380,9 @@ static int write_result(struct mh_session *session, struct mh_error *err)
     int rc = mh_comm_agree(session->comm, count < 0 ? -1 : 0, err);
     mh_watch_close(); /* HDF5 waits in MPI, without a sign */
     mh_watch_alarm(RESULT_S);
-    if (rc == 0)
+    if (rc == 0 && session->arguments->output_local)
+        rc = write_on_rank_0(session, &fates, count, err);
+    else if (rc == 0)
         rc = mh_report_write(session->output, &session->report, fates, count, session->comm, err);
     mh_watch_alarm(0);
     free(fates);
@@ -316,7 +398,7 @@ static void remove_journals(struct mh_session *session)
     mh_journal_close(&session->run.journal, true);
     MPI_Ibarrier(session->comm, &request);
     mh_comm_wait(&request);
-    if (session->rank != 0)
+    if (session->rank != 0 && !session->arguments->output_local)
         return;
     snprintf(path, sizeof path, "%s/run.json", session->journals);
     unlink(path);
@@ -401,7 +483,7 @@ static void close_session(struct mh_session *session)
     mh_job_free(session->job);
     free(session->node_of_rank);
     snprintf(path, sizeof path, "%.4000s", session->journals);
-    if (session->rank == 0 && path[0])
+    if ((session->rank == 0 || session->arguments->output_local) && path[0])
         rmdir(path); /* empty when the run never began */
 }
 

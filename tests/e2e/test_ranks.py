@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from mockserver import Mock
-from support import (GOOD, UNUSABLE, Done, Running, assert_books_balance, assert_ledger_agrees, hpc, ranks_of, running, write_job)
+from support import (GOOD, UNUSABLE, Done, Running, assert_books_balance, assert_ledger_agrees, command_line, hpc, ranks_of, running, write_job)
 
 FIELDS = [{"name": "id", "type": "int64", "primary": True}, {"name": "vector", "type": "float_vector"},
           {"name": "varchar_field", "type": "varchar", "max_length": 64}]
@@ -38,9 +38,9 @@ def words(mock: Mock, output: Path, job: dict, *more: object) -> list[object]:
             "--progress", 1, *more]
 
 
-def merge(output: Path) -> Done:
+def merge(output: Path, *folders: Path) -> Done:
     merged = output.with_name("merged.h5")
-    done = hpc("merge", output.with_name(f"{output.name}.journals"), "-o", merged, result=merged)
+    done = hpc("merge", *(folders or [output.with_name(f"{output.name}.journals")]), "-o", merged, result=merged)
     assert done.code == UNUSABLE and done.errors == [], str(done)
     assert not done.result.attributes["whole"] and done.result.attributes["verdict"].startswith("INCOMPLETE")
     assert_books_balance(done.result)
@@ -134,6 +134,57 @@ def test_audit_that_takes_too_long_after_a_signal_is_cut_and_can_be_made_later(o
         later = hpc("verify", output, "--server", heir.uri, "--output", tmp_path / "later.h5", np=2, result=tmp_path / "later.h5")
     assert later.code == GOOD, str(later)
     assert later.result.figures["count_star"] == result.figures["acknowledged_inserts"]
+
+
+# --- no file system that all nodes share ----------------------------------------------------------------------------
+
+HIDDEN = """
+if [ "$OMPI_COMM_WORLD_RANK" = 0 ]; then exec "$@"; fi
+exec unshare --map-root-user --mount sh -c 'mount -t tmpfs none "$0" && exec "$@"' "$HIDE" "$@"
+"""
+
+
+def test_ranks_that_share_no_folder(mock: Mock, output: Path) -> None:
+    """All but rank 0 see an empty file system of their own where job and result are."""
+    job = job_for([{"role": "writer", "count": 3, "rows": 500, "batch": 10}, {"role": "deleter", "count": 1, "share": "10%"},
+                   {"role": "searcher", "count": 3, "ops": 50}])
+    local = output.with_name("local")
+    program = command_line(1, words(mock, output, job, "--output-local", local, "--keep"))
+    command = ["mpirun", "-np", "3", "-x", f"HIDE={output.parent}", "sh", "-c", HIDDEN, "sh", *program]
+    with running(result=output, command=command) as run:
+        done = run.finish()
+    assert done.code == GOOD, str(done)
+    assert_books_balance(done.result)
+    assert_ledger_agrees(done.result)
+    assert done.result.figures["acknowledged_inserts"] == 1500 and done.result.figures["reads_judged"] == 150
+    assert list(local.iterdir()) == [], "the journals are gone once the result stands"
+    again = hpc("verify", output, "--server", mock.uri, "--output", output.with_name("again.h5"))
+    assert again.code == GOOD, str(again)  # the ledger came to rank 0 whole
+
+
+def test_journals_gathered_from_nodes_are_merged(mock: Mock, output: Path) -> None:
+    folders = [output.with_name(f"node{rank}") for rank in range(3)]
+    command = ["mpirun"]
+    for folder in folders:
+        command += [*(":" if len(command) > 1 else ""), "-np", "1", *command_line(1, words(mock, output, job_for(), "--output-local", folder))]
+    with running(result=output, command=command) as run:
+        run.wait_for("^load 2 s")
+        before = told(run)
+        kill_one(run)
+        done = run.finish(60)
+    assert done.code != GOOD and not output.exists(), str(done)
+    assert_kept(merge(output, *(folder / f"{output.name}.journals" for folder in folders)), before)
+    partial = hpc("merge", *(folder / f"{output.name}.journals" for folder in folders[:2]), "-o", output.with_name("partial.h5"),
+                  result=output.with_name("partial.h5"))
+    assert "1 left none" in partial.result.attributes["verdict"] and "rank-00002.journal" in partial.err, str(partial)
+    (folders[1] / f"{output.name}.journals" / "run.json").write_text('{"np": 3}')
+    mixed = hpc("merge", *(folder / f"{output.name}.journals" for folder in folders), "-o", output.with_name("mixed.h5"))
+    assert mixed.code == UNUSABLE and len(mixed.errors) == 1 and "of another run" in mixed.errors[0], str(mixed)
+    refused = hpc(*words(mock, output, job_for(), "--output-local", folders[0]))
+    assert refused.code == UNUSABLE and "holds the journals of a run that was killed" in refused.errors[0], str(refused)
+
+
+# --- what grows -----------------------------------------------------------------------------------------------------
 
 
 def private_bytes(pid: int) -> int:
