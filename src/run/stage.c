@@ -16,6 +16,7 @@ enum {
     BUSY_WAIT_MS =
         2, /* longest in the completion queue while a round is under way: MPI wants to be looked at */
     CALM_WAIT_MS = 10,   /* and while none is: claims may have come */
+    IDLE_FACTOR = 3,     /* longer are both where no worker is: nothing is late there but the round */
     LATE_MS = 3,         /* that a wait which is not sharp may be */
     MOST_AT_ONCE = 256,  /* calls, before the heartbeat and the feed get their turn */
     DRAIN_S = 5,         /* what is in flight when a stop is asked for gets so long */
@@ -272,7 +273,8 @@ static void take_calls(struct mh_stage *stage, int64_t until_ns)
 static int64_t next_event(const struct mh_stage *stage, int64_t now_ns)
 {
     const bool round = stage->pulse.request != MPI_REQUEST_NULL;
-    int64_t next = now_ns + (round ? BUSY_WAIT_MS : CALM_WAIT_MS) * MH_MS;
+    const int64_t factor = stage->hand_count > 0 ? 1 : IDLE_FACTOR;
+    int64_t next = now_ns + (round ? BUSY_WAIT_MS : CALM_WAIT_MS) * factor * MH_MS;
     if (!round && stage->pulse.next_ns < next)
         next = stage->pulse.next_ns;
     for (size_t i = 0; i < stage->hand_count; i++) {
