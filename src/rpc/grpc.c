@@ -313,8 +313,9 @@ static void stay_away(struct mh_connection *connection, bool silent)
     const int doublings = connection->leaves < MOST_DOUBLINGS ? connection->leaves : MOST_DOUBLINGS;
     int64_t rest_ns = MH_S << doublings;
     connection->leaves++;
-    if (silent && rest_ns < 2 * KEEPALIVE_MS * MH_MS)
-        rest_ns = 2 * KEEPALIVE_MS * MH_MS;
+    const int64_t found_dead_ns = 2 * MH_MS * KEEPALIVE_MS;
+    if (silent && rest_ns < found_dead_ns)
+        rest_ns = found_dead_ns;
     connection->look_ns = mh_now_ns() + rest_ns;
 }
 
