@@ -1,5 +1,6 @@
 #include "client/ask.h"
 
+#include "base/alive.h"
 #include "base/clock.h"
 
 int mh_asker_open(struct mh_asker *asker, struct mh_rpc *rpc, const struct mh_job *job, int64_t which,
@@ -12,6 +13,7 @@ int mh_asker_open(struct mh_asker *asker, struct mh_rpc *rpc, const struct mh_jo
     asker->policy = (struct mh_retry_policy){
         .retry = &job->retry,
         .timeout_ns = job->server.timeout_ns,
+        .everywhere = true,
         .random = {.seed = seed, .stream = 0x61736b, .counter = (uint64_t)which << 32}};
     return 0;
 }
@@ -25,6 +27,7 @@ void mh_asker_close(struct mh_asker *asker)
 
 static bool stopped(const struct mh_asker *asker)
 {
+    mh_alive();
     return asker->stop && asker->stop();
 }
 
@@ -55,6 +58,7 @@ int mh_ask(struct mh_asker *asker, const struct mh_request *request, const struc
     enum mh_op_next next;
     if (reply)
         *reply = &op->reply;
+    mh_connection_go_home(asker->connection);
     do {
         if (mh_op_send(op, asker->connection, &asker->policy, err) != 0)
             return -1;

@@ -1,5 +1,6 @@
 #include "client/fan.h"
 
+#include "base/alive.h"
 #include "base/clock.h"
 
 #include <stdlib.h>
@@ -19,14 +20,15 @@ struct round { /* one mh_fan_run */
 int mh_fan_open(struct mh_fan *fan, struct mh_rpc *rpc, const struct mh_job *job, int64_t which, int width,
                 uint64_t seed, struct mh_error *err)
 {
-    *fan = (struct mh_fan){.rpc = rpc, .width = width};
+    *fan = (struct mh_fan){.rpc = rpc, .width = width, .which = which};
     fan->policy = (struct mh_retry_policy){
         .retry = &job->retry,
         .timeout_ns = job->server.timeout_ns,
+        .everywhere = true,
         .random = {.seed = seed, .stream = 0x66616e, .counter = (uint64_t)which << 32}};
     fan->slots = calloc((size_t)width, sizeof *fan->slots);
-    fan->connection = mh_connection_open(rpc, which);
-    if (fan->slots && fan->connection)
+    fan->connections = calloc((size_t)mh_rpc_uris(rpc), sizeof(struct mh_connection *));
+    if (fan->slots && fan->connections)
         return 0;
     mh_fan_close(fan);
     return mh_fail(err, "out of memory");
@@ -39,7 +41,9 @@ void mh_fan_close(struct mh_fan *fan)
         free(fan->slots[i].text);
     }
     free(fan->slots);
-    mh_connection_close(fan->connection);
+    for (int u = 0; fan->connections && u < mh_rpc_uris(fan->rpc); u++)
+        mh_connection_close(fan->connections[u]);
+    free(fan->connections);
     *fan = (struct mh_fan){0};
 }
 
@@ -60,9 +64,22 @@ static void fail(struct round *round)
     round->rc = -1;
 }
 
+static struct mh_connection *connection_of(struct mh_fan *fan, const struct mh_fan_slot *slot)
+{
+    const size_t uri = (size_t)slot->via % (size_t)mh_rpc_uris(fan->rpc);
+    if (!fan->connections[uri])
+        fan->connections[uri] = mh_connection_open(fan->rpc, (int64_t)uri);
+    else
+        mh_connection_go_home(fan->connections[uri]);
+    return fan->connections[uri];
+}
+
 static void send(struct round *round, struct mh_fan_slot *slot)
 {
-    if (mh_op_send(&slot->op, round->fan->connection, &round->fan->policy, round->err) == 0)
+    struct mh_connection *connection = connection_of(round->fan, slot);
+    if (!connection)
+        mh_fail(round->err, "out of memory for a connection");
+    else if (mh_op_send(&slot->op, connection, &round->fan->policy, round->err) == 0)
         return;
     round->busy--;
     slot->op.owner = NULL;
@@ -74,6 +91,7 @@ static void fill(struct round *round, struct mh_fan_slot *slot)
 {
     while (round->rc == 0 && round->next < round->items) {
         slot->item = round->next++;
+        slot->via = round->fan->which;
         mh_op_release(&slot->op);
         slot->op.request = (struct mh_request){0};
         enum mh_fan_answer answer = round->ask(round->context, slot->item, slot);
@@ -116,7 +134,7 @@ static void end_badly(struct round *round, const struct mh_op *op)
     if (round->rc != 0)
         return; /* the first cause is told */
     mh_op_describe(op, text, sizeof text);
-    mh_fail(round->err, "%s: %s", mh_connection_uri(round->fan->connection), text);
+    mh_fail(round->err, "%s: %s", mh_connection_uri(op->connection), text);
     fail(round);
 }
 
@@ -156,6 +174,7 @@ int mh_fan_run(struct mh_fan *fan, int64_t items, mh_fan_ask *ask, mh_fan_take *
         fill(&round, &fan->slots[i]);
     while (round.busy > 0) {
         struct mh_call *call = mh_rpc_wait(fan->rpc, mh_now_ns() + 10 * MH_MS);
+        mh_alive();
         if (call)
             take(&round, mh_op_of(call));
         send_waiting(&round);

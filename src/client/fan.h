@@ -8,13 +8,15 @@
 struct mh_fan_slot {
     struct mh_op op;
     int64_t item; /* which question it is */
+    int64_t via;  /* picks the server's URI; the fan's `which` unless whoever asks sets it */
     char *text;   /* room for an expression, kept from question to question */
     size_t room;
 };
 
 struct mh_fan {
     struct mh_rpc *rpc;
-    struct mh_connection *connection;
+    struct mh_connection **connections; /* by URI; opened when needed */
+    int64_t which;
     struct mh_retry_policy policy;
     struct mh_fan_slot *slots;
     int width;

@@ -89,6 +89,7 @@ int mh_op_send(struct mh_op *op, struct mh_connection *connection, const struct 
     op->call.method = mh_op_infos[kind_at_hand(op)].method;
     op->call.payload = &op->payload;
     op->call.timeout_ns = policy->timeout_ns;
+    op->connection = connection;
     mh_call_submit(connection, &op->call);
     if (op->attempts++ == 0)
         op->sent_ns = op->call.sent_ns;
@@ -107,6 +108,12 @@ static int64_t backoff(const struct mh_op *op, struct mh_retry_policy *policy)
     return (int64_t)(wait * (0.5 + 0.5 * mh_random_unit(&policy->random)));
 }
 
+/* A proxy that it has just moved to and that has not seen it yet. */
+static bool has_untried(const struct mh_op *op)
+{
+    return op->moved && op->asked < mh_connection_choices(op->connection);
+}
+
 static bool may_try_again(struct mh_op *op, const struct mh_retry_policy *policy)
 {
     if (op->outcome == MH_OUTCOME_THROTTLED)
@@ -114,9 +121,9 @@ static bool may_try_again(struct mh_op *op, const struct mh_retry_policy *policy
     const bool write = mh_op_infos[op->request.kind].write;
     const int64_t spent_ns = op->done_ns - op->asked_ns;
     if (!write && op->timed_out)
-        return spent_ns < policy->patience_ns;
+        return spent_ns < policy->patience_ns || (policy->everywhere && has_untried(op));
     bool read_broke = !write && op->call.status == MH_GRPC_UNAVAILABLE;
-    return (op->unreachable || read_broke) && spent_ns < policy->timeout_ns;
+    return (op->unreachable || read_broke) && (spent_ns < policy->timeout_ns || has_untried(op));
 }
 
 /* Of a delete some servers count nothing, and others every copy. */
@@ -151,11 +158,12 @@ enum mh_op_next mh_op_take(struct mh_op *op, struct mh_retry_policy *policy)
     op->timed_out = call->status == MH_GRPC_DEADLINE_EXCEEDED;
     op->unreachable = call->never_sent;
     op->bytes_out += call->never_sent ? 0 : (int64_t)call->request_length;
+    op->moved = op->connection && mh_connection_leave(op->connection, call);
     if (op->outcome == MH_OUTCOME_OK) {
         if (!goes_on(op))
             return MH_OP_FINAL;
     } else if (may_try_again(op, policy)) {
-        op->retry_ns = op->done_ns + backoff(op, policy);
+        op->retry_ns = op->done_ns + (has_untried(op) ? 0 : backoff(op, policy));
     } else {
         return MH_OP_FINAL;
     }
@@ -171,7 +179,7 @@ void mh_op_release(struct mh_op *op)
     op->until = MH_UNTIL_REPLY;
     op->booked_as = 0;
     op->bytes_out = 0;
-    op->timed_out = op->unreachable = false;
+    op->timed_out = op->unreachable = op->moved = false;
     op->delay_ns = 0;
     op->next = NULL;
 }

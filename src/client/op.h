@@ -4,7 +4,8 @@
  *   a throttled call had no effect: sent again after a backoff that doubles from retry.backoff's first to its
  * second value, with jitter (uniform in [half, whole]), at most retry.max times; a call that certainly never
  * left is sent again the same way for as long as server.timeout, then fails as unreachable; anything else is
- * final, but for patient readers. A write whose effect is uncertain is never sent again. */
+ * final, but for patient readers. Where there are several proxies, it is sent to the next one, at once, until
+ * each was tried; then with the backoff. A write whose effect is uncertain is never sent again. */
 #ifndef MH_CLIENT_OP_H
 #define MH_CLIENT_OP_H
 
@@ -70,9 +71,11 @@ struct mh_op {
     int looks;                /* at whether it is done: sendings among them */
     enum mh_outcome outcome;  /* final: OK, THROTTLED (budget spent), FAILED, UNKNOWN */
     bool timed_out, unreachable;
+    bool moved; /* its last call found its proxy gone, and its connection has moved to another */
     struct mh_reply reply;
 
     /* client/'s own. */
+    struct mh_connection *connection;
     struct mh_call call;
     struct mh_payload payload;
     bool looking;     /* the reply was there: now it asks whether all is done */
@@ -86,6 +89,7 @@ struct mh_retry_policy {
     const struct mh_retry_options *retry;
     int64_t timeout_ns;  /* of each call */
     int64_t patience_ns; /* what is no write and times out is sent again for so long; 0: never */
+    bool everywhere;     /* and to each proxy before it fails */
     struct mh_random random;
 };
 

@@ -1,3 +1,4 @@
+#include "base/alive.h"
 #include "base/clock.h"
 #include "comm/comm.h"
 
@@ -14,6 +15,7 @@ void mh_comm_wait(MPI_Request *request)
     for (int64_t sleep_ns = FIRST_SLEEP_NS; !done; sleep_ns += sleep_ns / 2) {
         sleep_ns = sleep_ns < LONGEST_NS ? sleep_ns : LONGEST_NS;
         mh_sleep_ns(sleep_ns);
+        mh_alive();
         MPI_Test(request, &done, MPI_STATUS_IGNORE);
     }
 }

@@ -1,10 +1,14 @@
 #include "command/command.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { DEFAULT_GRACE_S = 120, DEFAULT_SILENCE_S = 120, MOST_SECONDS = 1000000 };
 
 /* One row an option: parser and help read it. `commands` says where it may stand. */
 struct flag {
@@ -16,6 +20,9 @@ static const struct flag flags[] = {
      "override an option of the job: stages.crud.writer.rows=500 (may be repeated)"},
     {"server", "URI", "run check verify", "the server, in place of the job's: http://host:port"},
     {"output", "FILE.h5", "run verify merge", "the result; never overwritten (default: results/RUN-ID.h5)"},
+    {"output-local", "DIR", "run",
+     "journals into DIR, on each node its own; the result is gathered on rank 0: no shared file system is "
+     "needed"},
     {"json", "FILE", "run verify report", "the summary as JSON too; - for standard output"},
     {"violations", NULL, "report", "the violations instead, as a text for a bug report"},
     {"json", NULL, "options", "as JSON Schema, for editors"},
@@ -23,6 +30,10 @@ static const struct flag flags[] = {
     {"seed", "N", "run",
      "of all random choices; the same seed makes the same choices (default: a fresh one)"},
     {"progress", "SECONDS", "run", "between progress lines; 0 for none (default: 1 on a terminal, else 10)"},
+    {"grace", "SECONDS", "run verify",
+     "from a signal to the end; an audit that would take longer is cut (default: 120)"},
+    {"silence", "SECONDS", "run verify",
+     "for which a rank may give no sign of life before the others end the run (default: 120)"},
     {"keep", NULL, "run", "leave the collection on the server"},
     {"quiet", NULL, "run verify", "no progress and no notes, only the summary"},
     {"np", "N", "check", "plan for so many ranks (default: the ranks that check runs on)"},
@@ -42,7 +53,9 @@ static const struct command {
     {"verify", "FILE.h5",
      "audit the rows of a saved run (one with --keep) again: later, after a restart, on any number of ranks"},
     {"report", "FILE.h5", "print the summary of a result again"},
-    {"merge", "DIR", "make the result of a run that was killed, from its ranks' journals"},
+    {"merge", "DIR...",
+     "make the result of a run that was killed, from its ranks' journals (of --output-local: each node's "
+     "folder)"},
     {"options", NULL, "list every option of the job file"},
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
@@ -106,6 +119,17 @@ static int take_number(const char *name, const char *text, int64_t low, int64_t 
     return 0;
 }
 
+static int take_seconds(const char *name, const char *text, int64_t *ns, struct mh_error *err)
+{
+    int64_t seconds;
+    if (take_number(name, text, 1, &seconds, err) != 0)
+        return -1;
+    if (seconds > MOST_SECONDS)
+        return mh_fail(err, "--%s %s: expected at most %d seconds", name, text, MOST_SECONDS);
+    *ns = seconds * MH_S;
+    return 0;
+}
+
 static int take_flag(struct mh_arguments *a, const char *name, const char *value, struct mh_error *err)
 {
     int64_t number = 0;
@@ -117,6 +141,8 @@ static int take_flag(struct mh_arguments *a, const char *name, const char *value
         a->server = value;
     else if (strcmp(name, "output") == 0)
         a->output = value;
+    else if (strcmp(name, "output-local") == 0)
+        a->output_local = value;
     else if (strcmp(name, "json") == 0) {
         a->json = value;
         a->json_flag = !value;
@@ -141,7 +167,10 @@ static int take_flag(struct mh_arguments *a, const char *name, const char *value
         if (take_number(name, value, 0, &number, err) != 0)
             return -1;
         a->progress_ns = number * 1000000000LL;
-    }
+    } else if (strcmp(name, "grace") == 0)
+        return take_seconds(name, value, &a->grace_ns, err);
+    else if (strcmp(name, "silence") == 0)
+        return take_seconds(name, value, &a->silence_ns, err);
     return 0;
 }
 
@@ -167,7 +196,9 @@ static int take_operand(struct mh_arguments *a, char **words, int count, struct 
         return mh_fail(
             err, "unknown command '%s'; expected run, check, verify, report, merge or options, or a JOB.yaml",
             words[0]);
-    if (count > 1)
+    a->folders = words;
+    a->folder_count = count;
+    if (count > 1 && strcmp(a->command, "merge") != 0)
         return mh_fail(err, "one file expected, got '%s' and '%s'", words[0], words[1]);
     a->operand = count > 0 ? words[0] : NULL;
     return 0;
@@ -196,8 +227,11 @@ int mh_arguments_parse(int argc, char **argv, struct mh_arguments *a, struct mh_
     struct option options[FLAGS + 1] = {0};
     bool given[FLAGS] = {false}, help = false, version = false;
     list_flags(options, argc > 1 && find_command(argv[1]) ? argv[1] : "run");
-    *a = (struct mh_arguments){
-        .command = "run", .progress_ns = -1, .sets = calloc((size_t)argc + 1, sizeof *a->sets)};
+    *a = (struct mh_arguments){.command = "run",
+                               .progress_ns = -1,
+                               .grace_ns = DEFAULT_GRACE_S * MH_S,
+                               .silence_ns = DEFAULT_SILENCE_S * MH_S,
+                               .sets = calloc((size_t)argc + 1, sizeof *a->sets)};
     opterr = 0;
     for (int c; (c = getopt_long(argc, argv, ":o:hV", options, NULL)) != -1;) {
         if (c == ':' || c == '?')

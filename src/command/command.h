@@ -11,12 +11,16 @@
 struct mh_arguments {
     const char *command;
     const char *operand; /* JOB.yaml, FILE.h5 or DIR; NULL: none */
-    const char **sets;   /* of --set; the array is owned */
+    char **folders;      /* merge: every DIR; of argv */
+    int folder_count;
+    const char **sets; /* of --set; the array is owned */
     size_t set_count;
-    const char *server, *output, *json, *label;
+    const char *server, *output, *output_local, *json, *label;
     uint64_t seed;
     bool seed_given, keep, quiet, json_flag, violations;
     int64_t progress_ns; /* -1: not given */
+    int64_t grace_ns;    /* from a signal to the end */
+    int64_t silence_ns;  /* that a rank may give no sign of life */
     int np;              /* check: plan for so many ranks */
 };
 

@@ -314,11 +314,13 @@ static int put_events(struct mh_report *report, const struct mh_job *job, struct
         return -1;
     for (int64_t i = 0; i < events->count; i++) {
         const struct mh_event *event = &events->items[i];
-        const struct mh_stage_options *stage = event->stage >= 0 ? &job->stages[event->stage] : NULL;
+        const bool audit = event->stage == (int)job->stage_count;
+        const struct mh_stage_options *stage =
+            event->stage >= 0 && !audit ? &job->stages[event->stage] : NULL;
         struct mh_report_event *out = &report->events[report->event_count++];
         *out = (struct mh_report_event){.time_ns = event->time_ns, .duration_ns = event->duration_ns};
         snprintf(out->kind, sizeof out->kind, "%s", mh_event_names[event->kind]);
-        snprintf(out->stage, sizeof out->stage, "%s", stage ? stage->name : "");
+        snprintf(out->stage, sizeof out->stage, "%s", audit ? "verify" : stage ? stage->name : "");
         snprintf(out->role, sizeof out->role, "%s",
                  stage && event->role >= 0 ? stage->roles[event->role].kind->name : "");
         memcpy(out->what, event->what, sizeof out->what);

@@ -15,12 +15,14 @@ struct merge {
     struct mh_session session;
     struct mh_arguments as_run; /* what the run was started with */
     json_t *run;                /* run.json */
-    const char *dir;
+    char **dirs;
+    int dir_count;
     int np;                    /* of the run */
     struct mh_plan plan_alone; /* the plan as one process audits it */
     int64_t start_ns;          /* of the journal being read */
     double *stage_begin_s;     /* since the run began; -1: never */
     double last_s;
+    double *sign_s; /* each rank's last sign of life; -1: it left no journal */
     int missing, unfinished;
 };
 
@@ -32,17 +34,33 @@ static const char *text_of(const struct merge *merge, const char *key)
     return text ? text : "";
 }
 
-static int read_run_file(struct merge *merge, struct mh_error *err)
+/* The folders of several nodes hold the same; a node's may have been lost before it was there. */
+static int load_run_file(struct merge *merge, const char *dir, struct mh_error *err)
 {
     char path[4200];
     json_error_t where;
-    snprintf(path, sizeof path, "%.4000s/run.json", merge->dir);
-    merge->run = json_load_file(path, 0, &where);
-    if (!merge->run)
+    snprintf(path, sizeof path, "%.4000s/run.json", dir);
+    json_t *run = json_load_file(path, 0, &where);
+    if (!run)
         return mh_fail(
             err,
             "%s: %s (line %d); expected the journals' folder of a run that was killed (RESULT.h5.journals)",
             path, where.text, where.line);
+    const bool same = !merge->run || json_equal(merge->run, run);
+    if (merge->run)
+        json_decref(run);
+    else
+        merge->run = run;
+    return same ? 0 : mh_fail(err, "%s: of another run than %s", path, merge->dirs[0]);
+}
+
+static int read_run_file(struct merge *merge, struct mh_error *err)
+{
+    char path[4200];
+    snprintf(path, sizeof path, "%.4000s/run.json", merge->dirs[0]);
+    for (int d = 0; d < merge->dir_count; d++)
+        if (load_run_file(merge, merge->dirs[d], err) != 0)
+            return -1;
     merge->np = (int)json_integer_value(json_object_get(merge->run, "np"));
     if (json_integer_value(json_object_get(merge->run, "format")) != 1 || merge->np < 1 ||
         merge->np > 1000000 || !text_of(merge, "job_text")[0])
@@ -101,7 +119,8 @@ static int restore_session(struct merge *merge, struct mh_error *err)
         return -1;
     session->run.stage_seconds = calloc(session->job->stage_count + 1, sizeof(double));
     merge->stage_begin_s = calloc(session->job->stage_count + 1, sizeof(double));
-    if (!session->run.stage_seconds || !merge->stage_begin_s ||
+    merge->sign_s = calloc((size_t)merge->np, sizeof(double));
+    if (!session->run.stage_seconds || !merge->stage_begin_s || !merge->sign_s ||
         mh_tallies_init(&session->run.tallies, session->job, 0) != 0 ||
         mh_ledger_init(&session->run.ledger, session->plan->worker_count) != 0)
         return mh_fail(err, "out of memory");
@@ -211,25 +230,39 @@ static void describe_rank(struct merge *merge, int rank, const struct mh_journal
     snprintf(out->host, sizeof out->host, "%s", start->host);
 }
 
+/* In whichever folder it is; NULL, and the path of where it was looked for last: in none. */
+static FILE *open_journal(const struct merge *merge, int rank, char path[4200])
+{
+    FILE *file = NULL;
+    for (int d = 0; !file && d < merge->dir_count; d++) {
+        snprintf(path, 4200, "%.4000s/rank-%05d.journal", merge->dirs[d], rank);
+        file = fopen(path, "rb");
+    }
+    return file;
+}
+
 static int read_journal(struct merge *merge, int rank, struct mh_error *err)
 {
     char path[4200];
     struct mh_journal_start start = {0};
     bool whole = false;
-    snprintf(path, sizeof path, "%.4000s/rank-%05d.journal", merge->dir, rank);
-    FILE *file = fopen(path, "rb");
+    FILE *file = open_journal(merge, rank, path);
     if (!file) {
         mh_warn("%s: not there: what rank %d did is not known", path, rank);
         merge->missing++;
+        merge->sign_s[rank] = -1;
         describe_rank(merge, rank, &start, false);
         return 0;
     }
     bool begun = fread(&start, sizeof start, 1, file) == 1;
     fclose(file);
     merge->start_ns = begun ? start.start_ns : 0;
-    if (mh_journal_read(path, &start, visit, merge, &whole, err) != 0)
+    if (mh_journal_read_all(path, &start, visit, merge, &merge->session.run.tallies, &whole, err) != 0)
         return strncmp(err->text, path, strlen(path)) == 0 ? -1 : mh_fail_in(err, "%s", path);
     merge->unfinished += !whole;
+    merge->sign_s[rank] = (double)(start.sign_ns - start.start_ns) / (double)MH_S;
+    if (merge->sign_s[rank] > merge->last_s)
+        merge->last_s = merge->sign_s[rank];
     describe_rank(merge, rank, &start, whole);
     return 0;
 }
@@ -243,6 +276,43 @@ static int read_journals(struct merge *merge, struct mh_error *err)
         if (read_journal(merge, rank, err) != 0)
             return -1;
     return 0;
+}
+
+/* What changed no rows has left no times but its timeline's: a stage lasted at least to the end of that. */
+static void stretch_stages(struct merge *merge)
+{
+    const struct mh_tallies *tallies = &merge->session.run.tallies;
+    const int a_stage = tallies->roles * MH_TALLY_KINDS;
+    for (int i = 0; i < a_stage * (tallies->stages - 1); i++) {
+        const int stage = i / a_stage;
+        double *seconds = &merge->session.run.stage_seconds[stage];
+        if (!tallies->cells[i] || merge->stage_begin_s[stage] < 0)
+            continue;
+        const struct mh_timeline *line = &tallies->cells[i]->timeline;
+        double end_s = (double)(line->used * line->interval_ns) / (double)MH_S;
+        end_s = (end_s < merge->last_s ? end_s : merge->last_s) - merge->stage_begin_s[stage];
+        *seconds = end_s > *seconds ? end_s : *seconds;
+    }
+}
+
+/* Those that fell silent before the others: whatever ended them ended the run. */
+static void name_first(const struct merge *merge, char *text, size_t size)
+{
+    const double apart_s = 1;
+    double latest = 0;
+    int told = 0;
+    text[0] = '\0';
+    for (int rank = 0; rank < merge->np; rank++)
+        latest = merge->sign_s[rank] > latest ? merge->sign_s[rank] : latest;
+    for (int rank = 0; rank < merge->np && told < 3; rank++) {
+        const struct mh_report_rank *row = &merge->session.report.ranks[rank];
+        const size_t used = strlen(text);
+        if (!row->missing || merge->sign_s[rank] < 0 || merge->sign_s[rank] + apart_s > latest)
+            continue;
+        told++;
+        snprintf(text + used, size - used, "; rank %d (pid %lld on %s) fell silent %.1f s before the last",
+                 rank, (long long)row->pid, row->host, latest - merge->sign_s[rank]);
+    }
 }
 
 /* ---- result ---- */
@@ -262,11 +332,14 @@ static int write_merged(struct merge *merge, const char *output, struct mh_error
 {
     struct mh_session *session = &merge->session;
     struct mh_report_fate *fates = NULL;
+    char first[400];
+    stretch_stages(merge);
+    name_first(merge, first, sizeof first);
     session->run.start_ns = mh_now_ns() - (int64_t)(merge->last_s * (double)MH_S);
     session->broken = true;
     snprintf(session->broken_why, sizeof session->broken_why,
-             "rebuilt from the journals of %d ranks: %d ended early, %d left none; nothing was audited",
-             merge->np, merge->unfinished, merge->missing);
+             "rebuilt from the journals of %d ranks: %d ended early, %d left none%s; nothing was audited",
+             merge->np, merge->unfinished, merge->missing, first);
     if (mh_session_fill_report(session, &session->run.ledger.totals) != 0)
         return mh_fail(err, "out of memory for the report");
     int64_t count = mh_session_fates(session, &fates, err);
@@ -288,6 +361,7 @@ static void close_merge(struct merge *merge)
     free(session->run.stage_seconds);
     free(session->node_of_rank);
     free(merge->stage_begin_s);
+    free(merge->sign_s);
     mh_arguments_free(&merge->as_run);
     json_decref(merge->run);
 }
@@ -298,7 +372,8 @@ int mh_command_merge(const struct mh_arguments *arguments)
     struct merge *merge = calloc(1, sizeof *merge);
     if (!merge)
         abort();
-    merge->dir = arguments->operand;
+    merge->dirs = arguments->folders;
+    merge->dir_count = arguments->folder_count;
     if (read_run_file(merge, &err) != 0 || restore_arguments(merge, &err) != 0 ||
         restore_session(merge, &err) != 0 || read_journals(merge, &err) != 0 ||
         put_ledger(merge, &err) != 0 || write_merged(merge, arguments->output, &err) != 0)

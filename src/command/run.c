@@ -105,7 +105,7 @@ static json_t *without_token(const struct mh_session *session, const char *text)
 /* What merge needs beside the journals. */
 static int write_run_file(const struct mh_session *session, struct mh_error *err)
 {
-    char path[4200];
+    char path[4200], part[4230];
     json_t *run =
         json_pack("{s:i, s:s, s:i, s:I, s:I, s:s, s:o, s:s, s:s, s:s, s:s, s:I, s:I}", "format", 1, "run_id",
                   session->run_id, "np", session->np, "seed", (json_int_t)session->seed, "started_wall_ns",
@@ -124,8 +124,11 @@ static int write_run_file(const struct mh_session *session, struct mh_error *err
         json_array_append_new(nodes, json_integer(session->node_of_rank[r]));
     json_object_set_new(run, "node_of_rank", nodes);
     snprintf(path, sizeof path, "%s/run.json", session->journals);
-    int rc = json_dump_file(run, path, JSON_INDENT(1));
+    snprintf(part, sizeof part, "%s.rank-%05d", path, session->rank);
+    int rc = json_dump_file(run, part, JSON_INDENT(1));
     json_decref(run);
+    if (rc == 0)
+        rc = rename(part, path); /* other ranks may be writing the same */
     return rc == 0 ? 0 : mh_fail(err, "%s: cannot be written: %s", path, strerror(errno));
 }
 
@@ -138,7 +141,9 @@ static int open_journals(struct mh_session *session, struct mh_error *err)
                                      .start_ns = session->run.start_ns,
                                      .clock_offset_ns = session->run.clock.offset_ns};
     gethostname(start.host, sizeof start.host - 1);
-    int rc = session->rank == 0 ? write_run_file(session, err) : 0;
+    mh_comm_bcast(session->comm, session->server_version, sizeof session->server_version, 0);
+    mh_comm_bcast(session->comm, &session->collection_id, sizeof session->collection_id, 0);
+    int rc = session->rank == 0 || session->arguments->output_local ? write_run_file(session, err) : 0;
     if (rc == 0)
         rc = mh_journal_open(&session->run.journal, session->journals, &start, err);
     return mh_comm_agree(session->comm, rc, err);

@@ -2,10 +2,12 @@
  * on none. */
 #include "command/session.h"
 
+#include "base/alive.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/terminal.h"
 #include "comm/comm.h"
+#include "comm/watch.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,6 +16,11 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum {
+    RESULT_S = 900, /* writing it takes no longer, as flush and load do not */
+    FAREWELL_S = 2,
+};
 
 /* ---- before the load ---- */
 
@@ -35,6 +42,36 @@ void mh_session_name_run(struct mh_session *session)
     snprintf(session->run_id, sizeof session->run_id, "%.17s-%08x", stamp, tail);
 }
 
+/* Of a node alone: whichever of its ranks comes first makes it. */
+static int make_local_folder(const struct mh_session *session, struct mh_error *err)
+{
+    if ((mkdir(session->arguments->output_local, 0777) != 0 && errno != EEXIST) ||
+        (mkdir(session->journals, 0777) != 0 && errno != EEXIST))
+        return mh_fail(err, "--output-local: %s: %s; this rank's journal goes there", session->journals,
+                       strerror(errno));
+    char path[4200];
+    snprintf(path, sizeof path, "%s/run.json", session->journals);
+    if (access(path, F_OK) == 0)
+        return mh_fail(err,
+                       "--output-local: %s holds the journals of a run that was killed, and is not touched",
+                       session->journals);
+    return 0;
+}
+
+static int name_journals(struct mh_session *session, struct mh_error *err)
+{
+    const char *local = session->arguments->output_local, *name = strrchr(session->output, '/');
+    if (!local) {
+        snprintf(session->journals, sizeof session->journals, "%.3600s.journals", session->output);
+        return 0;
+    }
+    if (!*local || strlen(local) > 3500)
+        return mh_fail(err, "--output-local: expected a folder, whose path is at most 3500 bytes long");
+    snprintf(session->journals, sizeof session->journals, "%s/%.300s.journals", local,
+             name ? name + 1 : session->output);
+    return make_local_folder(session, err);
+}
+
 static int choose_output(struct mh_session *session, bool journals, struct mh_error *err)
 {
     const char *given = session->arguments->output;
@@ -46,8 +83,8 @@ static int choose_output(struct mh_session *session, bool journals, struct mh_er
         snprintf(session->output, sizeof session->output, "%s", given);
     else
         snprintf(session->output, sizeof session->output, "results/%s.h5", session->run_id);
-    if (journals)
-        snprintf(session->journals, sizeof session->journals, "%.3600s.journals", session->output);
+    if (journals && name_journals(session, err) != 0)
+        return -1;
     if (session->rank != 0)
         return 0;
     if (!given && mkdir("results", 0777) != 0 && errno != EEXIST)
@@ -55,7 +92,7 @@ static int choose_output(struct mh_session *session, bool journals, struct mh_er
     if (mh_report_check_output(session->output, err) != 0 ||
         (session->arguments->json && mh_report_check_json(session->arguments->json, err) != 0))
         return -1;
-    if (journals && mkdir(session->journals, 0777) != 0)
+    if (journals && !session->arguments->output_local && mkdir(session->journals, 0777) != 0)
         return mh_fail(err, "%s: %s; the ranks' journals go there", session->journals, strerror(errno));
     return 0;
 }
@@ -114,6 +151,32 @@ static int64_t progress_of(const struct mh_session *session)
     return (mh_is_terminal(STDERR_FILENO) ? 1 : 10) * MH_S;
 }
 
+/* ---- the ranks watch each other ---- */
+
+static struct mh_session *watched;
+
+/* The one place beside main.c that ends the program: MPI would wait for the silent rank for ever. */
+static void end_run(const char *who)
+{
+    mh_run_summarise(&watched->run);
+    mh_journal_flush(&watched->run.journal);
+    if (who)
+        mh_complain("%s: this run ends here%s%s%s", who,
+                    watched->journals[0] ? "; the journals are kept: milvus-hpc merge " : "",
+                    watched->journals, watched->journals[0] ? " -o FILE.h5" : "");
+    const int64_t until = mh_now_ns() + (who ? FAREWELL_S : 2 * FAREWELL_S) * MH_S;
+    for (; mh_now_ns() < until; mh_sleep_ns(20 * MH_MS)) /* the others save what they have meanwhile */
+        mh_alive();
+    MPI_Abort(MPI_COMM_WORLD, MH_EXIT_UNUSABLE);
+}
+
+static int watch(struct mh_session *session, struct mh_error *err)
+{
+    watched = session;
+    return mh_watch_open(session->comm, session->node_of_rank[session->rank], session->arguments->silence_ns,
+                         end_run, err);
+}
+
 int mh_session_open_run(struct mh_session *session, struct mh_error *err)
 {
     struct mh_run *run = &session->run;
@@ -141,12 +204,15 @@ int mh_session_open_run(struct mh_session *session, struct mh_error *err)
     run->stage_spans = calloc(session->job->stage_count + 1, sizeof *run->stage_spans);
     bool made = run->stage_seconds && run->stage_spans &&
                 mh_tallies_init(&run->tallies, session->job, run->start_ns) == 0 &&
+                mh_tallies_init(&run->interval, session->job, run->start_ns) == 0 &&
                 mh_visibilities_init(&run->visibilities, session->job) == 0 &&
                 mh_ledger_init(&run->ledger, session->plan->worker_count) == 0;
     if (made)
         run->efforts = calloc((size_t)run->tallies.stages * (size_t)run->tallies.roles, sizeof *run->efforts);
     made = made && run->efforts;
-    return mh_comm_agree(session->comm, made ? 0 : mh_fail(err, "out of memory"), err);
+    if (mh_comm_agree(session->comm, made ? 0 : mh_fail(err, "out of memory"), err) != 0)
+        return -1;
+    return session->np > 1 ? watch(session, err) : 0;
 }
 
 /* ---- audit ---- */
@@ -162,10 +228,33 @@ void mh_session_break(struct mh_session *session, const struct mh_error *err)
 }
 
 static int signals_before_audit;
+static int64_t audit_until_ns; /* INT64_MAX: no signal has come */
 
 static bool stop_audit(void)
 {
-    return mh_signals_seen() > signals_before_audit;
+    return mh_signals_seen() > signals_before_audit || mh_now_ns() > audit_until_ns;
+}
+
+/* What is left of the grace after a signal, less what the result may need of it. Collective. */
+static void set_limit(const struct mh_session *session)
+{
+    const int64_t now = mh_now_ns(), first = mh_signal_first_ns();
+    int64_t gone_ns = first > 0 ? now - first : -1;
+    mh_comm_max_i64(session->comm, &gone_ns, 1);
+    signals_before_audit = mh_signals_seen();
+    audit_until_ns = gone_ns < 0 ? INT64_MAX : now - gone_ns + session->arguments->grace_ns / 4 * 3;
+}
+
+/* Of an audit that failed: because its time was over? Collective. */
+static void tell_cut(const struct mh_session *session, struct mh_error *err)
+{
+    int64_t cut = mh_now_ns() > audit_until_ns;
+    mh_comm_max_i64(session->comm, &cut, 1);
+    if (cut)
+        mh_fail(err,
+                "the audit was cut short: a signal came, and --grace gives %lld s from there to the end; "
+                "milvus-hpc verify %.300s makes it",
+                (long long)(session->arguments->grace_ns / MH_S), session->output);
 }
 
 static int by_number(const void *a, const void *b)
@@ -213,14 +302,18 @@ static void audit(struct mh_session *session)
                                .stop = stop_audit};
     for (int64_t i = 0; i < session->run.accused_count; i++)
         mh_audit_condemn(audit, &session->run.accused[i]);
-    signals_before_audit = mh_signals_seen();
+    set_limit(session);
     int rc = session->job->verify.enabled ? mh_audit_run(audit, &err) : mh_audit_skip(audit, &err);
-    if (rc != 0)
+    if (rc != 0) {
+        tell_cut(session, &err);
         mh_session_break(session, &err);
+    }
     session->audited = rc == 0 && session->job->verify.enabled;
     mh_comm_sum_i64(session->comm, &session->run.allowed, 1);
     audit->figures.allowed += session->run.allowed;
     count_missed(session);
+    if (mh_absences_report(&session->run, (int)session->job->stage_count, &err) != 0)
+        mh_session_break(session, &err);
     mh_journal_flush(&session->run.journal);
     if (mh_audit_provenance(audit, session->journals[0] ? session->run.journal.path : NULL, &err) != 0)
         mh_session_break(session, &err);
@@ -233,13 +326,68 @@ static void share_outcome(struct mh_session *session)
     mh_comm_bcast(session->comm, &session->report.exit_code, sizeof session->report.exit_code, 0);
 }
 
+static void move_fates(const struct mh_session *session, struct mh_report_fate *fates, const int64_t *counts)
+{
+    const int64_t piece = 1 << 20; /* MPI counts are int */
+    for (int r = 1; r < session->np; r++) {
+        if (session->rank == 0)
+            fates += counts[r - 1];
+        for (int64_t at = 0; at < counts[r] && (session->rank == 0 || session->rank == r); at += piece) {
+            const int64_t left = counts[r] - at;
+            const int bytes = (int)((left < piece ? left : piece) * (int64_t)sizeof *fates);
+            MPI_Request request;
+            if (session->rank == r)
+                MPI_Isend(fates + at, bytes, MPI_BYTE, 0, r, session->comm, &request);
+            else
+                MPI_Irecv(fates + at, bytes, MPI_BYTE, r, r, session->comm, &request);
+            mh_comm_wait(&request);
+        }
+    }
+}
+
+/* Without a file system that all share: the ledger's ranges travel, and rank 0 alone writes. */
+static int write_on_rank_0(struct mh_session *session, struct mh_report_fate **fates, int64_t count,
+                           struct mh_error *err)
+{
+    int64_t *counts = calloc((size_t)session->np, sizeof *counts), total = 0;
+    struct mh_report_fate *all = *fates;
+    if (mh_comm_agree(session->comm, counts ? 0 : mh_fail(err, "out of memory"), err) != 0) {
+        free(counts);
+        return -1;
+    }
+    counts[session->rank] = count;
+    mh_comm_sum_i64(session->comm, counts, session->np);
+    for (int r = 0; r < session->np; r++)
+        total += counts[r];
+    if (session->rank == 0 && (all = realloc(*fates, ((size_t)total + 1) * sizeof *all)))
+        *fates = all;
+    int rc = mh_comm_agree(session->comm,
+                           all || session->rank != 0
+                               ? 0
+                               : mh_fail(err, "out of memory for a ledger of %lld ranges", (long long)total),
+                           err);
+    if (rc == 0) {
+        move_fates(session, *fates, counts);
+        if (session->rank == 0)
+            rc = mh_report_write(session->output, &session->report, *fates, total, MPI_COMM_SELF, err);
+        rc = mh_comm_agree(session->comm, rc, err);
+    }
+    free(counts);
+    return rc;
+}
+
 static int write_result(struct mh_session *session, struct mh_error *err)
 {
     struct mh_report_fate *fates = NULL;
     int64_t count = mh_session_fates(session, &fates, err);
     int rc = mh_comm_agree(session->comm, count < 0 ? -1 : 0, err);
-    if (rc == 0)
+    mh_watch_close(); /* HDF5 waits in MPI, without a sign */
+    mh_watch_alarm(RESULT_S);
+    if (rc == 0 && session->arguments->output_local)
+        rc = write_on_rank_0(session, &fates, count, err);
+    else if (rc == 0)
         rc = mh_report_write(session->output, &session->report, fates, count, session->comm, err);
+    mh_watch_alarm(0);
     free(fates);
     return rc;
 }
@@ -253,7 +401,7 @@ static void remove_journals(struct mh_session *session)
     mh_journal_close(&session->run.journal, true);
     MPI_Ibarrier(session->comm, &request);
     mh_comm_wait(&request);
-    if (session->rank != 0)
+    if (session->rank != 0 && !session->arguments->output_local)
         return;
     snprintf(path, sizeof path, "%s/run.json", session->journals);
     unlink(path);
@@ -312,11 +460,13 @@ static int finish(struct mh_session *session, struct mh_error *err)
 static void close_session(struct mh_session *session)
 {
     char path[4200];
+    mh_watch_close();
     mh_journal_close(&session->run.journal, false);
     mh_report_free(&session->report);
     mh_report_free(&session->parent);
     mh_audit_free(&session->audit);
     mh_tallies_free(&session->run.tallies);
+    mh_tallies_free(&session->run.interval);
     mh_visibilities_free(&session->run.visibilities);
     mh_ledger_free(&session->run.ledger);
     mh_events_free(&session->run.events);
@@ -338,7 +488,7 @@ static void close_session(struct mh_session *session)
     mh_job_free(session->job);
     free(session->node_of_rank);
     snprintf(path, sizeof path, "%.4000s", session->journals);
-    if (session->rank == 0 && path[0])
+    if ((session->rank == 0 || session->arguments->output_local) && path[0])
         rmdir(path); /* empty when the run never began */
 }
 

@@ -4,8 +4,10 @@
 
 #include <stdlib.h>
 
-const char *const mh_event_names[MH_EVENT_KINDS] = {
-    [MH_EVENT_CHAOS] = "chaos", [MH_EVENT_OUTAGE] = "outage", [MH_EVENT_RESTART] = "restart"};
+const char *const mh_event_names[MH_EVENT_KINDS] = {[MH_EVENT_CHAOS] = "chaos",
+                                                    [MH_EVENT_OUTAGE] = "outage",
+                                                    [MH_EVENT_PROXY] = "proxy",
+                                                    [MH_EVENT_RESTART] = "restart"};
 
 int mh_events_add(struct mh_events *events, const struct mh_event *event)
 {

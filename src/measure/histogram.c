@@ -1,6 +1,7 @@
 #include "measure/histogram.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* The first 2 * HALF values have a bucket each; every further power of two has HALF buckets of twice the
  * width. A bucket is so at most 1/1024 of its values wide. */
@@ -44,6 +45,14 @@ void mh_histogram_free(struct mh_histogram *h)
 {
     free(h->counts);
     clear(h);
+}
+
+void mh_histogram_reset(struct mh_histogram *h)
+{
+    uint64_t *counts = h->counts;
+    clear(h);
+    h->counts = counts;
+    memset(counts, 0, (size_t)mh_histogram_length() * sizeof *counts);
 }
 
 void mh_histogram_record(struct mh_histogram *h, int64_t value_ns)

@@ -13,8 +13,12 @@ enum mh_record_type {
     MH_RECORD_KEYS,       /* keys and versions of the write before it */
     MH_RECORD_TEXT,       /* the server's words for the DONE before it */
     MH_RECORD_STAGE,      /* a stage begins */
-    MH_RECORD_UNSENT, /* `rows` operations of (stage, role, kind) never left; with a sequence: that INTENT */
-    MH_RECORD_END,    /* the rank's orderly end */
+    MH_RECORD_UNSENT,  /* `rows` operations of (stage, role, kind) never left; with a sequence: that INTENT */
+    MH_RECORD_END,     /* the rank's orderly end */
+    MH_RECORD_SUMMARY, /* what operations that change no rows did within an interval */
+    MH_RECORD_SPECTRUM, /* one of its histograms */
+    MH_RECORD_COUNTS,   /* buckets of that */
+    MH_RECORD_ERRORS,   /* `rows` times in the interval, first at due_ns, last at done_ns; its words follow */
 };
 
 const char *mh_tally_name(int kind); /* "insert", "count", "cycle" */

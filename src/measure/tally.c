@@ -30,6 +30,26 @@ void mh_tallies_free(struct mh_tallies *tallies)
     *tallies = (struct mh_tallies){0};
 }
 
+static void reset_tally(struct mh_tally *tally, int64_t start_ns)
+{
+    const struct mh_histogram due = tally->due, sent = tally->sent;
+    mh_timeline_free(&tally->timeline);
+    *tally = (struct mh_tally){.due = due, .sent = sent};
+    mh_histogram_reset(&tally->due);
+    mh_histogram_reset(&tally->sent);
+    mh_timeline_init(&tally->timeline, start_ns);
+}
+
+void mh_tallies_reset(struct mh_tallies *tallies, int64_t start_ns)
+{
+    const size_t count = (size_t)tallies->stages * (size_t)tallies->roles * MH_TALLY_KINDS;
+    tallies->start_ns = start_ns;
+    tallies->error_count = 0;
+    for (size_t i = 0; i < count; i++)
+        if (tallies->cells[i])
+            reset_tally(tallies->cells[i], start_ns);
+}
+
 static struct mh_tally *new_tally(int64_t start_ns)
 {
     struct mh_tally *tally = calloc(1, sizeof *tally);

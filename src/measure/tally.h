@@ -53,6 +53,7 @@ struct mh_tallies {
 int mh_tallies_init(struct mh_tallies *tallies, const struct mh_job *job,
                     int64_t start_ns); /* -1: no memory */
 void mh_tallies_free(struct mh_tallies *tallies);
+void mh_tallies_reset(struct mh_tallies *tallies, int64_t start_ns); /* all zeros; keeps the memory */
 
 /* The cell, made when it is not there; NULL when there is no memory. */
 struct mh_tally *mh_tally_at(struct mh_tallies *tallies, int stage, int role, int kind);

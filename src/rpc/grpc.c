@@ -14,10 +14,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_METADATA = 2, FULL_BATCH = 6, WAIT_GRAIN_NS = 2000000, LOOK_EVERY_NS = 50000 };
+enum {
+    MAX_METADATA = 2,
+    FULL_BATCH = 6,
+    WAIT_GRAIN_NS = 2000000,
+    LOOK_EVERY_NS = 50000,
+    KEEPALIVE_MS = 10000,
+    MOST_ABSENCES = 256, /* between two reports; the last one then lasts on */
+    MOST_DOUBLINGS = 6,  /* of the second that a connection stays away for at least */
+};
 
 struct mh_call_private {
     struct mh_connection *connection;
+    int target; /* position of its URI */
     grpc_call *call;
     grpc_byte_buffer *request, *response;
     grpc_slice response_slice; /* the whole reply, contiguous */
@@ -38,6 +47,8 @@ struct mh_rpc {
     char *server_name;
     int64_t in_flight;       /* submitted and not yet handed back */
     struct mh_call *refused; /* ended without leaving */
+    struct mh_absence absences[MOST_ABSENCES], told[MOST_ABSENCES];
+    size_t absence_count;
 };
 
 /* Channels so far, of this process: each gets different arguments, so that none shares a socket. */
@@ -45,9 +56,12 @@ static atomic_int opened;
 
 struct mh_connection {
     struct mh_rpc *rpc;
-    const char *uri;
-    grpc_channel **channels;
-    int64_t count, turn;
+    int home, target;         /* positions in rpc->uris */
+    grpc_channel ***channels; /* by URI; those it never went to are NULL */
+    int64_t count, turn;      /* of each URI's */
+    int64_t heard_ns;         /* when the target last answered */
+    int64_t look_ns;          /* not back home before */
+    int leaves;
 };
 
 const char *mh_grpc_status_name(int status)
@@ -199,8 +213,8 @@ static grpc_channel *open_channel(struct mh_rpc *rpc, const char *uri)
         int_arg(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100),
         int_arg(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000),
         int_arg(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000),
-        int_arg(GRPC_ARG_KEEPALIVE_TIME_MS, 10000),
-        int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000),
+        int_arg(GRPC_ARG_KEEPALIVE_TIME_MS, KEEPALIVE_MS),
+        int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, KEEPALIVE_MS),
         int_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
         int_arg("milvus-hpc.channel", atomic_fetch_add(&opened, 1)),
         {.type = GRPC_ARG_STRING, .key = GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, .value.string = rpc->server_name},
@@ -210,36 +224,142 @@ static grpc_channel *open_channel(struct mh_rpc *rpc, const char *uri)
     return grpc_channel_create(target, rpc->credentials, &list);
 }
 
+static bool aim_at(struct mh_connection *connection, int target)
+{
+    struct mh_rpc *rpc = connection->rpc;
+    grpc_channel ***channels = &connection->channels[target];
+    if (!*channels) {
+        *channels = calloc((size_t)connection->count, sizeof **channels);
+        if (!*channels)
+            return false;
+        for (int64_t i = 0; i < connection->count; i++)
+            (*channels)[i] = open_channel(rpc, rpc->uris.items[target]);
+    }
+    connection->target = target;
+    connection->heard_ns = 0;
+    return true;
+}
+
 struct mh_connection *mh_connection_open(struct mh_rpc *rpc, int64_t which)
 {
     struct mh_connection *connection = calloc(1, sizeof *connection);
-    grpc_channel **channels = calloc((size_t)rpc->connections, sizeof *channels);
-    if (!connection || !channels) {
-        free(connection);
-        free(channels);
+    if (!connection)
         return NULL;
-    }
     connection->rpc = rpc;
-    connection->uri = rpc->uris.items[(size_t)which % rpc->uris.count];
-    connection->channels = channels;
-    for (; connection->count < rpc->connections; connection->count++)
-        channels[connection->count] = open_channel(rpc, connection->uri);
-    return connection;
+    connection->count = rpc->connections;
+    connection->home = (int)((size_t)which % rpc->uris.count);
+    connection->channels = calloc(rpc->uris.count, sizeof *connection->channels);
+    if (connection->channels && aim_at(connection, connection->home))
+        return connection;
+    mh_connection_close(connection);
+    return NULL;
 }
 
 void mh_connection_close(struct mh_connection *connection)
 {
     if (!connection)
         return;
-    for (int64_t i = 0; i < connection->count; i++)
-        grpc_channel_destroy(connection->channels[i]);
+    for (size_t u = 0; connection->channels && u < connection->rpc->uris.count; u++) {
+        for (int64_t i = 0; connection->channels[u] && i < connection->count; i++)
+            grpc_channel_destroy(connection->channels[u][i]);
+        free(connection->channels[u]);
+    }
     free(connection->channels);
     free(connection);
 }
 
 const char *mh_connection_uri(const struct mh_connection *connection)
 {
-    return connection->uri;
+    return connection->rpc->uris.items[connection->target];
+}
+
+bool mh_connection_away(const struct mh_connection *connection)
+{
+    return connection->target != connection->home;
+}
+
+int mh_connection_choices(const struct mh_connection *connection)
+{
+    return mh_rpc_uris(connection->rpc);
+}
+
+int mh_rpc_uris(const struct mh_rpc *rpc)
+{
+    return (int)rpc->uris.count;
+}
+
+/* ---- from proxy to proxy ---- */
+
+static struct mh_absence *absence_of(struct mh_rpc *rpc, int uri)
+{
+    for (size_t i = rpc->absence_count; i-- > 0;)
+        if (rpc->absences[i].uri == uri)
+            return rpc->absences[i].back_ns == 0 ? &rpc->absences[i] : NULL;
+    return NULL;
+}
+
+static void note_leaving(struct mh_rpc *rpc, int uri, bool silent)
+{
+    struct mh_absence *absence = absence_of(rpc, uri);
+    if (!absence && rpc->absence_count < MOST_ABSENCES) {
+        absence = &rpc->absences[rpc->absence_count++];
+        *absence = (struct mh_absence){.from_ns = mh_now_ns(), .uri = uri, .silent = silent};
+    }
+    if (absence)
+        absence->moved++;
+}
+
+/* Each time it leaves home it stays away for longer; from a proxy that was silent at least until the old TCP
+ * connection has been found dead. */
+static void stay_away(struct mh_connection *connection, bool silent)
+{
+    const int doublings = connection->leaves < MOST_DOUBLINGS ? connection->leaves : MOST_DOUBLINGS;
+    int64_t rest_ns = MH_S << doublings;
+    connection->leaves++;
+    const int64_t found_dead_ns = 2 * MH_MS * KEEPALIVE_MS;
+    if (silent && rest_ns < found_dead_ns)
+        rest_ns = found_dead_ns;
+    connection->look_ns = mh_now_ns() + rest_ns;
+}
+
+bool mh_connection_leave(struct mh_connection *connection, const struct mh_call *call)
+{
+    struct mh_rpc *rpc = connection->rpc;
+    const int left = call->private_state ? call->private_state->target : -1;
+    const bool silent = call->status == MH_GRPC_DEADLINE_EXCEEDED && connection->heard_ns < call->sent_ns;
+    if (rpc->uris.count < 2 || left < 0 || (!call->never_sent && !silent))
+        return false;
+    if (left != connection->target) /* another call has said so before */
+        return true;
+    if (!aim_at(connection, (left + 1) % (int)rpc->uris.count))
+        return false;
+    note_leaving(rpc, left, silent);
+    if (left == connection->home)
+        stay_away(connection, silent);
+    return true;
+}
+
+void mh_connection_go_home(struct mh_connection *connection)
+{
+    const int home = connection->home;
+    if (connection->target == home || mh_now_ns() < connection->look_ns)
+        return;
+    connection->look_ns = mh_now_ns() + MH_S;
+    if (grpc_channel_check_connectivity_state(connection->channels[home][0], 1) != GRPC_CHANNEL_READY)
+        return;
+    struct mh_absence *absence = absence_of(connection->rpc, home);
+    if (absence)
+        absence->back_ns = mh_now_ns();
+    (void)aim_at(connection, home); /* its channels are there */
+}
+
+size_t mh_rpc_absences(struct mh_rpc *rpc, const struct mh_absence **absences)
+{
+    const size_t count = rpc->absence_count;
+    memcpy(rpc->told, rpc->absences, count * sizeof *rpc->told);
+    rpc->absence_count = 0;
+    *absences = rpc->told;
+    return count;
 }
 
 /* ---- one call ---- */
@@ -281,7 +401,7 @@ static bool refuse_unsent(struct mh_connection *connection, grpc_channel *channe
     if (grpc_channel_check_connectivity_state(channel, 1) != GRPC_CHANNEL_TRANSIENT_FAILURE)
         return false;
     char text[sizeof call->message];
-    int length = snprintf(text, sizeof text, "no connection to %s", connection->uri);
+    int length = snprintf(text, sizeof text, "no connection to %s", mh_connection_uri(connection));
     set_message(call, text, (size_t)length);
     call->status = MH_GRPC_UNAVAILABLE;
     call->never_sent = true;
@@ -327,8 +447,9 @@ void mh_call_submit(struct mh_connection *connection, struct mh_call *call)
 {
     struct mh_rpc *rpc = connection->rpc;
     struct mh_call_private *state = fresh_state(call);
-    grpc_channel *channel = connection->channels[connection->turn++ % connection->count];
+    grpc_channel *channel = connection->channels[connection->target][connection->turn++ % connection->count];
     state->connection = connection;
+    state->target = connection->target;
     call->status = MH_GRPC_OK;
     call->message[0] = '\0';
     call->never_sent = false;
@@ -392,6 +513,8 @@ static void finish(struct mh_call *call)
         set_message(call, (const char *)GRPC_SLICE_START_PTR(state->details),
                     GRPC_SLICE_LENGTH(state->details));
     call->never_sent = says_never_connected(call);
+    if (call->status == MH_GRPC_OK && state->target == state->connection->target)
+        state->connection->heard_ns = mh_now_ns();
     gather_reply(call, state);
     grpc_slice_unref(state->details);
     grpc_metadata_array_destroy(&state->initial);

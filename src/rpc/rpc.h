@@ -29,6 +29,14 @@ const char *mh_grpc_status_name(int status); /* "DEADLINE_EXCEEDED" */
 struct mh_rpc;        /* one a rank: completion queue, credentials */
 struct mh_connection; /* one TCP connection (or several, taken in turn), one worker's */
 
+/* A proxy that connections moved away from, on this rank. */
+struct mh_absence {
+    int64_t from_ns, back_ns; /* first move away; first return, 0: none yet. Monotonic clock */
+    int64_t moved;            /* connections that left */
+    int32_t uri;              /* position in the job's list */
+    bool silent;              /* it could be reached, and gave no answer for the whole of a call's time */
+};
+
 /* One call. Its address identifies it while it is in flight, so it must not move. */
 struct mh_call {
     const char *method;         /* in: gRPC path, static */
@@ -47,10 +55,25 @@ struct mh_call {
 int mh_rpc_open(const struct mh_server_options *server, struct mh_rpc **out, struct mh_error *err);
 void mh_rpc_close(struct mh_rpc *rpc); /* after every connection and call is gone; NULL is allowed */
 
-/* `which` picks the URI: which modulo the number of URIs. Does not wait for the server. */
+int mh_rpc_uris(const struct mh_rpc *rpc); /* how many there are */
+
+/* `which` picks the URI at home: which modulo the number of URIs. Does not wait for the server. */
 struct mh_connection *mh_connection_open(struct mh_rpc *rpc, int64_t which);
 void mh_connection_close(struct mh_connection *connection);
-const char *mh_connection_uri(const struct mh_connection *connection);
+const char *mh_connection_uri(const struct mh_connection *connection); /* where calls go now */
+bool mh_connection_away(const struct mh_connection *connection);
+int mh_connection_choices(const struct mh_connection *connection); /* URIs to choose from */
+
+/* After a finished call: if it says that its proxy cannot be reached (the call never left), or is silent (it
+ * timed out, and nothing else was answered since it was sent), later calls go to the next URI. True: they go
+ * elsewhere now.
+ * What is in flight stays where it is. With one URI there is nowhere to go. */
+bool mh_connection_leave(struct mh_connection *connection, const struct mh_call *call);
+/* Back to the URI at home, once that can be reached again; looks at most once a second. */
+void mh_connection_go_home(struct mh_connection *connection);
+
+/* What was noted of proxies since the last call of this, by time of leaving; valid until the next. */
+size_t mh_rpc_absences(struct mh_rpc *rpc, const struct mh_absence **absences);
 
 void mh_call_submit(struct mh_connection *connection, struct mh_call *call);
 void mh_call_cancel(struct mh_call *call);  /* it still comes back through mh_rpc_wait */

@@ -428,6 +428,11 @@ static void book(struct mh_hand *hand, struct mh_op *op)
     const char *message = op->outcome == MH_OUTCOME_OK ? "" : op->reply.reason;
     mh_tallies_book(&run->tallies, &record, message);
     count_for_others(hand->stage, &record);
+    if (!is_write(op)) {
+        mh_tallies_plan(&run->interval, worker->stage, worker->role, record.kind, 1);
+        mh_tallies_book(&run->interval, &record, message);
+        return;
+    }
     record.flags &= (uint8_t)~MH_RECORD_SCATTERED; /* the keys stand with the intent */
     mh_journal_append(&run->journal, &record, NULL, NULL, message);
 }

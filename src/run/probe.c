@@ -125,6 +125,22 @@ static struct mh_record record_of(const struct mh_worker *worker, const struct m
                               .done_ns = end->end_ns};
 }
 
+static void count_cycle(struct mh_tallies *tallies, const struct mh_record *record, const char *why)
+{
+    mh_tallies_plan(tallies, record->stage, record->role, record->kind, 1);
+    mh_tallies_book(tallies, record, why);
+}
+
+/* As an operation that was called off. */
+static void count_cut(struct mh_run *run, const struct mh_record *record)
+{
+    struct mh_tally *tally = mh_tally_at(&run->tallies, record->stage, record->role, record->kind);
+    mh_tallies_plan(&run->tallies, record->stage, record->role, record->kind, 1);
+    if (tally)
+        tally->unsent++;
+    mh_journal_append(&run->journal, record, NULL, NULL, NULL);
+}
+
 /* As an operation is booked, so that it has its latency, its timeline and its errors. */
 void mh_role_cycle_ended(struct mh_role *role, const struct mh_cycle_end *end)
 {
@@ -132,11 +148,10 @@ void mh_role_cycle_ended(struct mh_role *role, const struct mh_cycle_end *end)
     struct mh_run *run = hand->stage->run;
     const struct mh_record record = record_of(role->worker, end);
     const char *why = end->outcome == MH_OUTCOME_OK ? "" : end->why;
-    struct mh_tally *tally = mh_tally_at(&run->tallies, record.stage, record.role, record.kind);
-    mh_tallies_plan(&run->tallies, record.stage, record.role, record.kind, 1);
-    if (!end->cut)
-        mh_tallies_book(&run->tallies, &record, why);
-    else if (tally)
-        tally->unsent++;
-    mh_journal_append(&run->journal, &record, NULL, NULL, end->cut ? NULL : why);
+    if (end->cut) {
+        count_cut(run, &record);
+        return;
+    }
+    count_cycle(&run->tallies, &record, why);
+    count_cycle(&run->interval, &record, why);
 }

@@ -46,6 +46,8 @@ struct mh_run {
     struct mh_clock clock;
     int64_t progress_ns; /* between two progress lines; 0: none */
     struct mh_tallies tallies;
+    struct mh_tallies interval; /* of operations that change no rows, since the journal's last summary */
+    int64_t summary_ns;         /* when the next one is due */
     struct mh_ledger ledger;
     int64_t rows_issued[3]; /* of inserts, upserts and deletes that were not called off: what the ledger must
                                book */
@@ -78,10 +80,18 @@ struct mh_run {
 /* Runs one stage to its end on all ranks. Collective. Fails on every rank or on none. */
 int mh_stage_run(struct mh_run *run, int stage, struct mh_error *err);
 
+/* Proxies that connections moved away from since the last report become events of the stage (the job's stage
+ * count: the audit), on rank 0. Collective. */
+int mh_absences_report(struct mh_run *run, int stage, struct mh_error *err);
+
+/* Puts on record what `interval` holds. */
+void mh_run_summarise(struct mh_run *run);
+
 /* SIGINT, SIGTERM and SIGUSR1 ask for an orderly end; a second SIGINT or SIGTERM ends the program at once.
  * After MPI_Init. */
 void mh_signals_catch(void);
 bool mh_signal_seen(void);
-int mh_signals_seen(void); /* how many */
+int mh_signals_seen(void);        /* how many */
+int64_t mh_signal_first_ns(void); /* when the first came; 0: none has */
 
 #endif

@@ -1,9 +1,11 @@
 /* The stage loop: due? slot? next, send, wait, book. Ranks stay together by the heartbeat alone. */
 #include "run/stage.h"
 
+#include "base/alive.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "comm/comm.h"
+#include "comm/watch.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,11 +15,16 @@ enum {
     START_AHEAD_MS = 20, /* all ranks have heard of the start by then */
     BUSY_WAIT_MS =
         2, /* longest in the completion queue while a round is under way: MPI wants to be looked at */
-    CALM_WAIT_MS = 10,  /* and while none is: claims may have come */
-    LATE_MS = 3,        /* that a wait which is not sharp may be */
-    MOST_AT_ONCE = 256, /* calls, before the heartbeat and the feed get their turn */
-    DRAIN_S = 5,        /* what is in flight when a stop is asked for gets so long */
-    TIDY_S = 10,        /* and so long after it, those who remove what they made */
+    CALM_WAIT_MS = 10,   /* and while none is: claims may have come */
+    IDLE_FACTOR = 3,     /* longer are both where no worker is: nothing is late there but the round */
+    LATE_MS = 3,         /* that a wait which is not sharp may be */
+    MOST_AT_ONCE = 256,  /* calls, before the heartbeat and the feed get their turn */
+    DRAIN_S = 5,         /* what is in flight when a stop is asked for gets so long */
+    TIDY_S = 10,         /* and so long after it, those who remove what they made */
+    SAVE_MS = 500,       /* between two writes of the journal */
+    SUMMARY_S = 1,       /* between two summaries, at first; */
+    LATE_SUMMARY_S = 60, /* at last */
+    HURRY_S = 10,        /* after a signal a rank may be silent for no longer: who sent it may end us soon */
 };
 
 /* ---- opening ---- */
@@ -104,6 +111,7 @@ static void close_stage(struct mh_stage *stage)
     if (stage->talks) {
         mh_pulse_close(&stage->pulse);
         mh_post_close(&stage->post);
+        mh_run_summarise(stage->run);
         mh_journal_flush(&stage->run->journal);
     }
     for (size_t i = 0; i < stage->hand_count; i++)
@@ -141,10 +149,12 @@ static void sample(struct mh_stage *stage)
 {
     struct mh_stage_sums *sums = stage->sums;
     memset(sums->active, 0, sizeof sums->active);
+    sums->away = 0;
     for (size_t i = 0; i < stage->hand_count; i++) {
         struct mh_hand *hand = &stage->hands[i];
         const bool active = mh_hand_active(hand);
         sums->active[hand->role.ops->order] += active;
+        sums->away += active && mh_connection_away(hand->connection);
         if (!active && !hand->counted)
             count_effort(stage, hand);
     }
@@ -178,7 +188,9 @@ static void begin_stopping(struct mh_stage *stage, const struct mh_stage_sums *t
     if (stage->run->rank == 0 && totals->stop > 0)
         mh_warn("signal: ending stage %s early; what was acknowledged will be audited", stage->options->name);
     if (stage->run->rank == 0 && totals->give_up > 0)
-        mh_complain("no connection to %s for %lld s: ending stage %s", stage->run->job->server.uris.items[0],
+        mh_complain("no connection to %s%s for %lld s: ending stage %s",
+                    stage->run->job->server.uris.items[0],
+                    mh_rpc_uris(stage->run->rpc) > 1 ? ", or any other proxy," : "",
                     (long long)(stage->run->job->server.timeout_ns / MH_S), stage->options->name);
     for (size_t i = 0; i < stage->hand_count; i++) {
         if (!stage->hands[i].exhausted)
@@ -197,11 +209,26 @@ static bool is_over(const struct mh_stage_sums *totals)
            totals->claims_sent[MH_CLAIMS_TO_DELETE] == totals->claims_got[MH_CLAIMS_TO_DELETE];
 }
 
+static void tell_away(struct mh_stage *stage, int64_t away)
+{
+    if (stage->run->rank == 0 && away > stage->away)
+        mh_warn("stage %s: %lld worker%s moved to another proxy: no connection to theirs, or no answer",
+                stage->options->name, (long long)away, away == 1 ? " has" : "s have");
+    stage->away = away;
+}
+
+static void go_home(struct mh_stage *stage)
+{
+    for (size_t i = 0; i < stage->hand_count; i++)
+        mh_connection_go_home(stage->hands[i].connection);
+}
+
 /* True when the stage is over; every rank says so in the same round. */
 static bool take_totals(struct mh_stage *stage)
 {
     const struct mh_stage_sums *totals = (const struct mh_stage_sums *)stage->pulse.totals;
     update_views(stage, totals);
+    tell_away(stage, totals->away);
     if (!stage->stopping && (totals->stop > 0 || totals->give_up > 0 || totals->broken > 0))
         begin_stopping(stage, totals);
     return is_over(totals);
@@ -247,7 +274,8 @@ static void take_calls(struct mh_stage *stage, int64_t until_ns)
 static int64_t next_event(const struct mh_stage *stage, int64_t now_ns)
 {
     const bool round = stage->pulse.request != MPI_REQUEST_NULL;
-    int64_t next = now_ns + (round ? BUSY_WAIT_MS : CALM_WAIT_MS) * MH_MS;
+    const int64_t factor = stage->hand_count > 0 ? 1 : IDLE_FACTOR;
+    int64_t next = now_ns + (round ? BUSY_WAIT_MS : CALM_WAIT_MS) * factor * MH_MS;
     if (!round && stage->pulse.next_ns < next)
         next = stage->pulse.next_ns;
     for (size_t i = 0; i < stage->hand_count; i++) {
@@ -305,6 +333,33 @@ static void turn(struct mh_stage *stage)
     take_calls(stage, next_event(stage, mh_now_ns()));
 }
 
+/* As fine as the timeline. */
+void mh_run_summarise(struct mh_run *run)
+{
+    const int64_t now = mh_now_ns(), since = now - run->start_ns;
+    int64_t every = SUMMARY_S * MH_S;
+    while (every < LATE_SUMMARY_S * MH_S && since >= every * MH_TIMELINE_SLOTS)
+        every *= 2;
+    mh_journal_summarise(&run->journal, &run->interval, now);
+    run->summary_ns = run->start_ns + (since / every + 1) * every;
+}
+
+/* Should this rank be killed now, little is in doubt. */
+static void live_on(struct mh_stage *stage)
+{
+    const int64_t now = mh_now_ns();
+    mh_alive();
+    if (mh_signal_seen())
+        mh_watch_hurry(HURRY_S * MH_S);
+    if (now < stage->save_ns)
+        return;
+    stage->save_ns = now + SAVE_MS * MH_MS;
+    if (now >= stage->run->summary_ns)
+        mh_run_summarise(stage->run);
+    mh_journal_flush(&stage->run->journal);
+    mh_journal_sign(&stage->run->journal, now);
+}
+
 static void loop(struct mh_stage *stage)
 {
     struct mh_progress progress;
@@ -315,14 +370,16 @@ static void loop(struct mh_stage *stage)
     for (;;) {
         turn(stage);
         sample(stage);
+        live_on(stage);
         if (!mh_pulse_beat(&stage->pulse, stage->counters))
             continue;
+        go_home(stage);
         mh_progress_show(&progress, stage);
         atomic_store(&stage->run->ledger_bytes, mh_ledger_bytes(&stage->run->ledger));
-        mh_journal_flush(&stage->run->journal); /* should this rank be killed, little is in doubt */
         if (take_totals(stage))
             break;
     }
+    mh_watch_hurry(INT64_MAX);
     mh_progress_end(&progress);
 }
 
@@ -331,6 +388,7 @@ static void record_begin(struct mh_stage *stage)
     if (stage->recorded)
         return;
     stage->recorded = true;
+    mh_tallies_reset(&stage->run->interval, stage->begin_ns);
     struct mh_record record = {
         .type = MH_RECORD_STAGE, .stage = (int16_t)stage->index, .worker = -1, .due_ns = stage->begin_ns};
     mh_journal_append(&stage->run->journal, &record, NULL, NULL, NULL);
@@ -382,6 +440,8 @@ int mh_stage_run(struct mh_run *run, int index, struct mh_error *err)
     if (rc == 0) {
         rc = stage.find ? mh_find_max_go(&stage, err) : mh_stage_go(&stage, err);
         if (mh_outages_report(&stage, rc == 0 ? err : &ignored) != 0)
+            rc = -1;
+        if (mh_absences_report(run, index, rc == 0 ? err : &ignored) != 0)
             rc = -1;
     }
     close_stage(&stage);

@@ -18,6 +18,7 @@ struct mh_stage_sums {
     int64_t claims_sent[3], claims_got[3]; /* by enum mh_claim_use */
     int64_t stop, give_up, broken;         /* votes */
     int64_t chaos_running;                 /* commands of the user's */
+    int64_t away;                          /* workers that use another proxy than their own */
     int64_t acknowledged_rows, acknowledged_deletes;
     int64_t failed, unknown, throttled;
     int64_t latency[MH_TIMELINE_BUCKETS]; /* of operations since the stage began */
@@ -97,8 +98,10 @@ struct mh_stage {
     int64_t starved_begin_ns;
     bool stopping;  /* agreed: nothing new is sent */
     bool cancelled; /* what was in flight at the stop has been cancelled */
+    int64_t away;   /* of all ranks, when it was last told */
     int64_t cancel_ns;
     bool left;                    /* and those who had something to remove had their time */
+    int64_t save_ns;              /* when the journal is written next */
     struct mh_chaos_state *chaos; /* one a command of the stage; rank 0's */
     struct mh_outages *outages;   /* this rank's */
     struct mh_error error;        /* why this rank votes `broken` */

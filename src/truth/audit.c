@@ -354,7 +354,6 @@ int mh_audit_run(struct mh_audit *audit, struct mh_error *err)
     if (rc != 0)
         return -1;
     int width = QUESTIONS_AT_ONCE / np > 0 ? QUESTIONS_AT_ONCE / np : 1;
-    /* the next proxy over, where there are several: not the one that this rank's own workers wrote through */
     rc = mh_fan_open(&fan, audit->rpc, audit->job, audit->rank + 1, width, audit->seed, err);
     if (rc == 0)
         rc = mh_asker_open(&asker, audit->rpc, audit->job, audit->rank + 1, audit->seed, err);
@@ -369,7 +368,7 @@ int mh_audit_run(struct mh_audit *audit, struct mh_error *err)
     share_figures(audit);
     if (asker.connection)
         mh_asker_close(&asker);
-    if (fan.connection)
+    if (fan.connections)
         mh_fan_close(&fan);
     return rc;
 }

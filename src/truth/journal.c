@@ -1,15 +1,18 @@
 #include "truth/journal.h"
 
+#include "base/alive.h"
 #include "base/log.h"
+#include "truth/summary.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { MOST_ROWS = 1000000, KEYS_A_RECORD = 13, TEXT_A_RECORD = 104, VERSION_SHIFT = 48, JOURNAL_FORMAT = 1 };
+enum { MOST_ROWS = 1000000, KEYS_A_RECORD = 13, TEXT_A_RECORD = 104, VERSION_SHIFT = 48, JOURNAL_FORMAT = 2 };
 
 /* Continuations have the size of a record and share its first byte. */
 struct keys_record {
@@ -28,6 +31,9 @@ union slot {
     struct keys_record keys;
     struct text_record text;
     struct mh_journal_start start;
+    struct mh_summary summary;
+    struct mh_spectrum spectrum;
+    struct mh_spectrum_part part;
 };
 
 _Static_assert(sizeof(union slot) == sizeof(struct mh_record), "every record has one size");
@@ -67,10 +73,11 @@ int mh_journal_open(struct mh_journal *journal, const char *dir, const struct mh
     memset(&slot, 0, sizeof slot);
     slot.start = *start;
     slot.start.format = JOURNAL_FORMAT;
+    slot.start.sign_ns = start->start_ns;
     journal->used = 0;
     journal->failed = false;
     snprintf(journal->path, sizeof journal->path, "%s/rank-%05d.journal", dir, start->rank);
-    journal->fd = open(journal->path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644);
+    journal->fd = open(journal->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (journal->fd < 0)
         return mh_fail(err, "journal %s: %s", journal->path, strerror(errno));
     put(journal, &slot);
@@ -119,6 +126,49 @@ void mh_journal_append(struct mh_journal *journal, const struct mh_record *recor
         mh_journal_flush(journal);
 }
 
+/* In its place, so that a sign costs no room. */
+void mh_journal_sign(struct mh_journal *journal, int64_t now_ns)
+{
+    if (journal->fd >= 0 && !journal->failed &&
+        pwrite(journal->fd, &now_ns, sizeof now_ns, offsetof(struct mh_journal_start, sign_ns)) < 0)
+        mh_journal_flush(journal); /* which says so, if it cannot write either */
+}
+
+static void put_any(void *context, const void *record)
+{
+    union slot slot;
+    memcpy(&slot, record, sizeof slot);
+    put(context, &slot);
+}
+
+static void put_error(struct mh_journal *journal, const struct mh_error_count *error)
+{
+    const struct mh_record record = {.type = MH_RECORD_ERRORS,
+                                     .kind = (uint8_t)error->kind,
+                                     .outcome = (uint8_t)error->outcome,
+                                     .worker = -1,
+                                     .grpc_status = error->grpc_status,
+                                     .code = error->code,
+                                     .rows = (uint32_t)error->count,
+                                     .due_ns = error->first_ns,
+                                     .done_ns = error->last_ns};
+    mh_journal_append(journal, &record, NULL, NULL, error->message);
+}
+
+void mh_journal_summarise(struct mh_journal *journal, struct mh_tallies *interval, int64_t now_ns)
+{
+    const int count = interval->stages * interval->roles * MH_TALLY_KINDS;
+    for (int i = 0; i < count && journal->fd >= 0 && !journal->failed; i++) {
+        const int cell = i / MH_TALLY_KINDS;
+        if (interval->cells[i] && interval->cells[i]->planned > 0)
+            mh_summary_make(interval->cells[i], cell / interval->roles, cell % interval->roles,
+                            i % MH_TALLY_KINDS, interval->start_ns, put_any, journal);
+    }
+    for (int i = 0; i < interval->error_count; i++)
+        put_error(journal, &interval->errors[i]);
+    mh_tallies_reset(interval, now_ns);
+}
+
 void mh_journal_close(struct mh_journal *journal, bool remove_file)
 {
     if (journal->fd < 0)
@@ -146,7 +196,9 @@ struct reader {
     const char *path;
     union slot ahead; /* read, not yet used */
     bool has_ahead;
-    struct pending *pending; /* newest first */
+    struct pending *pending;    /* newest first */
+    struct mh_tallies *tallies; /* for the summaries; NULL: nobody wants them */
+    int64_t start_ns;           /* of the run */
     mh_journal_visitor *visit;
     void *context;
     struct mh_error *err;
@@ -197,13 +249,19 @@ static void read_text(struct reader *reader, char text[TEXT_A_RECORD + 1])
     reader->has_ahead = false;
 }
 
+static bool counts_up(const struct mh_record *record)
+{
+    return record->type == MH_RECORD_SUMMARY || record->type == MH_RECORD_ERRORS;
+}
+
 static bool sound(const struct mh_record *record)
 {
-    return record->type >= MH_RECORD_INTENT && record->type <= MH_RECORD_END &&
+    return record->type >= MH_RECORD_INTENT && record->type <= MH_RECORD_ERRORS &&
            record->type != MH_RECORD_KEYS && record->type != MH_RECORD_TEXT &&
+           record->type != MH_RECORD_SPECTRUM && record->type != MH_RECORD_COUNTS &&
            record->kind < MH_TALLY_KINDS && record->outcome < MH_OUTCOMES &&
-           (record->rows <= MOST_ROWS || record->type == MH_RECORD_UNSENT) && record->stage >= 0 &&
-           record->role >= 0;
+           (record->rows <= MOST_ROWS || record->type == MH_RECORD_UNSENT || counts_up(record)) &&
+           record->stage >= 0 && record->role >= 0;
 }
 
 static int fail_damaged(const struct reader *reader)
@@ -258,16 +316,79 @@ static int take_other(struct reader *reader, const struct mh_record *record, boo
     return rc;
 }
 
+static int book_summary(struct reader *reader, const struct mh_summary *summary,
+                        const struct mh_record *following)
+{
+    struct mh_tallies *tallies = reader->tallies;
+    if (summary->stage >= tallies->stages || summary->role >= tallies->roles)
+        return fail_damaged(reader);
+    struct mh_tally *cell = mh_tally_at(tallies, summary->stage, summary->role, summary->kind);
+    if (!cell || mh_summary_take(cell, summary, following, summary->begin_ns - reader->start_ns) != 0)
+        return mh_fail(reader->err, "%s: out of memory, or a summary that makes no sense, before byte %ld",
+                       reader->path, ftell(reader->file));
+    return 0;
+}
+
+/* One that is cut off at the end is left out: what its interval held is lost, the books balance. */
+static int take_summary(struct reader *reader, const struct mh_record *record)
+{
+    struct mh_summary summary;
+    int64_t got = 0;
+    memcpy(&summary, record, sizeof summary);
+    if (summary.records < 0 || summary.records > MH_SUMMARY_RECORDS)
+        return fail_damaged(reader);
+    struct mh_record *following = malloc(((size_t)summary.records + 1) * sizeof *following);
+    if (!following)
+        return mh_fail(reader->err, "out of memory");
+    for (; got < summary.records && next_slot(reader); got++) {
+        following[got] = reader->ahead.record;
+        reader->has_ahead = false;
+    }
+    const int rc = got == summary.records && reader->tallies ? book_summary(reader, &summary, following) : 0;
+    free(following);
+    return rc;
+}
+
+static void take_errors(struct reader *reader, const struct mh_record *record)
+{
+    char text[TEXT_A_RECORD + 1];
+    read_text(reader, text);
+    struct mh_error_count error = {.kind = record->kind,
+                                   .outcome = record->outcome,
+                                   .grpc_status = record->grpc_status,
+                                   .code = record->code,
+                                   .count = record->rows,
+                                   .first_ns = record->due_ns - reader->start_ns,
+                                   .last_ns = record->done_ns - reader->start_ns};
+    snprintf(error.message, sizeof error.message, "%s", text);
+    if (reader->tallies)
+        mh_tallies_add_error(reader->tallies, &error);
+}
+
+static int take_one(struct reader *reader, const struct mh_record *record, bool *whole)
+{
+    switch (record->type) {
+    case MH_RECORD_INTENT:
+        return take_intent(reader, record);
+    case MH_RECORD_SUMMARY:
+        return take_summary(reader, record);
+    case MH_RECORD_ERRORS:
+        take_errors(reader, record);
+        return 0;
+    default:
+        return take_other(reader, record, whole);
+    }
+}
+
 static int read_records(struct reader *reader, bool *whole)
 {
     while (next_slot(reader)) {
         struct mh_record record = reader->ahead.record;
+        mh_alive();
         reader->has_ahead = false;
         if (!sound(&record))
             return fail_damaged(reader);
-        int rc = record.type == MH_RECORD_INTENT ? take_intent(reader, &record)
-                                                 : take_other(reader, &record, whole);
-        if (rc != 0)
+        if (take_one(reader, &record, whole) != 0)
             return -1;
     }
     return 0;
@@ -289,8 +410,18 @@ static int take_rest(struct reader *reader, int rc)
 int mh_journal_read(const char *path, struct mh_journal_start *start, mh_journal_visitor *visit,
                     void *context, bool *whole, struct mh_error *err)
 {
-    struct reader reader = {
-        .file = fopen(path, "rb"), .path = path, .visit = visit, .context = context, .err = err};
+    return mh_journal_read_all(path, start, visit, context, NULL, whole, err);
+}
+
+int mh_journal_read_all(const char *path, struct mh_journal_start *start, mh_journal_visitor *visit,
+                        void *context, struct mh_tallies *tallies, bool *whole, struct mh_error *err)
+{
+    struct reader reader = {.file = fopen(path, "rb"),
+                            .path = path,
+                            .tallies = tallies,
+                            .visit = visit,
+                            .context = context,
+                            .err = err};
     union slot first;
     int rc;
     *whole = false;
@@ -301,6 +432,7 @@ int mh_journal_read(const char *path, struct mh_journal_start *start, mh_journal
     else {
         *start = first.start;
         start->host[sizeof start->host - 1] = '\0';
+        reader.start_ns = start->start_ns;
         rc = read_records(&reader, whole);
     }
     rc = take_rest(&reader, rc);

@@ -1,11 +1,13 @@
 /* A rank's journal: fixed-size records appended with write(2), so that what was measured survives a kill -9
  * (the page cache keeps it; a crash of the node may take the last seconds). A write is on record before it is
- * sent. */
+ * sent. What changes no rows has no record of its own: of it a summary is written at intervals, so that the
+ * file's length goes by time and by writes, not by reads. */
 #ifndef MH_TRUTH_JOURNAL_H
 #define MH_TRUTH_JOURNAL_H
 
 #include "base/error.h"
 #include "measure/record.h"
+#include "measure/tally.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,12 +24,13 @@ struct mh_journal {
 
 /* The first record of a journal. */
 struct mh_journal_start {
-    int32_t format; /* 1 */
+    int32_t format; /* 2 */
     int32_t rank, np, node;
     int64_t pid;
     int64_t start_ns;        /* this rank's monotonic clock when the run began on rank 0 */
     int64_t clock_offset_ns; /* this rank's clock minus rank 0's */
     char host[64];
+    int64_t sign_ns; /* the rank's last sign of life, on its clock */
 };
 
 /* Creates DIR/rank-00007.journal; it must not exist. */
@@ -39,12 +42,16 @@ int mh_journal_open(struct mh_journal *journal, const char *dir, const struct mh
  * about once; the run goes on and its result says so. */
 void mh_journal_append(struct mh_journal *journal, const struct mh_record *record, const int64_t *keys,
                        const uint16_t *versions, const char *text);
+/* Of what `interval` holds; then empties it: its next interval begins at now_ns. */
+void mh_journal_summarise(struct mh_journal *journal, struct mh_tallies *interval, int64_t now_ns);
+void mh_journal_sign(struct mh_journal *journal, int64_t now_ns); /* this rank lives */
 void mh_journal_flush(struct mh_journal *journal);
 void mh_journal_close(struct mh_journal *journal, bool remove_file);
 
-/* Reads a journal. Called with each record but KEYS and TEXT, whose contents come with the record that they
- * belong to: a DONE of a write has the keys of its INTENT (NULL: consecutive from first_id). INTENTs are held
- * back; those that no DONE or UNSENT followed come at the end: writes in flight when the rank died. */
+/* Reads a journal. Called with each record but summaries, KEYS and TEXT, whose contents come with the record
+ * that they belong to: a DONE of a write has the keys of its INTENT (NULL: consecutive from first_id).
+ * INTENTs are held back; those that no DONE or UNSENT followed come at the end: writes in flight when the
+ * rank died. */
 typedef int mh_journal_visitor(void *context, const struct mh_record *record, const int64_t *keys,
                                const uint16_t *versions, const char *text, struct mh_error *err);
 
@@ -52,5 +59,9 @@ typedef int mh_journal_visitor(void *context, const struct mh_record *record, co
  * whether the END record was there. */
 int mh_journal_read(const char *path, struct mh_journal_start *start, mh_journal_visitor *visit,
                     void *context, bool *whole, struct mh_error *err);
+
+/* The same; the summaries are added to `tallies`, whose times are since the run began. */
+int mh_journal_read_all(const char *path, struct mh_journal_start *start, mh_journal_visitor *visit,
+                        void *context, struct mh_tallies *tallies, bool *whole, struct mh_error *err);
 
 #endif

@@ -1,5 +1,7 @@
 #include "truth/reads.h"
 
+#include "base/alive.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +106,7 @@ struct mh_reading *mh_reads_next(const struct mh_reads *reads, size_t *at)
 {
     if (*at >= reads->log.length)
         return NULL;
+    mh_alive();
     struct mh_reading *reading = (void *)(reads->log.data + *at);
     *at += length_of(reading);
     return reading;

@@ -3,6 +3,7 @@
  * together. */
 #include "truth/hits.h"
 
+#include "base/alive.h"
 #include "base/grow.h"
 #include "comm/comm.h"
 #include "dataset/distance.h"
@@ -341,6 +342,7 @@ static void compare_block(struct compare *compare, struct block *block)
     const int dim = (int)dim_of(compare->hits), searches = (int)compare->search_count;
     if (block->count == 0)
         return;
+    mh_alive();
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, searches, block->count, dim, 1, compare->queries,
                 dim, block->rows, dim, 0, block->products, BLOCK);
     for (int s = 0; s < searches; s++) /* one target after the other: its filter is read once */
@@ -418,6 +420,7 @@ static void count_rows(struct compare *compare, struct target *target)
     mh_filter_read(&compare->filter, target->sample->text);
     for (int64_t w = 0; w < history->insert_count; w++) {
         const struct mh_write *insert = &history->inserts[w];
+        mh_alive();
         if (is_in_place(compare->hits, &target->sample->reading,
                         insert->first)) /* a write has one partition */
             for (int32_t i = 0; i < insert->count; i++)

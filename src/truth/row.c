@@ -98,6 +98,13 @@ void mh_pass_set_query(const struct mh_pass *pass, struct mh_fan_slot *slot, int
                                            .consistency = MH_STRONG};
 }
 
+/* Where there are several proxies: the next after that of the worker that wrote the row. */
+static int64_t past_writers_proxy(const struct mh_pass *pass, int64_t id)
+{
+    const struct mh_worker *writer = mh_plan_writer_of(pass->audit->plan, id);
+    return (writer ? writer->number : pass->audit->rank) + 1;
+}
+
 static char *put_keys(char *end, const int64_t *ids, int64_t from, int64_t to)
 {
     for (int64_t i = from; i < to; i++)
@@ -115,6 +122,7 @@ bool mh_pass_write_keys(const struct mh_pass *pass, struct mh_fan_slot *slot, co
     char *end = slot->text + sprintf(slot->text, "%s in [", key);
     end = put_keys(end, ids, from, to);
     memcpy(end, "]", 2);
+    slot->via = past_writers_proxy(pass, ids[from]);
     return true;
 }
 
@@ -125,5 +133,6 @@ bool mh_pass_write_range(const struct mh_pass *pass, struct mh_fan_slot *slot, i
     if (!mh_fan_text(slot, room))
         return false;
     snprintf(slot->text, room, "%s >= %" PRId64 " and %s < %" PRId64, key, first, key, end);
+    slot->via = past_writers_proxy(pass, first);
     return true;
 }

@@ -1,4 +1,5 @@
 /* Rows that looked wrong get until the end of verify.grace to look right; then they are condemned. */
+#include "base/alive.h"
 #include "base/clock.h"
 #include "truth/scan.h"
 
@@ -241,9 +242,11 @@ static int condemn_rest(struct mh_pass *pass, struct table *table, struct mh_err
 
 static bool pause_for(struct mh_pass *pass, int64_t ns)
 {
-    for (int64_t until = mh_now_ns() + ns; mh_now_ns() < until; mh_sleep_ns(20 * MH_MS))
+    for (int64_t until = mh_now_ns() + ns; mh_now_ns() < until; mh_sleep_ns(20 * MH_MS)) {
+        mh_alive();
         if (pass->audit->stop && pass->audit->stop())
             return false;
+    }
     return true;
 }
 

@@ -1,5 +1,6 @@
 #include "truth/slice.h"
 
+#include "base/alive.h"
 #include "base/grow.h"
 #include "comm/comm.h"
 
@@ -204,6 +205,7 @@ int64_t mh_slices_find(const struct mh_slices *slices, int64_t id)
 
 int mh_slices_fates(const struct mh_slices *slices, int64_t at, struct mh_fates *fates, struct mh_error *err)
 {
+    mh_alive();
     mh_fates_reset(fates, slices->items[at].first, slices->items[at].count);
     for (int64_t i = slices->first_part[at]; i < slices->first_part[at + 1]; i++)
         if (mh_fates_import(fates, slices->parts[i].data, slices->parts[i].length) != 0)

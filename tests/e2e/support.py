@@ -123,8 +123,8 @@ def hpc(*words: object, np: int = 1, timeout: float = 180, cwd: Path | None = No
 class Running:
     """A run in the background, whose words on stderr can be waited for."""
 
-    def __init__(self, words: Iterable[object], np: int = 1, result: Path | None = None):
-        self.process = subprocess.Popen(command_line(np, words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
+    def __init__(self, words: Iterable[object], np: int = 1, result: Path | None = None, command: list[str] | None = None):
+        self.process = subprocess.Popen(command or command_line(np, words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
                                         env=ENVIRONMENT, start_new_session=True)
         self.result_path = result
         self.text = {self.process.stdout: b"", self.process.stderr: b""}
@@ -169,8 +169,8 @@ class Running:
 
 
 @contextmanager
-def running(*words: object, np: int = 1, result: Path | None = None) -> Iterator[Running]:
-    run = Running(words, np, result)
+def running(*words: object, np: int = 1, result: Path | None = None, command: list[str] | None = None) -> Iterator[Running]:
+    run = Running(words, np, result, command)
     try:
         yield run
     finally:

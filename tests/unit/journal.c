@@ -123,7 +123,8 @@ static int read_events(struct reading *reading, bool *whole, struct mh_error *er
     if (rc != 0)
         return rc;
     struct mh_journal_start expected = started;
-    expected.format = 1;
+    expected.format = 2;
+    expected.sign_ns = started.start_ns;
     assert_memory_equal(&start, &expected, sizeof expected);
     return 0;
 }

@@ -1,0 +1,212 @@
+"""Ranks that die, hang or are told to end: what they did is kept, the others say who it was, and nothing waits for ever."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from mockserver import Mock
+from support import (GOOD, UNUSABLE, Done, Running, assert_books_balance, assert_ledger_agrees, command_line, hpc, ranks_of, running, write_job)
+
+FIELDS = [{"name": "id", "type": "int64", "primary": True}, {"name": "vector", "type": "float_vector"},
+          {"name": "varchar_field", "type": "varchar", "max_length": 64}]
+
+
+def job_for(roles: list[dict] | None = None) -> dict:
+    roles = roles or [{"role": "writer", "count": 2, "rows": 100_000, "batch": 10, "rate": "100/s"},
+                      {"role": "deleter", "count": 1, "share": "10%"},
+                      {"role": "searcher", "count": 4, "for": "60s", "rate": "200/s"}]
+    return {"dataset": {"synthetic": {"rows": 2000, "dim": 8}},
+            "collection": {"name": "ranks", "replace": True, "fields": FIELDS, "index": {"type": "FLAT", "params": {}}},
+            "stages": [{"name": "load", "roles": roles}], "verify": {"recheck": [], "vectors": "none"}}
+
+
+@pytest.fixture
+def mock(tmp_path: Path) -> Iterator[Mock]:
+    with Mock(tmp_path) as mock:
+        yield mock
+
+
+def words(mock: Mock, output: Path, job: dict, *more: object) -> list[object]:
+    return ["run", write_job(output.with_name("job.yaml"), job), "--server", mock.uri, "--output", output, "--seed", 5,
+            "--progress", 1, *more]
+
+
+def merge(output: Path, *folders: Path) -> Done:
+    merged = output.with_name("merged.h5")
+    done = hpc("merge", *(folders or [output.with_name(f"{output.name}.journals")]), "-o", merged, result=merged)
+    assert done.code == UNUSABLE and done.errors == [], str(done)
+    assert not done.result.attributes["whole"] and done.result.attributes["verdict"].startswith("INCOMPLETE")
+    assert_books_balance(done.result)
+    assert_ledger_agrees(done.result)
+    return done
+
+
+def told(run: Running) -> dict[str, int]:
+    """Operations of each role that the progress lines have shown so far, about."""
+    sums: dict[str, int] = {}
+    for line in re.findall(r"^load \d+ s.*", run.err, re.M):
+        for role, rate in re.findall(r"\| (\w+) (\d+)/s", line):
+            sums[role] = sums.get(role, 0) + int(rate)
+    return sums
+
+
+def assert_kept(done: Done, before: dict[str, int]) -> None:
+    """Nearly all that was done: at most the last interval, a second so early in a run, and what was in flight are missing."""
+    result = done.result
+    for role, op in (("writer", "insert"), ("searcher", "search")):
+        ok = result.operations("load", op)["ok"]
+        assert ok >= 0.9 * before[role] - {"insert": 10, "search": 250}[op], (op, ok, before)
+        [timeline] = [sum(row["ok"] for row in result.tables["timeline"] if row["op"] == op)]
+        assert timeline == ok == sum(count for name, count in result.histograms.items() if name == f"latency/load/{op}/due")
+
+
+def kill_one(run: Running) -> None:
+    os.kill(ranks_of(run)[1], signal.SIGKILL)
+
+
+def kill_all(run: Running) -> None:
+    for pid in ranks_of(run):
+        os.kill(pid, signal.SIGKILL)
+
+
+def kill_launcher(run: Running) -> None:
+    run.process.kill()
+
+
+@pytest.mark.parametrize("kill", [kill_one, kill_all, kill_launcher])
+def test_what_is_kept_of_a_killed_run(mock: Mock, output: Path, kill: Callable[[Running], None]) -> None:
+    with running(*words(mock, output, job_for()), np=3, result=output) as run:
+        run.wait_for("^load 3 s")
+        before, pids = told(run), ranks_of(run)
+        kill(run)
+        done = run.finish(60)
+    assert done.code != GOOD and not output.exists(), str(done)
+    merged = merge(output)
+    assert_kept(merged, before)
+    verdict = merged.result.attributes["verdict"]
+    if kill is kill_one:
+        assert f"rank 1 (pid {pids[1]} on {socket.gethostname()}) fell silent" in verdict and "rank 0 (" not in verdict
+    assert [row["pid"] for row in merged.result.tables["ranks"]] == pids
+    assert "3 ended early, 0 left none" in verdict
+
+
+def test_stopped_rank_is_named_and_does_not_hold_up_the_others(mock: Mock, output: Path) -> None:
+    stopped = 0  # the one that the others usually wait for
+    with running(*words(mock, output, job_for(), "--silence", 2), np=3, result=output) as run:
+        run.wait_for("^load 2 s")
+        before, pids = told(run), ranks_of(run)
+        os.kill(pids[stopped], signal.SIGSTOP)
+        began = time.monotonic()
+        done = run.finish(60)
+    assert time.monotonic() - began < 30
+    assert done.code == UNUSABLE and not output.exists(), str(done)
+    [error] = done.errors
+    assert f"rank {stopped} (pid {pids[stopped]} on {socket.gethostname()}) has given no sign of life for 2 s" in error
+    assert f"milvus-hpc merge {output}.journals" in error
+    assert_kept(merge(output), before)
+
+
+def test_audit_that_takes_too_long_after_a_signal_is_cut_and_can_be_made_later(output: Path, tmp_path: Path) -> None:
+    """As before a batch job's time limit: the result stands in time, and verify makes up for the audit."""
+    faults = ["delay,op=query,ms=2000"]
+    with Mock(tmp_path, faults, ["--data", tmp_path / "rows"]) as mock:
+        job = job_for([{"role": "writer", "count": 2, "rows": 1_000_000, "batch": 1000, "rate": "100/s"}])
+        with running(*words(mock, output, job, "--grace", 4), np=2, result=output) as run:
+            run.wait_for("^load 2 s")
+            run.process.send_signal(signal.SIGUSR1)
+            began = time.monotonic()
+            done = run.finish(60)
+        assert done.code == UNUSABLE and time.monotonic() - began < 30, str(done)
+        result = done.result
+        assert "the audit was cut short" in result.attributes["verdict"] and f"milvus-hpc verify {output}" in result.attributes["verdict"]
+        assert not result.attributes["audited"] and not result.attributes["whole"]
+        assert_books_balance(result)
+        assert_ledger_agrees(result)
+        assert result.figures["acknowledged_inserts"] > 0
+    with Mock(tmp_path, (), ["--data", tmp_path / "rows"]) as heir:
+        later = hpc("verify", output, "--server", heir.uri, "--output", tmp_path / "later.h5", np=2, result=tmp_path / "later.h5")
+    assert later.code == GOOD, str(later)
+    assert later.result.figures["count_star"] == result.figures["acknowledged_inserts"]
+
+
+# --- no file system that all nodes share ----------------------------------------------------------------------------
+
+HIDDEN = """
+if [ "$OMPI_COMM_WORLD_RANK" = 0 ]; then exec "$@"; fi
+exec unshare --map-root-user --mount sh -c 'mount -t tmpfs none "$0" && exec "$@"' "$HIDE" "$@"
+"""
+
+
+def test_ranks_that_share_no_folder(mock: Mock, output: Path) -> None:
+    """All but rank 0 see an empty file system of their own where job and result are."""
+    job = job_for([{"role": "writer", "count": 3, "rows": 500, "batch": 10}, {"role": "deleter", "count": 1, "share": "10%"},
+                   {"role": "searcher", "count": 3, "ops": 50}])
+    local = output.with_name("local")
+    program = command_line(1, words(mock, output, job, "--output-local", local, "--keep"))
+    command = ["mpirun", "-np", "3", "-x", f"HIDE={output.parent}", "sh", "-c", HIDDEN, "sh", *program]
+    with running(result=output, command=command) as run:
+        done = run.finish()
+    assert done.code == GOOD, str(done)
+    assert_books_balance(done.result)
+    assert_ledger_agrees(done.result)
+    assert done.result.figures["acknowledged_inserts"] == 1500 and done.result.figures["reads_judged"] == 150
+    assert list(local.iterdir()) == [], "the journals are gone once the result stands"
+    again = hpc("verify", output, "--server", mock.uri, "--output", output.with_name("again.h5"))
+    assert again.code == GOOD, str(again)  # the ledger came to rank 0 whole
+
+
+def test_journals_gathered_from_nodes_are_merged(mock: Mock, output: Path) -> None:
+    folders = [output.with_name(f"node{rank}") for rank in range(3)]
+    command = ["mpirun"]
+    for folder in folders:
+        command += [*(":" if len(command) > 1 else ""), "-np", "1", *command_line(1, words(mock, output, job_for(), "--output-local", folder))]
+    with running(result=output, command=command) as run:
+        run.wait_for("^load 2 s")
+        before = told(run)
+        kill_one(run)
+        done = run.finish(60)
+    assert done.code != GOOD and not output.exists(), str(done)
+    assert_kept(merge(output, *(folder / f"{output.name}.journals" for folder in folders)), before)
+    partial = hpc("merge", *(folder / f"{output.name}.journals" for folder in folders[:2]), "-o", output.with_name("partial.h5"),
+                  result=output.with_name("partial.h5"))
+    assert "1 left none" in partial.result.attributes["verdict"] and "rank-00002.journal" in partial.err, str(partial)
+    (folders[1] / f"{output.name}.journals" / "run.json").write_text('{"np": 3}')
+    mixed = hpc("merge", *(folder / f"{output.name}.journals" for folder in folders), "-o", output.with_name("mixed.h5"))
+    assert mixed.code == UNUSABLE and len(mixed.errors) == 1 and "of another run" in mixed.errors[0], str(mixed)
+    refused = hpc(*words(mock, output, job_for(), "--output-local", folders[0]))
+    assert refused.code == UNUSABLE and "holds the journals of a run that was killed" in refused.errors[0], str(refused)
+
+
+# --- what grows -----------------------------------------------------------------------------------------------------
+
+
+def private_bytes(pid: int) -> int:
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return 1024 * sum(int(kb) for kb in re.findall(r"^Private_\w+:\s+(\d+) kB", text, re.M))
+
+
+def test_memory_and_journal_do_not_grow_with_reads(tmp_path: Path, output: Path) -> None:
+    """The log of readings is full, at 64 MiB, long before the first look; then ten times as many reads add next to nothing."""
+    job = job_for([{"role": "searcher", "count": 4, "for": "300s", "topk": 1000, "inflight": 4}])
+    with Mock(tmp_path, (), ["--null"]) as mock, running(*words(mock, output, job), result=output) as run:
+        journal = output.with_name(f"{output.name}.journals") / "rank-00000.journal"
+
+        def wait_for_reads(count: int) -> tuple[int, int]:
+            assert run.read_until(lambda: told(run).get("searcher", 0) >= count, 90), run.err
+            return private_bytes(run.process.pid), journal.stat().st_size
+
+        memory, length = wait_for_reads(10_000)
+        more_memory, more_length = wait_for_reads(40_000)
+        reads = told(run)["searcher"]
+        run.process.kill()
+        run.finish()
+    assert memory < 150 << 20 and more_memory < memory + (8 << 20), (memory, more_memory)
+    assert more_length - length < 30_000 * 112 / 5, "a record a read would be 112 bytes"
+    assert merge(output).result.operations("load", "search")["ok"] > 0.8 * reads
