@@ -105,6 +105,21 @@ wait_for_step() {
     wait "$step" # bash remembers it
 }
 
+# use_ranks N: only so many of the allocation's; they fill node after node.
+use_ranks() {
+    local each=$((SLURM_NTASKS / SLURM_JOB_NUM_NODES))
+    (($1 > 0 && $1 <= SLURM_NTASKS)) || die "$1 ranks: the allocation has $SLURM_NTASKS"
+    unset SLURM_NTASKS_PER_NODE # srun would take it for an order
+    srun_options=(--nodes=$((($1 + each - 1) / each)) --ntasks="$1")
+}
+
+# check_array POINTS WHAT: has each point an element of the array, and this element a point?
+check_array() {
+    ((SLURM_ARRAY_TASK_ID < $1)) || die "$2 makes $1 points: sbatch --array=0-$(($1 - 1))%1"
+    ((SLURM_ARRAY_TASK_ID > 0 || SLURM_ARRAY_TASK_COUNT >= $1)) ||
+        say "WARNING: $2 makes $1 points, this array has $SLURM_ARRAY_TASK_COUNT elements: sbatch --array=0-$(($1 - 1))%1"
+}
+
 # ranks RESULT COMMAND...: milvus-hpc on the ranks of this allocation. Returns its exit code, and 3 whenever there is
 # no result: srun has exit codes 1 and 2 of its own.
 ranks() {

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 
 from mockserver import Mock  # noqa: E402
-from support import ENVIRONMENT, Result  # noqa: E402
+from support import ENVIRONMENT, PROGRAM, Result  # noqa: E402
 
 LAB = Path(__file__).parent / "lab"
 RUNNING, ENDED = ("RUNNING",), ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE")
@@ -93,6 +93,11 @@ class Lab:
         home = os.readlink(f"/proc/{(self.folder / f'node.{node}').read_text().strip()}/ns/uts")
         return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _namespace(pid) == home]
 
+    def processes_of(self, job: Job) -> list[list[str]]:
+        """Command lines of what a job has left on the nodes."""
+        mine = f"SLURM_JOB_ID={job.number}\0".encode()
+        return [words_of(pid) for node in ("n1", "n2") for pid in self.processes(node) if mine in _environment(pid)]
+
     def lose(self, node: str) -> None:
         """As if its power had gone."""
         for pid in self.processes(node):
@@ -106,11 +111,22 @@ def _namespace(pid: int) -> str:
         return ""
 
 
+def _environment(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
+
+
 def words_of(pid: int) -> list[str]:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
-        return []
+        return [""]
+
+
+def ranks_on(lab: Lab, node: str) -> list[int]:
+    return sorted(pid for pid in lab.processes(node) if words_of(pid)[0] == str(PROGRAM))
 
 
 @pytest.fixture(scope="module")
@@ -133,14 +149,15 @@ def server(tmp_path: Path) -> Iterator[Mock]:
         yield started
 
 
+def job_file(folder: Path, stages: str) -> Path:
+    path = folder / "job.yaml"
+    path.write_text(COLLECTION + stages)
+    return path
+
+
 @pytest.fixture
 def write_job(tmp_path: Path) -> Callable[[str], Path]:
-    def write(stages: str) -> Path:
-        path = tmp_path / "job.yaml"
-        path.write_text(COLLECTION + stages)
-        return path
-
-    return write
+    return lambda stages: job_file(tmp_path, stages)
 
 
 COLLECTION = """
@@ -153,7 +170,7 @@ collection:
     - {name: varchar_field, type: varchar, max_length: 64}
   index: {type: FLAT, params: {}}
 calibrate: never
-verify: {recheck: [], vectors: all}
+verify: {recheck: [], vectors: all, grace: 500ms}
 """
 SHORT = """
 stages:
@@ -165,5 +182,7 @@ stages:
 ENDLESS = """
 stages:
   - name: load
-    roles: [{role: writer, count: 4, rows: 1M, batch: 10, for: 10m, rate: 40/s}]
+    roles:
+      - {role: writer, count: 4, rows: 1M, batch: 10, for: 10m, rate: 40/s}
+      - {role: deleter, count: 2, batch: 10, share: 10%}
 """
