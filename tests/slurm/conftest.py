@@ -63,11 +63,12 @@ class Job:
 
 
 class Lab:
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, nodes: int = 2):
         self.folder = folder
+        self.nodes = [f"n{number + 1}" for number in range(nodes)]
         self.environment = ENVIRONMENT | {"SLURM_CONF": str(folder / "slurm.conf")}
-        self.process = subprocess.Popen([LAB, "--nodes", "2", "--cpus", "8", "--dir", folder, "sh", "-c", "echo ready; exec cat"], env=ENVIRONMENT,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([LAB, "--nodes", str(nodes), "--cpus", "8", "--dir", folder, "sh", "-c", "echo ready; exec cat"],
+                                        env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         line = self.process.stdout.readline().strip()
         assert line == "ready", self.process.stderr.read()
 
@@ -96,7 +97,7 @@ class Lab:
     def processes_of(self, job: Job) -> list[list[str]]:
         """Command lines of what a job has left on the nodes."""
         mine = f"SLURM_JOB_ID={job.number}\0".encode()
-        return [words_of(pid) for node in ("n1", "n2") for pid in self.processes(node) if mine in _environment(pid)]
+        return [words_of(pid) for node in self.nodes for pid in self.processes(node) if mine in _environment(pid)]
 
     def lose(self, node: str) -> None:
         """As if its power had gone."""

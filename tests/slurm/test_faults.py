@@ -45,20 +45,36 @@ def test_scancel(lab: Lab, server: Mock, results: Path, write_job: WriteJob) -> 
 @pytest.fixture
 def own_lab(tmp_path: Path) -> Iterator[Lab]:
     """One that may be broken."""
-    lab = Lab(tmp_path / "lab")
+    lab = Lab(tmp_path / "lab", nodes=3)
     yield lab
     lab.close()
 
 
-def test_lost_node(own_lab: Lab, server: Mock, results: Path, write_job: WriteJob) -> None:
-    """Its slurmd and all its processes are gone at once: the job says so, ends, and merges the journals of all ranks."""
-    job = under_load(own_lab, server, results, write_job(ENDLESS))
-    own_lab.lose("n2")
+def test_lost_nodes(own_lab: Lab, server: Mock, results: Path, write_job: WriteJob) -> None:
+    """Slurmd and all processes of two nodes are gone at once, one of them a soak's only one."""
+    yaml = write_job(ENDLESS)
+    soak = own_lab.submit(results, "soak", yaml, "--progress", 1, options=["--ntasks-per-node=2"], MILVUS_URI=server.uri, SOAK_PARTS=2)
+    soak.wait_for_words(r"load 1 s")
+    job = own_lab.submit(results, "single", yaml, "--progress", 1, options=[*TWO_NODES, "--nodelist=n[2-3]"], MILVUS_URI=server.uri)
+    job.wait_for_words(r"load 1 s")
+    assert soak.records()[0]["NodeList"] == "n1"
+    own_lab.lose("n1")
+    own_lab.lose("n3")
+    assert_merged(job, results)
+    soak.wait_for_words(r"part 1 was cut off[^$]*part-1: exit code 3[^$]*part-1 again: exit code 3[^$]*load 1 s", 90)
+    own_lab.run("scancel", "--batch", "--signal=USR1", soak.number)
+    assert soak.end() == UNUSABLE, soak.words()
+    assert (results / f"soak-{soak.number}" / "codes").read_text() == "3 part-1\n3 part-1 again\n0 part-2\n"
+    assert soak.result("soak-{job}/part-2.h5").attributes["audited"]
+
+
+def assert_merged(job: Job, results: Path) -> None:
+    """It says so, ends, and makes one result of the journals of all ranks, which tells what is missing."""
     assert job.end() == UNUSABLE, job.words()
-    assert "Node failure on n2" in job.words() and "left no result" in job.words()
+    assert "Node failure on n3" in job.words() and "left no result" in job.words()
     result = job.result("single-{job}.h5")
     assert not result.attributes["whole"] and not result.attributes["audited"] and result.attributes["exit_code"] == UNUSABLE
-    assert [(row["host"], row["missing"]) for row in result.tables["ranks"]] == [("n1", 1), ("n1", 1), ("n2", 1), ("n2", 1)]
+    assert [(row["host"], row["core"], row["missing"]) for row in result.tables["ranks"]] == [("n2", -1, 1), ("n2", -1, 1), ("n3", -1, 1), ("n3", -1, 1)]
     assert result.figures["acknowledged_inserts"] > 0 and "nothing is known of these ranks after their journals' ends: 0, 1, 2, 3" in job.words()
     assert len(list((results / f"single-{job.number}.h5.journals").glob("*.journal"))) == 4
 

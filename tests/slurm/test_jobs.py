@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import ENDLESS, SHORT, Lab, ranks_on
+from conftest import ENDLESS, ROOT, SHORT, Lab, ranks_on
 from mockserver import Mock
 from support import GOOD, MISSED, PROGRAM, UNUSABLE, VIOLATED
 
@@ -83,6 +84,24 @@ def test_container(lab: Lab, server: Mock, results: Path, tmp_path: Path, write_
     fails = lab.submit(results, "single", write_job(SHORT), MILVUS_URI=server.uri, **container(tmp_path / "bad", "#!/none/such\n"))
     assert works.end() == GOOD and "apptainer: milvus-hpc.sif" in works.words(), works.words()
     assert fails.end() == UNUSABLE and "the ranks ended with exit code 2 and left no result" in fails.words(), fails.words()
+
+
+def test_image_definition(tmp_path: Path) -> None:
+    """Without an Apptainer: what %files copies is there and enough to configure the build as %post does."""
+    part: dict[str, list[str]] = {}
+    for line in (ROOT / "slurm" / "milvus-hpc.def").read_text().splitlines():
+        if line.startswith("%"):
+            part[line] = lines = []
+        elif part:
+            lines.append(line.strip())
+    inside = tmp_path / "milvus-hpc"
+    inside.mkdir()
+    for source, target in (line.split() for line in part["%files"] if line):
+        assert target == "/opt/milvus-hpc/"
+        subprocess.run(["cp", "-r", ROOT / source, inside], check=True)
+    post = [line.replace("/opt", str(tmp_path)) for line in part["%post"] if line]
+    assert post[3].startswith("cmake --build")
+    subprocess.run(["sh", "-e", "-c", "\n".join(post[:3])], check=True, timeout=300, stdout=subprocess.DEVNULL)
 
 
 def test_array(lab: Lab, server: Mock, results: Path, tmp_path: Path, write_job: WriteJob) -> None:
