@@ -95,9 +95,14 @@ def _rank_axis(axis: Axes, frame: pd.DataFrame) -> None:
     nodes = {ranks: sorted(of_ranks.unique()) for ranks, of_ranks in frame.groupby("ranks")["nodes"]}
     many = frame["nodes"].max() > 1
     axis.set_xscale("log", base=2)
-    axis.set_xticks(list(nodes), [f"{ranks:,}" + (f"\n{'/'.join(map(str, on))}" if many else "") for ranks, on in nodes.items()])
+    axis.set_xticks(list(nodes), [f"{ranks:,}" + (f"\n{'/'.join(map(str, on))} node{'s' * (on != [1])}" if many else "") for ranks, on in nodes.items()])
     axis.minorticks_off()
-    axis.set_xlabel("ranks, and nodes that they ran on" if many else "ranks")
+    axis.set_xlabel("ranks, and what they ran on" if many else "ranks")
+
+
+def name_of(operation: str, rows: pd.DataFrame) -> str:
+    kind = rows["kind"].iloc[0]
+    return operation if operation.endswith(f", {kind}") else f"{operation} ({kind})"
 
 
 def by_ranks(runs: Sequence[Result]) -> Picture | None:
@@ -112,7 +117,7 @@ def by_ranks(runs: Sequence[Result]) -> Picture | None:
         for index, (name, rows) in enumerate(lines(frame, "operation")):
             mean = rows.groupby("ranks")[["speed_up", "efficiency"]].mean()
             keywords = {"color": canvas.palette.series(index), "linestyle": DASHES[index], "marker": MARKERS[index], "markersize": 5, "linewidth": 1.7}
-            speed.plot(mean.index, mean["speed_up"], label=f"{name} ({rows['kind'].iloc[0]})", **keywords)
+            speed.plot(mean.index, mean["speed_up"], label=name_of(name, rows), **keywords)
             efficiency.plot(mean.index, mean["efficiency"] * 100, **keywords)
             speed.scatter(rows["ranks"], rows["speed_up"], s=9, color=canvas.palette.series(index), alpha=0.5)
         ranks = sorted(frame["ranks"].unique())
