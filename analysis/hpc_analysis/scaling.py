@@ -20,11 +20,13 @@ MOST_LINES = 8
 EPILOG = """\
 The page has what the runs have data for:
   scaling         operations a second by number of ranks, beside the ideal; efficiency. Strong: the same workers on more ranks; weak: as many
-                  more workers as ranks. Wants runs of different -np.
+                  more workers as ranks. Wants runs of different -np. Runs with a --label in common are a series of their own
+                  (slurm/scaling.sbatch labels its runs strong and weak).
   latency by rate p99 at the rate achieved: from find_max's probes, from a role's steps, and one point from each run of a role with a rate
   recall by rate  as ann-benchmarks draws it: searches a second by recall; the line joins the settings that no other one beats in both
 
   analysis/scaling results/crud-np*.h5 -o scaling.html
+  analysis/scaling results/scaling-JOB/*.h5 -o scaling.html
   analysis/scaling results/hnsw-ef*.h5 results/ivf-nprobe*.h5 -o recall.html --pictures figures/
 
 exit codes: 0 written, 3 usage, a file that is not a whole and sound result, or runs that have nothing to compare"""
@@ -54,10 +56,18 @@ def kind_of(rows: pd.DataFrame) -> str:
     return "weak" if each.max() / each.min() < 1.02 else "mixed"
 
 
+def series_of(runs: Sequence[Result]) -> list[str]:
+    """Of each run, what is put behind its operations' names: its label, if each label stands for several numbers of ranks."""
+    labels = [str(run.attribute("label")) for run in runs]
+    ranks = pd.Series([int(run.attribute("np", 1)) for run in runs]).groupby(labels).nunique()
+    return [f", {label}" if label else "" for label in labels] if len(ranks) > 1 and (ranks > 1).all() else [""] * len(runs)
+
+
 def scaling_rows(runs: Sequence[Result]) -> pd.DataFrame:
-    rows = [{"operation": f"{row.stage} {instance(row.role, row.latency)} {row.op}", "ranks": int(run.attribute("np", 1)), "nodes": int(run.attribute("nodes", 1)),
+    rows = [{"operation": f"{row.stage} {instance(row.role, row.latency)} {row.op}{series}", "ranks": int(run.attribute("np", 1)), "nodes": int(run.attribute("nodes", 1)),
              "workers": workers_of(run, row.role), "per_second": row.per_second, "rows_per_second": row.rows_per_second, "p99_ns": row.due_p99_ns,
-             "client_limited": bool(row.client_limited), "run": run.path.name} for run in runs for row in work(run).itertuples()]
+             "client_limited": bool(row.client_limited), "run": run.path.name} for run, series in zip(runs, series_of(runs), strict=True)
+            for row in work(run).itertuples()]
     frame = pd.DataFrame(rows)
     if frame.empty:
         return frame
@@ -80,11 +90,19 @@ def lines(frame: pd.DataFrame, by: str) -> list[tuple[str, pd.DataFrame]]:
     return list(frame.groupby(by, sort=False))[:MOST_LINES]
 
 
-def _rank_axis(axis: Axes, ranks: Sequence[int]) -> None:
+def _rank_axis(axis: Axes, frame: pd.DataFrame) -> None:
+    """Numbers of ranks; below them those of the nodes, where there were several."""
+    nodes = {ranks: sorted(of_ranks.unique()) for ranks, of_ranks in frame.groupby("ranks")["nodes"]}
+    many = frame["nodes"].max() > 1
     axis.set_xscale("log", base=2)
-    axis.set_xticks(ranks, [f"{rank:,}" for rank in ranks])
+    axis.set_xticks(list(nodes), [f"{ranks:,}" + (f"\n{'/'.join(map(str, on))} node{'s' * (on != [1])}" if many else "") for ranks, on in nodes.items()])
     axis.minorticks_off()
-    axis.set_xlabel("ranks")
+    axis.set_xlabel("ranks, and what they ran on" if many else "ranks")
+
+
+def name_of(operation: str, rows: pd.DataFrame) -> str:
+    kind = rows["kind"].iloc[0]
+    return operation if operation.endswith(f", {kind}") else f"{operation} ({kind})"
 
 
 def by_ranks(runs: Sequence[Result]) -> Picture | None:
@@ -99,7 +117,7 @@ def by_ranks(runs: Sequence[Result]) -> Picture | None:
         for index, (name, rows) in enumerate(lines(frame, "operation")):
             mean = rows.groupby("ranks")[["speed_up", "efficiency"]].mean()
             keywords = {"color": canvas.palette.series(index), "linestyle": DASHES[index], "marker": MARKERS[index], "markersize": 5, "linewidth": 1.7}
-            speed.plot(mean.index, mean["speed_up"], label=f"{name} ({rows['kind'].iloc[0]})", **keywords)
+            speed.plot(mean.index, mean["speed_up"], label=name_of(name, rows), **keywords)
             efficiency.plot(mean.index, mean["efficiency"] * 100, **keywords)
             speed.scatter(rows["ranks"], rows["speed_up"], s=9, color=canvas.palette.series(index), alpha=0.5)
         ranks = sorted(frame["ranks"].unique())
@@ -112,7 +130,7 @@ def by_ranks(runs: Sequence[Result]) -> Picture | None:
         efficiency.yaxis.set_major_formatter(lambda value, _: f"{value:g}%")
         canvas.title(efficiency, "Efficiency")
         for axis in (speed, efficiency):
-            _rank_axis(axis, ranks)
+            _rank_axis(axis, frame)
         canvas.legend_above(figure, speed, 1 if canvas.narrow else 2)
         return figure
 

@@ -7,6 +7,7 @@
 #include "measure/reduce.h"
 #include "role/cycle.h"
 
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -423,6 +424,12 @@ static int put_probes(struct mh_report *report, const struct mh_job *job, const 
     return 0;
 }
 
+static int32_t usable_cores(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : -1;
+}
+
 static void describe_this_rank(const struct mh_session *session, struct mh_report_rank *out)
 {
     struct rusage usage;
@@ -430,6 +437,8 @@ static void describe_this_rank(const struct mh_session *session, struct mh_repor
     *out = (struct mh_report_rank){.rank = session->rank,
                                    .node = session->node_of_rank[session->rank],
                                    .pid = getpid(),
+                                   .core = sched_getcpu(),
+                                   .cores = usable_cores(),
                                    .cpu_s = mh_cpu_s() - session->run.cpu_start_s,
                                    .peak_rss_bytes = usage.ru_maxrss * 1024L,
                                    .private_bytes = session->run.private_bytes,

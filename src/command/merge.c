@@ -225,6 +225,8 @@ static void describe_rank(struct merge *merge, int rank, const struct mh_journal
     *out = (struct mh_report_rank){.rank = rank,
                                    .node = merge->session.node_of_rank[rank],
                                    .pid = start->pid,
+                                   .core = -1,
+                                   .cores = -1,
                                    .clock_offset_ns = start->clock_offset_ns,
                                    .missing = !whole};
     snprintf(out->host, sizeof out->host, "%s", start->host);

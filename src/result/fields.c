@@ -64,6 +64,8 @@ static const struct mh_result_field rank_fields[] = {
     RANK("node", INT32, node, ""),
     RANK("host", TEXT, host, ""),
     RANK("pid", INT64, pid, ""),
+    RANK("core", INT32, core, ""),
+    RANK("cores", INT32, cores, "cores"),
     RANK("cpu_s", DOUBLE, cpu_s, "s"),
     RANK("peak_rss_bytes", INT64, peak_rss_bytes, "bytes"),
     RANK("private_bytes", INT64, private_bytes, "bytes"),

@@ -22,6 +22,7 @@ struct mh_report_rank {
     int32_t rank, node;
     char host[64];
     int64_t pid;
+    int32_t core, cores; /* where it was when it ended, and how many it may use; -1: not known */
     double cpu_s;
     int64_t peak_rss_bytes;
     int64_t private_bytes;   /* most at the end of a stage: without libraries and the shared vectors */

@@ -10,7 +10,7 @@ import pytest
 from conftest import CRUD, run_job, tool
 
 from hpc_analysis import scaling
-from hpc_analysis.result import load
+from hpc_analysis.result import Result, load
 
 
 def test_frontier_is_what_no_other_beats() -> None:
@@ -26,6 +26,17 @@ def test_kind_follows_the_workers(workers: list[int], kind: str) -> None:
 def test_efficiency() -> None:
     frame = scaling.with_efficiency(pd.DataFrame({"operation": "x", "ranks": [1, 1, 2, 4], "workers": 4, "per_second": [90.0, 110.0, 160.0, 200.0]}))
     assert list(frame["speed_up"]) == [0.9, 1.1, 1.6, 2.0] and list(frame["efficiency"]) == [0.9, 1.1, 0.8, 0.5]
+
+
+@pytest.mark.parametrize(("runs", "series"), [
+    ([("strong", 1), ("strong", 2), ("weak", 1), ("weak", 2)], [", strong", ", strong", ", weak", ", weak"]),
+    ([("first", 1), ("second", 2)], ["", ""]),
+    ([("strong", 1), ("strong", 2)], ["", ""]),
+    ([("strong", 1), ("strong", 2), ("weak", 1)], ["", "", ""]),
+])
+def test_labels_of_several_ranks_make_series(runs: list[tuple[str, int]], series: list[str]) -> None:
+    attributes = [{"label": label, "np": ranks} for label, ranks in runs]
+    assert scaling.series_of([Result(Path(), one, {}, {}, "", 0) for one in attributes]) == series
 
 
 def test_page(good: Path, rich: Path, folder: Path, tmp_path: Path) -> None:

@@ -54,6 +54,8 @@ static void put_ranks(struct mh_report *r)
         r->ranks[i] = (struct mh_report_rank){.rank = i,
                                               .host = "node-1",
                                               .pid = 4711 + i,
+                                              .core = 2 * i,
+                                              .cores = 1,
                                               .cpu_s = 12.5 + i,
                                               .peak_rss_bytes = 123456789,
                                               .private_bytes = 23456789,
