@@ -9,9 +9,13 @@ from functools import cache
 from pathlib import Path
 
 import h5py
+import pandas as pd
 import pytest
 from conftest import tool
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from hpc_analysis import report
+from hpc_analysis.result import Result, Table
 
 SIZES = {"desktop": (1280, 900), "phone": (360, 780)}
 
@@ -81,7 +85,7 @@ def test_numbers_are_those_of_the_file(browser: Browser, written: tuple[Path, Pa
             value = next(value for text, value in equation if text.startswith(what))
             assert value == (str(figures[name]) if figures[name] >= 0 else "")
         verdict = page.inner_text("#verdict")
-        assert f"exit code {file.attrs['exit_code']}" in verdict and plain(file.attrs["verdict"]).split(": ")[-1] in verdict
+        assert f"exit code {file.attrs['exit_code']}" in verdict and plain(file.attrs["verdict"]).split(": ")[-1].casefold() in verdict.casefold()
         assert f"--seed {file.attrs['seed']}" in page.inner_text("#repeat")
         assert page.locator("#job").text_content().strip() == plain(file["job/text"][()]).strip()
     assert said == []
@@ -188,6 +192,20 @@ def test_print_is_light_and_wide(browser: Browser, good: Path) -> None:
     assert page.locator(".plot.wide").first.is_visible() and not page.locator(".plot.narrow").first.is_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator(".needs-js").first.is_visible()
+
+
+@pytest.mark.parametrize(("code", "audited", "lost", "word"), [
+    (0, True, 0, "GOOD"), (0, False, 0, "NOT AUDITED"), (1, True, 0, "THRESHOLD MISSED"), (2, True, 3, "VIOLATED"), (3, False, 0, "NOT USABLE"),
+    (3, True, 3, "NOT USABLE, AND VIOLATED"), (9, True, 0, "NOT USABLE")])
+def test_the_verdicts_word(code: int, audited: bool, lost: int, word: str) -> None:
+    """Nothing that was not audited is called good, and no violation hides behind another trouble."""
+    thresholds = pd.DataFrame({"figure": ["a", "b"], "wanted": "< 1", "got": "2", "held": False, "undecided": [False, True]})
+    tables = {"/truth/summary": pd.DataFrame({"figure": ["lost"], "value": [lost]}), "/thresholds": thresholds}
+    result = Result(Path("x.h5"), {"exit_code": code, "audited": audited, "verdict": "GOOD: every row; more"},
+                    {path: Table(path, rows, {}) for path, rows in tables.items()}, {}, "", 0)
+    found = report.verdict(result)
+    assert found["word"] == word and (found["tone"] == "good") == (word == "GOOD") and found["missed"] == "Missed: a wanted < 1, got 2."
+    assert found["said"] == ("Every row; more." if word == "GOOD" else "GOOD: every row; more.")
 
 
 def test_text_of_the_file_is_no_markup(browser: Browser, good: Path, tmp_path: Path) -> None:
