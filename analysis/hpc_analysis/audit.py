@@ -43,13 +43,15 @@ class _Sum:
     def live(self) -> None:
         live, maybe = self.truth.get("expected_live"), self.truth.get("expected_maybe", 0)
         doubt = self.low - live if live is not None else 0
-        explained = live is not None and 0 <= doubt <= maybe
+        if live is None:
+            self.add(NOT_MEASURED, "", None, "live")
+            return
+        explained = 0 <= doubt <= maybe
         if explained and doubt:
             self.add(TERM, "−", doubt, "rows whose delete has no known outcome")
-        what = "live" if not maybe or live is None else (
-            f"live for certain; up to {integer(live + maybe)} with {integer(maybe)} of unknown outcome")
+        what = f"live for certain; up to {integer(live + maybe)} with {integer(maybe)} of unknown outcome" if maybe else "live"
         self.add(EQUAL if explained else UNEQUAL, "=" if explained else "≠", live, what)
-        self.low, self.high = live or 0, (live or 0) + maybe
+        self.low, self.high = live, live + maybe
 
     def count(self, name: str, what: str) -> None:
         value = self.truth.get(name)

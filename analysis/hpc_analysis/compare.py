@@ -119,6 +119,10 @@ def _one_run(run: Result) -> dict[Key, Operation]:
 
 def side(name: str, paths: Sequence[Path]) -> Side:
     whole = Side(name, [load(path) for path in paths])
+    seen: dict[str, Path] = {}
+    for run in whole.runs:  # a run and its copy would pass for two that agree
+        if (first := seen.setdefault(run.attribute("run_id"), run.path)) is not run.path:
+            raise cli.Refused(f"{run.path}: is the same run as {first}; a side wants different runs")
     parts = [_one_run(run) for run in whole.runs]
     for key in dict.fromkeys(key for part in parts for key in part):
         of_key = [part[key] for part in parts if key in part]
@@ -177,7 +181,8 @@ def judge(ratios: dict[str, Ratio], margin: float) -> str:
 
 
 def compare(a: Side, b: Side, confidence: float, margin: float) -> list[Line]:
-    each = 1 - (1 - confidence) / len(SHOWN)  # Bonferroni: the verdict as a whole is as sure as was asked for
+    repeated = min(len(a.runs), len(b.runs)) >= statistic.FEWEST_RUNS
+    each = 1 - (1 - confidence) / len(JUDGED_OF_RUNS if repeated else JUDGED_OF_INTERVALS)  # Bonferroni: the verdict as a whole is as sure as was asked for
     lines = []
     for key in a.operations:
         if key in b.operations:
@@ -209,9 +214,19 @@ def differences(a: Result, b: Result) -> list[tuple[str, str, str]]:
     return found
 
 
+def notes(a: Side, b: Side) -> list[str]:
+    """What a reader must know before any verdict: runs that are no good, jobs that are not the same."""
+    said = [f"{letter} {run.path.name} is no sound run: {run.attribute('verdict')}"
+            for letter, whole in (("A", a), ("B", b)) for run in whole.runs if run.attribute("exit_code", 3) > 1]
+    other = [what for what, _, _ in differences(a.runs[0], b.runs[0]) if what.startswith("stages.") or what == "np"]
+    if other:
+        said.append(f"A and B did not do the same work: {', '.join(other[:4])}{f' and {len(other) - 4} more' if len(other) > 4 else ''} differ{'s' if len(other) == 1 else ''}, so that what changed may be the job")
+    return said
+
+
 def confidence_from(lines: list[Line]) -> str:
     known = [line.ratios["p50"] for line in lines if line.ratios["p50"].known]
-    alone = ", so that the verdict rests on the p50 alone" if known and not known[0].of_runs else ""
+    alone = "; the verdict rests on the p50 alone, and says that these runs differ: how far runs of one job differ, 3 a side can show" if known and not known[0].of_runs else ""
     return f"from {known[0].how}{alone}" if known else "of which there are none here: the runs are too short"
 
 
@@ -223,7 +238,9 @@ def unmatched(a: Side, b: Side) -> list[str]:
 
 
 def change(value: float) -> str:
-    return f"{(value - 1) * 100:+.1f}%" if math.isfinite(value) else "–"
+    if not math.isfinite(value):
+        return "–"
+    return f"{(value - 1) * 100:+.1f}%" if value < 10 else f"{units.digits(value)}x"
 
 
 def interval(value: Ratio) -> str:
@@ -242,7 +259,7 @@ LABELS = {"p50": "p50", "p95": "p95", "p99": "p99", "p999": "p99.9", "max": "lon
 
 
 def as_text(a: Side, b: Side, lines: list[Line], held: list[gates.Held], confidence: float, margin: float) -> str:
-    out = [f"A {a.name}  ->  B {b.name}", ""]
+    out = [f"A {a.name}  ->  B {b.name}", *(f"NOTE {note}" for note in notes(a, b)), ""]
     for line in lines:
         star = "  * client-limited" if line.client_limited else ""
         out.append(f"{line.name}: {line.verdict.upper()}{star}")
@@ -255,6 +272,8 @@ def as_text(a: Side, b: Side, lines: list[Line], held: list[gates.Held], confide
     out += [f"{name:10} {amount(name, plain_a[name])} -> {amount(name, plain_b[name])}" for name in plain_a]
     out += [f"differs    {what}: {of_a} -> {of_b}" for what, of_a, of_b in differences(a.runs[0], b.runs[0])]
     out += [f"left out   {what}" for what in unmatched(a, b)]
+    if any(line.client_limited for line in lines):
+        out.append("* client-limited in A or B: what changed may be this client")
     out.append(f"\nIntervals of {confidence:.0%} confidence for each operation, margin {margin:.0%}; {confidence_from(lines)}.")
     out += [f"GATE {'held  ' if gate.held else 'FAILED'}  {gate.text}: {gate.got}" for gate in held]
     return "\n".join(out) + "\n"
@@ -273,6 +292,7 @@ def as_json(a: Side, b: Side, lines: list[Line], held: list[gates.Held], confide
                        for name, value in line.ratios.items()},
         } for line in lines],
         "totals": {"a": a.plain(), "b": b.plain()},
+        "notes": notes(a, b),
         "differences": [{"what": what, "a": of_a, "b": of_b} for what, of_a, of_b in differences(a.runs[0], b.runs[0])],
         "left_out": unmatched(a, b),
         "gates": [{"gate": gate.text, "held": gate.held, "got": gate.got} for gate in held],
@@ -367,7 +387,7 @@ def as_html(a: Side, b: Side, lines: list[Line], held: list[gates.Held], confide
     totals = [(name, amount(name, plain_a[name]), amount(name, plain_b[name])) for name in plain_a]
     return page.render("compare.html.j2", {
         "a": a, "b": b, "rows": rows, "held": held, "pictures": views, "totals": totals, "differences": differences(a.runs[0], b.runs[0]),
-        "left_out": unmatched(a, b), "confidence": f"{confidence:.0%}", "margin": f"{margin:.0%}", "how": confidence_from(lines),
+        "notes": notes(a, b), "left_out": unmatched(a, b), "confidence": f"{confidence:.0%}", "margin": f"{margin:.0%}", "how": confidence_from(lines),
         "counts": {word: sum(line.verdict == word for line in lines) for word in (FASTER, SLOWER, MIXED, CANNOT_TELL)},
     })
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import matplotlib as mpl
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, MultipleLocator, NullFormatter
 
 from hpc_analysis import units
 
@@ -80,6 +80,11 @@ class Canvas:
         axis.set_axisbelow(True)
         axis.yaxis.label.set_color(p["muted"])
         axis.xaxis.label.set_color(p["muted"])
+
+    def columns(self, labels: Sequence[str], most: int) -> int:
+        """How many columns of a legend an axis is wide enough for."""
+        letters = 34 if self.narrow or self.dense else 60
+        return max(1, min(most, letters // (max(map(len, labels)) + 6)))
 
     def title(self, axis: Axes, text: str, legend_lines: int = 0) -> None:
         """Above the axis, with room for as many lines of a legend between them."""
@@ -162,6 +167,11 @@ def count_axis(axis: Axes, label: str, which: str = "y") -> None:
     target.set_major_locator(MaxNLocator(5, min_n_ticks=3))
     target.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     getattr(axis, f"set_{which}label")(label)
+
+
+def size_locator(low: float, high: float) -> MultipleLocator:
+    """Steps of bytes that are round in KiB, MiB and so on."""
+    return MultipleLocator(2.0 ** np.ceil(np.log2(max((high - low) / 4, 1))))
 
 
 def rate_axis(axis: Axes, which: str = "x", label: str = "operations/s achieved") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -13,10 +14,11 @@ from matplotlib.patches import Rectangle
 
 from hpc_analysis import units
 from hpc_analysis.histogram import Histogram
-from hpc_analysis.picture import DASHES, MARKERS, Canvas, Picture, count_axis, duration_axis, rate_axis, seconds_axis, tail_axis
+from hpc_analysis.picture import DASHES, MARKERS, Canvas, Picture, count_axis, duration_axis, rate_axis, seconds_axis, size_locator, tail_axis
 from hpc_analysis.result import Result
 
 MOST_PANELS, MOST_LINES, MOST_POINTS = 12, 6, 240
+FEWEST = 10  # operations that have a tail to speak of
 
 
 # --- latency by percentile -------------------------------------------------------------------------------------------
@@ -48,13 +50,15 @@ def _panel_of(stage: str, role: str, latency: str) -> str:
 
 def _tails(result: Result) -> tuple[pd.DataFrame, int]:
     rows = result.operations
+    rows = rows[rows["latency_count"] >= min(FEWEST, rows["latency_count"].max())]
     rows = rows.assign(panel=[_panel_of(*row) for row in zip(rows["stage"], rows["role"], rows["latency"], strict=True)])
     most = rows.groupby("panel", sort=False)["ok"].sum()
     kept = set(most.sort_values(ascending=False, kind="stable").index[:MOST_PANELS])
     parts = [_tail_rows(row.panel, row.op, base, histogram)
              for row in rows.itertuples() if row.panel in kept
              for base in ("due", "sent") if (histogram := result.histogram(row.stage, row.latency, base))]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(), len(most) - len(kept)
+    drawn = int(rows["panel"].isin(kept).sum())
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(), int((result.operations["latency_count"] > 0).sum()) - drawn
 
 
 def _draw_tail(axis: Axes, canvas: Canvas, title: str, lines: pd.DataFrame) -> None:
@@ -69,7 +73,7 @@ def _draw_tail(axis: Axes, canvas: Canvas, title: str, lines: pd.DataFrame) -> N
     tail_axis(axis, most)
     duration_axis(axis)
     ops = lines["op"].nunique()
-    columns = 2 if canvas.dense else 3
+    columns = canvas.columns(lines["op"].unique(), 2 if canvas.dense else 3)
     canvas.title(axis, f"{title}, {lines['op'].iloc[0]}" if ops == 1 else title, 0 if ops == 1 else math.ceil(ops / columns))
     if ops > 1:
         canvas.legend(axis, columns)
@@ -95,7 +99,7 @@ def latency(result: Result) -> Picture | None:
     caption = ("How long the slowest operations took: at 99%, one in a hundred took longer. Solid: from the time each was due; dotted: from the "
                "time it was sent (service time). Where the two part, the client or its slots held operations back. Successful operations only.")
     if left_out:
-        caption += f" {left_out} more groups, with fewer operations, are in the table of operations."
+        caption += f" {left_out} more, of few operations, are in the table above alone."
     return Picture("latency", "Latency by percentile", caption, tails, draw)
 
 
@@ -106,31 +110,47 @@ def _stages(result: Result) -> pd.DataFrame:
     timeline = result.get("/timeline")
     ends = timeline.assign(end=timeline["second"] + timeline["interval_s"])
     spans = ends.groupby("stage", sort=False).agg(begin=("second", "min"), end=("end", "max"))
-    return spans.sort_values("begin").reset_index()
+    spans = spans.sort_values(["begin", "end"], kind="stable").reset_index()
+    spans["end"] = np.minimum(spans["end"], spans["begin"].shift(-1, fill_value=math.inf))  # an interval that two share is the second one's
+    return spans
+
+
+def stage_names(stages: pd.DataFrame, letters: float) -> list[tuple[float, str]]:
+    """(where, words): a stage that begins before the last one's name ends is named beside it."""
+    named: list[tuple[float, str]] = []
+    for stage in stages.itertuples():
+        if named and (stage.begin - named[-1][0]) * letters < len(named[-1][1]) + 1:
+            named[-1] = (named[-1][0], f"{named[-1][1]}, {stage.stage}")
+        else:
+            named.append((stage.begin, stage.stage))
+    return named
 
 
 def mark_stages(axis: Axes, canvas: Canvas, stages: pd.DataFrame, named: bool) -> None:
-    whole = stages["end"].max() - stages["begin"].min()
-    letters = (42 if canvas.narrow else 110) / max(whole, 1e-9)  # in a second of the axis
-    free = -math.inf
     for index, stage in enumerate(stages.itertuples()):
-        if index % 2 == 0:
-            axis.axvspan(stage.begin, stage.end, color=canvas.palette["band"], linewidth=0, zorder=0)
-        axis.axvline(stage.begin, color=canvas.palette["grid"], linewidth=0.8, zorder=0.5)
-        if named and stage.begin >= free:
-            at_end = (stages["end"].max() - stage.begin) * letters < len(stage.stage)
-            axis.annotate(stage.stage, (stages["end"].max() if at_end else stage.begin, 1), xycoords=("data", "axes fraction"), xytext=(0, 3),
-                          textcoords="offset points", ha="right" if at_end else "left", va="bottom", color=canvas.palette["muted"],
-                          annotation_clip=False)
-            free = stage.begin + (len(stage.stage) + 1) / letters
+        axis.axvspan(stage.begin, stage.end, color=canvas.palette["band"], alpha=1 if index % 2 == 0 else 0.45, linewidth=0, zorder=0)
+        axis.axvline(stage.begin, color=canvas.palette["muted"], linewidth=0.7, zorder=0.5)
+    if not named:
+        return
+    last = stages["end"].max()
+    letters = (42 if canvas.narrow else 110) / max(last - stages["begin"].min(), 1e-9)  # in a second of the axis
+    for begin, name in stage_names(stages, letters):
+        at_end = (last - begin) * letters < len(name)
+        axis.annotate(name, (last if at_end else begin, 1), xycoords=("data", "axes fraction"), xytext=(0, 3), textcoords="offset points",
+                      ha="right" if at_end else "left", va="bottom", color=canvas.palette["muted"], annotation_clip=False)
 
 
-def event_groups(events: pd.DataFrame, near_s: float) -> list[tuple[float, float, str]]:
-    """Those that begin closer together than can be drawn apart, as one: (begin, end, numbers in the table)."""
+def numbered(events: pd.DataFrame) -> pd.DataFrame:
+    """In the order of time, which is that of the numbers in pictures and table."""
+    return events.sort_values("time_ns", kind="stable").reset_index(drop=True)
+
+
+def event_groups(events: pd.DataFrame, near_s: float, last_s: float) -> list[tuple[float, float, str]]:
+    """Those that begin closer together than can be drawn apart, as one: (begin, end, numbers in the table). One that did not end lasts to the picture's end."""
     groups: list[list[float]] = []
-    for number, event in enumerate(events.sort_values("time_ns").itertuples(), start=1):
+    for number, event in enumerate(events.itertuples(), start=1):
         begin = event.time_ns / 1e9
-        end = begin + max(0, event.duration_ns) / 1e9
+        end = begin + event.duration_ns / 1e9 if event.duration_ns >= 0 else max(begin, last_s)
         if groups and begin - groups[-1][0] < near_s:
             groups[-1] = [groups[-1][0], max(groups[-1][1], end), groups[-1][2], number]
         else:
@@ -138,20 +158,27 @@ def event_groups(events: pd.DataFrame, near_s: float) -> list[tuple[float, float
     return [(begin, end, f"{first}" if first == last else f"{first}–{last}") for begin, end, first, last in groups]
 
 
-def mark_events(axis: Axes, canvas: Canvas, events: pd.DataFrame, whole_s: float) -> None:
+def mark_events(axis: Axes, canvas: Canvas, events: pd.DataFrame, first_s: float, last_s: float, named: bool = True) -> None:
     if events.empty:
         return
-    for begin, end, numbers in event_groups(events, whole_s / 40):
+    events = numbered(events)
+    for begin, end, numbers in event_groups(events[events["time_ns"] <= last_s * 1e9], (last_s - first_s) / 40, last_s):
+        if end < first_s:
+            continue
         if end > begin:
             axis.axvspan(begin, end, facecolor=canvas.palette["event"], alpha=0.12, linewidth=0, zorder=1)
         axis.axvline(begin, color=canvas.palette["event"], linewidth=1.1, linestyle=(0, (4, 2)), zorder=2)
+        if not named:
+            continue
         axis.annotate(numbers, (begin, 0.97), xycoords=("data", "axes fraction"), xytext=(3, 0), textcoords="offset points", va="top",
                       color=canvas.palette["event"], fontweight="bold", fontsize="small")
 
 
 def _lines_of(timeline: pd.DataFrame) -> tuple[list[tuple[str, str]], int]:
+    """Those with most operations; the audit's, which are no load, come last."""
     most = timeline.groupby(["role", "op"], sort=False)["ok"].sum().sort_values(ascending=False, kind="stable")
-    return list(most.index[:MOST_LINES]), max(0, len(most) - MOST_LINES)
+    ordered = sorted(most.index, key=lambda line: line[0] == "auditor")
+    return ordered[:MOST_LINES], max(0, len(ordered) - MOST_LINES)
 
 
 def _series(timeline: pd.DataFrame, role: str, op: str) -> pd.DataFrame:
@@ -212,20 +239,21 @@ def over_time(result: Result) -> Picture | None:
             _draw_trouble(axes[2, 0], canvas, timeline)
         for index, axis in enumerate(axes[:, 0]):
             mark_stages(axis, canvas, stages, index == 0)
-            mark_events(axis, canvas, events, stages["end"].max() - stages["begin"].min())
+            mark_events(axis, canvas, events, stages["begin"].min(), stages["end"].max(), index < 2)
         axes[0, 0].set_xlim(stages["begin"].min(), stages["end"].max())
         seconds_axis(axes[-1, 0])
         canvas.legend_above(figure, rate, 2 if canvas.narrow else 3)
         return figure
 
     interval = f"{timeline['interval_s'].max():g}"
-    caption = f"Successful operations a second, and the 99th percentile of their latency, for each {interval} s. Shades are stages."
+    caption = (f"Successful operations a second, and the 99th percentile of their latency, for each {interval} s; a role often fills only part of its first and "
+               "last. Shades are stages.")
     if trouble:
         caption += " Below: operations that failed or have no known outcome, and replies that asked for less."
     if len(events):
         caption += " Dashed lines with numbers, shaded until they ended: the events in the table below."
     if left_out:
-        caption += f" The {MOST_LINES} lines with most operations are drawn; the data has {left_out} more."
+        caption += f" {MOST_LINES} lines are drawn, those of the load with most operations first; the data has {left_out} more."
     columns = ["second", "interval_s", "stage", "role", "op", "ok", "failed", "unknown", "throttled", "rows", "p50_ns", "p99_ns", "max_ns"]
     return Picture("over-time", "Throughput and p99 over time", caption, timeline[columns], draw)
 
@@ -252,9 +280,10 @@ def recall(result: Result) -> Picture | None:
             axis.plot(ordered["second"].iloc[:: max(1, len(mean) // 300)], mean.iloc[:: max(1, len(mean) // 300)], color=colour,
                       linestyle=DASHES[index], linewidth=1.8, label=f"{stage} {role}, item {item}: mean {units.digits(group['recall'].mean())}")
         axis.set_ylim(min(0.9, float(rows["recall"].min())) - 0.02, 1.02)
+        axis.set_yticks([tick for tick in axis.get_yticks() if axis.get_ylim()[0] <= tick <= 1.0001])
         axis.set_ylabel("recall")
         seconds_axis(axis)
-        mark_events(axis, canvas, events, float(np.ptp(rows["second"])))
+        mark_events(axis, canvas, events, rows["second"].min(), rows["second"].max())
         canvas.legend_above(figure, axis, 1 if canvas.narrow else 2)
         return figure
 
@@ -275,8 +304,8 @@ def staleness(result: Result) -> Picture | None:
         axis = axes[0, 0]
         places = np.arange(len(seen))[::-1]
         axis.hlines(places, seen["p50_ns"].clip(lower=1e3), seen["max_ns"].clip(lower=1e3), color=canvas.palette["grid"], linewidth=5)
-        for name, field, marker, colour in (("median", "p50_ns", "o", "s0"), ("p99", "p99_ns", "s", "s1"), ("longest", "max_ns", "D", "s6")):
-            axis.scatter(seen[field].clip(lower=1e3), places, marker=marker, s=26, color=canvas.palette[colour], label=name, zorder=3)
+        for name, field, marker, colour, size in (("longest", "max_ns", "|", "ink", 130), ("p99", "p99_ns", "s", "s1", 26), ("median", "p50_ns", "o", "s0", 26)):
+            axis.scatter(seen[field].clip(lower=1e3), places, marker=marker, s=size, color=canvas.palette[colour], label=name, zorder=3)
         axis.set_yticks(places, labels)
         axis.set_ylim(-0.7, len(seen) - 0.3)
         duration_axis(axis, "x", "until it could be read")
@@ -291,73 +320,100 @@ def staleness(result: Result) -> Picture | None:
 
 # --- gauges of servers and ranks over time --------------------------------------------------------------------------------
 
-TIMES = {"time_s": 1.0, "second": 1.0, "time_ns": 1e-9}
-COUNTERS = r"(?:_s|_seconds_total|_total|_count|_sum)(?=\{|$)"  # how names of what only grows end: they are drawn as rates
+# Of every process, and first: pages of metrics may hold hundreds.
+TITLES = {"rss_bytes": "memory (RSS)", "private_bytes": "private memory", "cpu_s": "CPU (cores)", "fds": "open descriptors", "threads": "threads"}
+LONGEST_TITLE = 40
+COUNTERS = re.compile(r"(_s|_seconds_total|_total|_count|_sum)(?=\{|$)")  # how names of what only grows end: they are drawn as rates
+
+
+def _as_rate(line: pd.DataFrame) -> pd.DataFrame:
+    """What a counter grew by, a second, between two looks; a new life begins with a gap. Of CPU time that is cores."""
+    rate = line["value"].diff() / line["second"].diff()
+    return line.assign(value=rate.where((line["life"] == line["life"].shift()) & (rate >= 0)))
+
+
+def _with_lives(line: pd.DataFrame) -> pd.DataFrame:
+    """No line from one life to the next."""
+    return line.assign(value=line["value"].where((line["life"] == line["life"].shift()) | (line["life"] == line["life"].iloc[0])))
+
+
+def _panel_title(name: str) -> str:
+    words = TITLES.get(name) or COUNTERS.sub("", name).removesuffix("_bytes").replace("_", " ")
+    if name not in TITLES and COUNTERS.search(name):
+        words += " (cores)" if "_seconds" in name else " a second"
+    return words if len(words) <= LONGEST_TITLE else f"{words[: LONGEST_TITLE - 1]}…"
 
 
 def _samples(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row for each sample of each series: panel, line, second, value; of counters their rate. Without rows where the table is none of series."""
-    when = next((name for name in TIMES if name in rows), None)
-    if when is None or not {"name", "value"} <= set(rows):
-        return pd.DataFrame()
-    unit = rows["unit"] if "unit" in rows else pd.Series("", index=rows.index)
-    source = rows["source"].astype(str) if "source" in rows else pd.Series("", index=rows.index)
-    line = source.where(rows["rank"] < 0, "rank " + rows["rank"].astype(str)) if "rank" in rows else source
-    counts = rows["name"].str.contains(COUNTERS)
-    panel = (rows["name"].str.replace("_", " ") + unit.map(lambda text: f" ({text})" if text and text != "bytes" else "")).where(~counts, rows["name"].str.replace(
-        COUNTERS, "", regex=True).str.replace("_", " ") + unit.map(lambda text: " (cores)" if text == "s" else " a second"))
-    samples = pd.DataFrame({"panel": panel, "unit": unit.where(~counts, ""), "line": line, "second": rows[when] * TIMES[when], "value": rows["value"].astype(float)})
-    groups = [rows["name"], line]
-    rate = samples["value"].groupby(groups).diff() / samples["second"].groupby(groups).diff()
-    return samples.assign(value=samples["value"].where(~counts, rate.where(rate >= 0)))  # what begins anew has no rate
+    """A row for each sample of each series: name, unit, line, second, value."""
+    line = rows["source"] if "source" in rows else "rank " + rows["rank"].astype(str)
+    frame = pd.DataFrame({"name": rows["name"], "unit": rows["unit"], "line": line, "second": rows["second"], "value": rows["value"].astype(float),
+                          "life": rows["life"] if "life" in rows else 1})
+    return frame[np.isfinite(frame["value"])].sort_values(["name", "line", "second"], kind="stable").reset_index(drop=True)
 
 
-def _draw_samples(axis: Axes, canvas: Canvas, panel: str, rows: pd.DataFrame) -> None:
-    for index, (name, line) in enumerate(rows.groupby("line", sort=False)):
-        if index < MOST_LINES:
-            axis.plot(line["second"], line["value"], color=canvas.palette.series(index), linestyle=DASHES[index], linewidth=1.5, label=str(name))
+def _spread(rows: pd.DataFrame) -> list[str]:
+    """The lines to draw: all, or some from the lowest to the highest."""
+    ordered = rows.groupby("line", sort=False)["value"].mean().sort_values(kind="stable").index
+    if len(ordered) <= MOST_LINES:
+        return list(rows["line"].unique())
+    return [ordered[round(at)] for at in np.linspace(0, len(ordered) - 1, MOST_LINES)]
+
+
+def _draw_samples(axis: Axes, canvas: Canvas, name: str, rows: pd.DataFrame) -> None:
+    drawn = _spread(rows)
+    for index, one in enumerate(drawn):
+        line = rows[rows["line"] == one]
+        line = _as_rate(line) if COUNTERS.search(name) else _with_lives(line)
+        axis.plot(line["second"], line["value"], color=canvas.palette.series(index), linestyle=DASHES[index], linewidth=1.5,
+                  marker="." if len(line) < 3 else "", label=one)
     count_axis(axis, "")
     if rows["unit"].iloc[0] == "bytes":
+        axis.yaxis.set_major_locator(size_locator(*axis.get_ylim()))
         axis.yaxis.set_major_formatter(lambda value, _: units.tick(units.size(value)) if value else "0")
-    few = min(rows["line"].nunique(), MOST_LINES)
-    columns = 2 if canvas.narrow else 3
-    canvas.title(axis, panel, math.ceil(few / columns))
+    columns = canvas.columns(drawn, 3)
+    canvas.title(axis, _panel_title(name), math.ceil(len(drawn) / columns))
     canvas.legend(axis, columns)
 
 
 def _gauges(result: Result, path: str, key: str, title: str, caption: str) -> Picture | None:
-    rows = _samples(result.get(path))
-    if rows.empty:
+    if not result.has(path):
         return None
-    panels = list(dict.fromkeys(rows["panel"]))[:MOST_PANELS]
-    stages = _stages(result) if result.has("/timeline") else pd.DataFrame()
-    events = result.get("/server/events")
+    rows, stages = _samples(result.get(path)), _stages(result) if result.has("/timeline") else pd.DataFrame()
+    names = sorted(rows["name"].unique(), key=lambda name: list(TITLES).index(name) if name in TITLES else len(TITLES))
+    panels, events = names[:MOST_PANELS], result.get("/server/events")
+    if not panels:
+        return None
 
     def draw(canvas: Canvas) -> Figure:
         columns = 1 if canvas.narrow else min(2, len(panels))
         depth = math.ceil(len(panels) / columns)
-        figure, axes = canvas.figure(2.7 * depth, depth, columns, sharex=True)
-        for axis, panel in zip(axes.flat, panels, strict=False):
-            _draw_samples(axis, canvas, panel, rows[rows["panel"] == panel])
+        figure, axes = canvas.figure(2.7 * depth, depth, columns)
+        for axis, name in zip(axes.flat, panels, strict=False):
+            _draw_samples(axis, canvas, name, rows[rows["name"] == name])
             if len(stages):
                 mark_stages(axis, canvas, stages, False)
-            mark_events(axis, canvas, events, float(np.ptp(rows["second"])) or 1.0)
+                axis.set_xlim(stages["begin"].min(), stages["end"].max())
+            mark_events(axis, canvas, events, *axis.get_xlim())
             seconds_axis(axis)
-            axis.tick_params(labelbottom=True)
         for axis in axes.flat[len(panels) :]:
             axis.set_visible(False)
         return figure
 
-    return Picture(key, title, f"{caption} Same clock, shades and numbers as above.", rows, draw)
+    caption += " Clock, shades and numbers are those of the throughput above." if len(stages) else ""
+    if len(names) > len(panels):
+        caption += f" {len(names) - len(panels)} more gauges are in the data alone."
+    if rows.groupby("name")["line"].nunique().max() > MOST_LINES:
+        caption += f" Of more than {MOST_LINES} lines, {MOST_LINES} from the lowest to the highest are drawn."
+    return Picture(key, title, caption, rows, draw)
 
 
 def server(result: Result) -> Picture | None:
-    return _gauges(result, "/server/metrics", "server", "Servers over time", "What the servers said of themselves: memory, CPU and other gauges.")
+    return _gauges(result, "/server/metrics", "server", "Servers over time", "Memory, CPU and other gauges of the servers. CPU is in cores, used since the last look.")
 
 
 def rank_samples(result: Result) -> Picture | None:
-    path = next((path for path in result.tables if path != "/server/metrics" and path.endswith("samples")), "")
-    return _gauges(result, path, "rank-samples", "Ranks over time", f"Memory, CPU and other gauges of the first {MOST_LINES} ranks.")
+    return _gauges(result, "/rank_samples", "rank-samples", "Ranks over time", "Memory, CPU and other gauges of the ranks of this client. CPU is in cores, used since the last look.")
 
 
 # --- find_max ----------------------------------------------------------------------------------------------------------------
@@ -464,4 +520,4 @@ def ranks(result: Result) -> Picture | None:
     return Picture("ranks", "Ranks", caption, rows, draw)
 
 
-EVERY: list[Callable[[Result], Picture | None]] = [over_time, latency, rate_curve, recall, staleness, server, ranks, rank_samples]
+EVERY: list[Callable[[Result], Picture | None]] = [over_time, server, latency, rate_curve, recall, staleness, ranks, rank_samples]

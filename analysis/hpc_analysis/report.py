@@ -18,7 +18,9 @@ from hpc_analysis.picture import Picture
 from hpc_analysis.result import EXIT_WORDS, Result, load
 
 MOST_VIOLATIONS = 100
+LAG_WORTH_A_WORD_NS = 50e6  # shorter ones are the machine's ordinary unrest
 MARKS = {0: ("good", "✓"), 1: ("missed", "▲"), 2: ("violated", "✕"), 3: ("unusable", "■")}
+NOT_AUDITED = ("plain", "?")
 EPILOG = """\
 The page is one file: pictures, data and script are inside, nothing is fetched. It follows the reader's light or dark theme and prints.
 
@@ -57,27 +59,34 @@ def cell(value: Any, unit: str) -> Cell:
     return Cell(units.shown(raw, unit), raw, not isinstance(raw, (str, bool)))
 
 
+def is_silent(values: pd.Series) -> bool:
+    """A column of texts without a word in it."""
+    return all(isinstance(value, str) and not value for value in values)
+
+
 def grid(result: Result, path: str, columns: Sequence[str | tuple[str, str]] = (), rows: pd.DataFrame | None = None) -> Grid | None:
     """The fields named, or all; those the file does not have are left out."""
     rows = result.get(path) if rows is None else rows
     if not len(rows):
         return None
     named = [(column, label_of(column)) if isinstance(column, str) else column for column in (columns or list(rows))]
-    named = [(field, label) for field, label in named if field in rows]
-    unit = result.tables[path].units
+    named = [(field, label) for field, label in named if field in rows and not is_silent(rows[field])]
+    unit = result.tables[path].units | SHARES.get(path, {})
     cells = [[cell(row[field], unit.get(field, "")) for field, _ in named] for _, row in rows.iterrows()]
     marked = [bool(flag) for flag in rows["client_limited"]] if "client_limited" in rows else [False] * len(rows)
     return Grid(path, [label for _, label in named], cells, marked)
 
 
+SHARES = {"/calibration": dict.fromkeys(("share", "starved", "blocked"), "share"), "/find_max": {"errors": "share", "recall": "measured"},
+          "/max_rate": {"recall": "measured", "max_rate": "found", "p99_ns": "found ns"}}
 OPERATIONS = ["stage", "role", "op", "planned", "ok", "failed", "unknown", "throttled", "unsent", "in_flight", "timed_out", ("per_second", "ops/s"),
               ("rows_per_second", "rows/s")]
 LATENCIES = ["stage", "role", "op", ("latency_count", "count"), *((f"due_{name}_ns", shown) for name, shown in
-             (("p50", "p50"), ("p95", "p95"), ("p99", "p99"), ("p999", "p99.9"), ("max", "longest"))), ("sent_p50_ns", "p50 from sent"),
-             ("sent_p99_ns", "p99 from sent")]
+             (("p50", "p50"), ("p95", "p95"), ("p99", "p99"), ("p999", "p99.9"), ("max", "longest"))), ("sent_p50_ns", "p50 sent"), ("sent_p99_ns", "p99 sent")]
 ERRORS = ["count", "op", "outcome", ("grpc_status", "gRPC"), "code", "message", "first_ns", "last_ns"]
-CALIBRATION = ["stage", "role", "ranks", ("per_second", "ops/s"), ("ceiling_per_second", "ceiling"), ("busiest_cpu", "busiest rank's cores"), "starved", "blocked",
-               ("lag_p99_ns", "lag p99"), ("client_limited", "limited"), "reason"]
+EVENTS = [("number", "no."), ("time_ns", "when"), ("duration_ns", "lasted"), "kind", "stage", "role", "what"]
+CALIBRATION = ["stage", "role", "ranks", ("per_second", "ops/s"), ("ceiling_per_second", "ceiling"), ("share", "of ceiling"), ("busiest_cpu", "busiest rank's cores"),
+               "starved", "blocked", ("lag_p99_ns", "lag p99"), ("client_limited", "limited"), "reason"]
 VISIBILITY = ["stage", "role", "write", "read", "consistency", ("count", "seen"), "never", "p50_ns", "p99_ns", ("max_ns", "longest")]
 PROBES = ["stage", "probe", ("wanted", "wanted/s"), ("achieved", "achieved/s"), "p50_ns", "p99_ns", "errors", "recall", "confirms", "held", "why"]
 MAX_RATE = ["stage", "role", "outcome", ("max_rate", "highest rate/s"), "probes", "seconds", "p99_ns", "recall"]
@@ -85,57 +94,23 @@ RANKS = ["rank", "node", "host", "pid", ("cpu_s", "CPU"), ("peak_rss_bytes", "pe
          ("bytes_in", "received"), ("schedule_lag_ns", "longest lag"), "missing"]
 
 
-DRIFTS = ["stage", "figure", "source", "median", ("slope", "an hour"), ("interval", "certainly within"), ("share", "of the median"), "step", "wanted", "verdict"]
-MOST_DRIFTS = 60
-
-
-def thresholds(result: Result) -> pd.DataFrame:
-    """`held` is yes, no, or undecided."""
-    rows = result.get("/thresholds")
-    if "undecided" not in rows:
-        return rows
-    return rows.assign(held=[row.held if not row.undecided else "undecided" for row in rows.itertuples()])
-
-
-def drifts(result: Result) -> pd.DataFrame:
-    """Of /trends, with its numbers as texts; those with a threshold first, and not too many."""
-    rows = result.get("/trends")
-    if not len(rows):
-        return rows
-    rows = rows.assign(judged=rows["wanted"] != "").sort_values("judged", ascending=False, kind="stable").head(MOST_DRIFTS)
-
-    def amount(value: float, row: Any) -> str:
-        return ("-" if value < 0 and row.unit in ("ns", "bytes") else "") + units.shown(abs(value) if row.unit in ("ns", "bytes") else value, row.unit)
-
-    def shown(row: Any) -> dict[str, str]:
-        known = math.isfinite(row.slope_per_hour)
-        sized = known and math.isfinite(row.low_ratio)
-        return {
-            "stage": row.stage, "figure": row.figure, "source": row.source, "median": amount(row.median, row), "wanted": row.wanted, "verdict": row.verdict,
-            "slope": amount(row.slope_per_hour, row) if known else "–",
-            "interval": f"{amount(row.low_per_hour, row)} to {amount(row.high_per_hour, row)}" if known else "not enough data",
-            "share": f"{units.digits(100 * row.low_ratio)} to {units.digits(100 * row.high_ratio)} %" if sized else "–",
-            "step": f"{amount(row.step, row)} at {row.step_s:,.0f} s" if row.step else "",
-        }
-
-    return pd.DataFrame([shown(row) for row in rows.itertuples()])
-
-
 # --- violations ----------------------------------------------------------------------------------------------------------
 
 
 def version(value: int) -> str:
-    return {-1: "absent", -2: "a version never written"}.get(value, f"version {value}")
+    return {-1: "absent", -2: "content that nobody wrote", 0: "as inserted"}.get(value, f"as upserted, version {value}")
 
 
 def moment(ns: int) -> str:
-    return f"+{ns / 1e9:,.3f} s" if ns else "not known"
+    return f"+{ns / 1e9:,.3f}\u00a0s" if ns else "not known"
 
 
 def expected_and_seen(row: Any) -> tuple[str, str]:
     if row.kind == "miscounted":
         return f"{row.expected_version} rows found", f"count(*) {row.seen_version}"
     expected = version(row.expected_version)
+    if row.kind == "misplaced":
+        return expected, f"in {row.seen_partition or 'another partition'}"
     if row.kind == "duplicated":
         return expected, f"{row.seen_version} copies"
     if row.kind in ("wrong_distance", "wrong_order", "range_ignored"):
@@ -154,7 +129,7 @@ def seen_by(row: Any) -> str:
 def last_write(row: Any) -> str:
     if not row.write:
         return "none known"
-    batch = f", batch of {row.batch_rows} from {row.batch_first_id}" if row.batch_rows else ""
+    batch = f", {units.integer(row.batch_rows)} rows, first id {row.batch_first_id}" if row.batch_rows else ""
     return f"{row.write} by worker {row.worker} on rank {row.rank}{batch}"
 
 
@@ -164,7 +139,7 @@ def violation_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
         expected, seen = expected_and_seen(row)
         found.append({
             "kind": row.kind, "id": row.id, "row": str(row.id) if row.id >= 0 else "whole collection", "expected": expected, "seen": seen,
-            "partition": row.partition or "not known", "write": last_write(row), "sent": moment(row.sent_ns), "acknowledged": moment(row.acknowledged_ns),
+            "partition": " ".join(word for word in (getattr(row, "collection", ""), row.partition or "not known") if word), "write": last_write(row), "sent": moment(row.sent_ns), "acknowledged": moment(row.acknowledged_ns),
             "timestamp": str(row.server_timestamp) if row.server_timestamp else "", "first_seen": moment(row.first_seen_ns),
             "last_seen": moment(row.last_seen_ns), "seen_by": seen_by(row),
         })
@@ -172,6 +147,34 @@ def violation_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 # --- the rest of the page ---------------------------------------------------------------------------------------------------
+
+
+def sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def outcomes(rows: pd.DataFrame) -> pd.Series:
+    """Of thresholds, in words. Of a drift that this run cannot tell there is neither yes nor no."""
+    undecided = rows["undecided"].astype(bool) if "undecided" in rows else pd.Series(False, index=rows.index)
+    return pd.Series(np.where(undecided, "undecided", np.where(rows["held"].astype(bool), "yes", "no")), index=rows.index)
+
+
+def missed(result: Result) -> str:
+    rows = result.get("/thresholds")
+    wrong = rows[outcomes(rows) == "no"] if len(rows) else rows
+    said = "; ".join(f"{row.figure} wanted {row.wanted}, got {row.got}" for row in wrong.itertuples())
+    return f"Missed: {said}." if said else ""
+
+
+def verdict(result: Result) -> dict[str, Any]:
+    """Its word, colour and sentences. Good is said of rows that were audited, and of nothing else."""
+    code, said = int(result.attribute("exit_code", 3)), result.attribute("verdict")
+    word, (tone, mark) = EXIT_WORDS.get(code, EXIT_WORDS[3]), MARKS.get(code, MARKS[3])
+    if code == 0 and not result.attribute("audited", False):
+        word, (tone, mark) = "NOT AUDITED", NOT_AUDITED
+    elif code == 3 and audit.violations(result):
+        word = f"{EXIT_WORDS[3]}, AND {EXIT_WORDS[2]}"
+    return {"word": word, "tone": tone, "mark": mark, "said": f"{sentence(said.removeprefix(f'{word}: '))}.", "missed": missed(result)}
 
 
 def notices(result: Result) -> list[tuple[str, str]]:
@@ -203,12 +206,14 @@ def outstanding_ranks(result: Result) -> str:
     if len(result.get("/ranks")) < 2:
         return ""
     shares = pictures.rank_shares(result).set_index("rank").drop(columns="host")
-    far = shares[["cpu_s", "bytes_out", "bytes_in"]].stack()
+    lags = result.get("/ranks").set_index("rank")["schedule_lag_ns"]
+    shares["schedule_lag_ns"] = shares["schedule_lag_ns"].where((lags >= LAG_WORTH_A_WORD_NS) & (shares["schedule_lag_ns"] > 2))
+    far = shares[["cpu_s", "bytes_out", "bytes_in", "schedule_lag_ns"]].stack().dropna()
     far = far[(far > 2) | (far < 0.5)]
     if not len(far):
         return "No rank used or moved more than twice the median, or less than half of it."
     rank, name = np.log(far.clip(lower=1e-3)).abs().idxmax()
-    label = {"cpu_s": "its CPU time", "bytes_out": "what it sent", "bytes_in": "what it received"}[name]
+    label = {"cpu_s": "its CPU time", "bytes_out": "what it sent", "bytes_in": "what it received", "schedule_lag_ns": "its longest lag"}[name]
     return f"Rank {rank} stands out: {label} is {units.digits(far[rank, name])} times the median."
 
 
@@ -261,6 +266,23 @@ def tiles(result: Result) -> list[tuple[str, str, str]]:
     return found
 
 
+def trends(result: Result) -> Grid | None:
+    """Drifts that a threshold asks for, then those that certainly are there, the steepest first."""
+    rows = result.get("/trends")
+    if not len(rows):
+        return None
+    certain = (rows["low_per_hour"] > 0) | (rows["high_per_hour"] < 0)
+    rows = rows[(rows["wanted"] != "") | certain].assign(asked=rows["wanted"] != "", steep=rows["slope_ratio"].abs())
+    rows = rows.sort_values(["asked", "steep"], ascending=False, kind="stable")
+    cells = [[
+        Cell(row.stage, row.stage, False), Cell(row.figure.replace("_", " "), row.figure, False), Cell(row.source or "all", row.source, False),
+        cell(row.median, row.unit), Cell(units.signed(row.slope_per_hour, row.unit), row.slope_per_hour, True),
+        Cell(f"{units.signed(row.low_per_hour, row.unit)} to {units.signed(row.high_per_hour, row.unit)}", row.low_per_hour, True),
+        Cell(units.signed(row.slope_ratio * 100, "%"), row.slope_ratio, True), Cell(row.wanted, row.wanted, False), Cell(row.verdict, row.verdict, False),
+    ] for row in rows.itertuples()]
+    return Grid("/trends", ["stage", "figure", "source", "median", "an hour", "certainly within", "of the median", "wanted", "verdict"], cells, [False] * len(cells)) if cells else None
+
+
 def embedded(value: Any) -> str:
     return json.dumps(value).replace("<", "\\u003c")
 
@@ -271,26 +293,24 @@ def picture_views(drawn: Iterable[Picture]) -> dict[str, dict[str, Any]]:
 
 
 def context(result: Result, drawn: list[Picture]) -> dict[str, Any]:
-    exit_code = int(result.attribute("exit_code", 3))
-    shown_kinds = audit.kinds_found(result)
-    rows = result.get("/truth/violations")
-    mark = MARKS.get(exit_code, MARKS[3])
+    rows, events, asked = result.get("/truth/violations"), result.get("/server/events"), result.get("/thresholds")
     operations = result.operations.assign(role=[pictures.instance(row.role, row.latency) for row in result.operations.itertuples()])
     changed = result.get("/job/options")
     changed = changed[(changed["origin"] != "default") & (changed["option"] != "server.token")] if len(changed) else changed
     return {
-        "result": result, "word": EXIT_WORDS.get(exit_code, "NOT USABLE"), "tone": mark[0], "mark": mark[1], "exit_code": exit_code,
-        "verdict": result.attribute("verdict").removeprefix(f"{EXIT_WORDS.get(exit_code)}: "), "notices": notices(result), "tiles": tiles(result), "equation": audit.equation(result),
-        "truth": result.truth, "kinds": shown_kinds, "no_violation": audit.NO_VIOLATION, "violations": violation_rows(rows),
+        "result": result, "verdict": verdict(result), "exit_code": int(result.attribute("exit_code", 3)), "notices": notices(result),
+        "tiles": tiles(result), "equation": audit.equation(result), "truth": result.truth, "kinds": audit.kinds_found(result), "no_violation": audit.NO_VIOLATION, "violations": violation_rows(rows),
         "violation_count": len(rows), "pictures": picture_views(drawn), "facts": facts(result), "repeat": repeat_command(result),
         "job_text": result.job_text, "rank_words": outstanding_ranks(result),
         "grids": {
-            "thresholds": grid(result, "/thresholds", ["figure", "wanted", "got", "held"], thresholds(result)), "operations": grid(result, "/operations", OPERATIONS, operations),
+            "thresholds": grid(result, "/thresholds", ["figure", "wanted", "got", "held"], asked.assign(held=outcomes(asked)) if len(asked) else None),
+            "operations": grid(result, "/operations", OPERATIONS, operations),
             "latencies": grid(result, "/operations", LATENCIES, operations[operations["latency_count"] > 0]),
-            "errors": grid(result, "/errors", ERRORS), "events": grid(result, "/server/events", [("time_ns", "when"), ("duration_ns", "lasted"), "kind", "stage", "role", "what"]),
+            "errors": grid(result, "/errors", ERRORS),
+            "events": grid(result, "/server/events", EVENTS, pictures.numbered(events).assign(number=range(1, len(events) + 1)) if len(events) else None),
             "calibration": grid(result, "/calibration", CALIBRATION), "visibility": grid(result, "/visibility", VISIBILITY),
             "probes": grid(result, "/find_max", PROBES), "max_rate": grid(result, "/max_rate", MAX_RATE), "ranks": grid(result, "/ranks", RANKS),
-            "drifts": grid(result, "/trends", DRIFTS, drifts(result)), "options": grid(result, "/job/options", ["option", "value", "origin"], changed),
+            "trends": trends(result), "options": grid(result, "/job/options", ["option", "value", "origin"], changed),
         },
     }
 

@@ -30,6 +30,14 @@ def duration(ns: float) -> str:
     return scaled(ns, [(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1, "ns")]) if abs(ns) < 120e9 else minutes(ns / 1e9)
 
 
+def signed(value: float, unit: str) -> str:
+    """A change: +1.20 MiB."""
+    if not math.isfinite(value):
+        return "–"
+    amount = size(abs(value)) if unit == "bytes" else duration(abs(value)) if unit == "ns" else f"{digits(abs(value))}{unit}"
+    return f"{'−' if value < 0 else '+' if value > 0 else ''}{amount}"
+
+
 def minutes(seconds: float) -> str:
     if seconds < 120:
         return f"{digits(seconds)} s"
@@ -61,8 +69,13 @@ def shown(value: object, unit: str) -> str:
     if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
         return "yes" if value else "no"
     number = float(value)
+    if unit.startswith(("measured", "found")):  # -1: it was not measured; 0: nothing was found
+        word, _, unit = unit.partition(" ")
+        number = number if number > 0 or (number == 0 and word == "measured") else math.nan
     if not math.isfinite(number):
         return "–"
+    if unit == "share":
+        return percent(number)
     if unit == "ns":
         return duration(number) if number >= 0 else "–"
     if unit == "s":

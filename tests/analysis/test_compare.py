@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -42,7 +44,7 @@ def verdicts(factor: float, runs: int, pairs: int = 40) -> list[str]:
     found = []
     for _ in range(pairs):
         a, b = operation(random, 1.0, runs), operation(random, factor, runs)
-        found.append(compare.judge({name: compare.ratio(a, b, name, 1 - 0.05 / 3) for name in compare.SHOWN}, 0.03))
+        found.append(compare.judge({name: compare.ratio(a, b, name, 1 - 0.05 / (3 if runs > 1 else 1)) for name in compare.SHOWN}, 0.03))
     return found
 
 
@@ -55,6 +57,36 @@ def test_the_same_job_cannot_be_told_apart(runs: int) -> None:
 def test_ten_percent_is_found(runs: int) -> None:
     assert verdicts(1.1, runs).count(compare.SLOWER) >= 36
     assert verdicts(1 / 1.1, runs).count(compare.FASTER) >= 36
+
+
+def drifting(random: np.random.Generator, alike: float, noise: float, seconds: int) -> compare.Operation:
+    """Seconds that resemble their neighbours, as with a server that compacts for some seconds now and then."""
+    level, levels = random.normal(), []
+    for _ in range(seconds):
+        level = alike * level + np.sqrt(1 - alike**2) * random.normal()
+        levels.append(20e6 * np.exp(noise * level))
+    values = np.array(levels)
+    middle = int(values.mean())
+    histogram = Histogram(np.array([middle]), np.array([100 * seconds]), middle, middle, middle * 100 * seconds)
+    lines = pd.DataFrame({"per_second": 100.0, "ok": 100, "p50": values, "p99": values})
+    return compare.Operation(histogram, [{"p50": float(middle), "p99": float(middle), "per_second": 100.0}], lines, False)
+
+
+def test_neighbours_that_resemble_each_other_are_no_evidence() -> None:
+    """Resampled as if each second stood for itself, a quarter of these pairs and more would be called faster or slower."""
+    random = np.random.default_rng(9)
+    found = []
+    for _ in range(100):
+        a, b = (drifting(random, 0.9, 0.1, 60) for _ in range(2))
+        found.append(compare.judge({"p50": compare.ratio(a, b, "p50", 0.95)}, 0.03))
+    assert found.count(compare.CANNOT_TELL) >= 85
+
+
+def test_sides_can_change_places() -> None:
+    random = np.random.default_rng(2)
+    a, b = operation(random, 1.0), operation(random, 1.07)
+    there, back = compare.ratio(a, b, "p50", 0.95), compare.ratio(b, a, "p50", 0.95)
+    assert (back.value, back.low, back.high) == pytest.approx((1 / there.value, 1 / there.high, 1 / there.low), rel=1e-9)
 
 
 def test_too_short_says_why() -> None:
@@ -102,7 +134,7 @@ def test_a_slower_server_is_found(pair: tuple[Path, Path], tmp_path: Path) -> No
     assert "load writer insert: SLOWER" in done.stdout and "GATE FAILED  insert.p50 <= 1.05x" in done.stdout and "GATE held    errors <= 0%" in done.stdout
     whole = json.loads(text.read_text())
     (line,) = whole["operations"]
-    assert line["verdict"] == "slower" and line["ratios"]["p50"]["low"] > 1.5
+    assert line["verdict"] == "slower" and line["ratios"]["p50"]["low"] > 1.1 and not whole["notes"]
     assert [gate["held"] for gate in whole["gates"]] == [False, True, True]
     assert 'data-verdict="slower"' in html.read_text() and "GATE FAILED" in html.read_text()
     back = tool("compare", pair[1], pair[0], "--gate", "insert.p50 <= 1.05x")
@@ -114,10 +146,21 @@ def test_a_file_and_itself(pair: tuple[Path, Path]) -> None:
     assert done.returncode == 0 and "CANNOT TELL" in done.stdout and "+0.0%" in done.stdout
 
 
-def test_repeated_runs_and_refusals(pair: tuple[Path, Path], good: Path) -> None:
-    repeated = tool("compare", *[pair[0]] * 3, "--against", *[pair[1]] * 3)
+def copies(path: Path, folder: Path) -> list[Path]:
+    """As if the run had been repeated, with the same outcome."""
+    made = []
+    for number in range(3):
+        made.append(folder / f"{path.stem}-{number}.h5")
+        shutil.copy(path, made[-1])
+        with h5py.File(made[-1], "r+") as file:
+            file.attrs["run_id"] = np.bytes_(f"{path.stem}-{number}")
+    return made
+
+
+def test_repeated_runs_and_refusals(pair: tuple[Path, Path], good: Path, tmp_path: Path) -> None:
+    repeated = tool("compare", *copies(pair[0], tmp_path), "--against", *copies(pair[1], tmp_path))
     assert repeated.returncode == 0 and "SLOWER" in repeated.stdout and "from 3 and 3 runs" in repeated.stdout
-    for words, said in (((pair[0],), "give two results"), ((pair[0], good), "no operation of the load in common"),
+    for words, said in (((pair[0],), "give two results"), ((pair[0], pair[0], "--against", pair[1]), "is the same run as"), ((pair[0], good), "no operation of the load in common"),
                         ((*pair, "--gate", "search.p99 <= 1x"), "no operation 'search' was compared; there are insert"),
                         ((*pair, "--gate", "recall >= 1x"), "recall was not measured"), ((*pair, "--margin", "2"), "--margin")):
         with pytest.raises(Refused) as error:

@@ -63,6 +63,9 @@ for (const details of document.querySelectorAll("details[data-csv]"))
     if (rows.length - 1 > MOST_ROWS) place.append(`The first ${MOST_ROWS} of ${rows.length - 1} rows; the CSV has all.`);
   });
 
+/* ---- On paper nothing can be opened ---- */
+addEventListener("beforeprint", () => document.querySelectorAll("details.printed").forEach((details) => (details.open = true)));
+
 /* ---- Downloads ---- */
 function save(name, blob) {
   const link = document.createElement("a");
