@@ -108,9 +108,9 @@ static json_t *list_schema(const struct mh_option *row)
 
 static json_t *thresholds_schema(void)
 {
-    return must(
-        json_pack("{s:s, s:o}", "type", "object", "additionalProperties",
-                  pattern_schema("^[<>]=? *(" COUNT "|" NUMBER "%?|" DURATION "|" RATE "|" BYTES ")$")));
+    return must(json_pack(
+        "{s:s, s:o}", "type", "object", "additionalProperties",
+        pattern_schema("^[<>]=? *((" COUNT "|" NUMBER "%?|" DURATION "|" BYTES ")(/h)?|" RATE ")$")));
 }
 
 static json_t *value_schema(const struct mh_option *row)

@@ -5,6 +5,7 @@
 #include "job/names.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -455,6 +456,29 @@ static void thresholds_take_all_units(void **state)
         assert_int_equal(job->thresholds[0].comparison, cases[i].comparison);
         assert_true(job->thresholds[0].value == cases[i].value);
         assert_string_equal(job->thresholds[0].figure, i == 0 ? "a.b.c" : "x");
+        assert_true(isnan(job->thresholds[0].drift_per_hour));
+        mh_job_free(job);
+    }
+}
+
+static void drifts_are_so_much_an_hour(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *set;
+        double drift;
+        bool is_ratio;
+        double value; /* where the text may be meant of something else */
+    } cases[] = {
+        {"thresholds.x=< 1%/h", 0.01, true, NAN},         {"thresholds.x=< 10MiB/h", 10 << 20, false, NAN},
+        {"thresholds.x=< 5ms/h", 5e6, false, NAN},        {"thresholds.x=> 36/h", 36, false, 0.01},
+        {"thresholds.x=< 0.5/h", 0.5, false, 0.5 / 3600},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct mh_job *job = parse(minimal, &cases[i].set, 1);
+        const struct mh_threshold *t = &job->thresholds[0];
+        assert_true(t->drift_per_hour == cases[i].drift && t->drift_is_ratio == cases[i].is_ratio);
+        assert_true(isnan(cases[i].value) ? isnan(t->value) : t->value == cases[i].value);
         mh_job_free(job);
     }
 }
@@ -908,6 +932,7 @@ int main(void)
         cmocka_unit_test(servers_are_taken),
         cmocka_unit_test(types_are_printed_as_they_are_read),
         cmocka_unit_test(thresholds_take_all_units),
+        cmocka_unit_test(drifts_are_so_much_an_hour),
         cmocka_unit_test(sets_override_the_file),
         cmocka_unit_test(sets_replace_whole_lists),
         cmocka_unit_test(bad_jobs_are_refused),
