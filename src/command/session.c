@@ -207,6 +207,7 @@ int mh_session_open_run(struct mh_session *session, struct mh_error *err)
                 mh_tallies_init(&run->interval, session->job, run->start_ns) == 0 &&
                 mh_visibilities_init(&run->visibilities, session->job) == 0 &&
                 mh_ledger_init(&run->ledger, session->plan->worker_count) == 0;
+    run->visibilities.start_ns = run->start_ns;
     if (made)
         run->efforts = calloc((size_t)run->tallies.stages * (size_t)run->tallies.roles, sizeof *run->efforts);
     made = made && run->efforts;

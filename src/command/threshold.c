@@ -176,7 +176,7 @@ static bool known_drift(const struct mh_job *job, const char *name)
     if (!dot || strcmp(dot, ".p99") != 0)
         return mh_trend_is_known(job, figure);
     *dot = '\0';
-    return figure[0] && known_operation(figure);
+    return strcmp(figure, "visibility") == 0 || (figure[0] && known_operation(figure));
 }
 
 static int wrong_value(const struct mh_job *job, const struct mh_threshold *t, const char *wanted,
@@ -189,14 +189,14 @@ static int wrong_value(const struct mh_job *job, const struct mh_threshold *t, c
 
 static int unknown_figure(const struct mh_job *job, const struct mh_threshold *t, struct mh_error *err)
 {
-    mh_fail(
-        err,
-        "thresholds.%s: no such figure; expected errors, recall, STAGE.max_rate of a stage with "
-        "find_max, STAGE.DRIFT.slope with drift server_rss, server_fds, client_rss, OPERATION.p99 or a name "
-        "of observe.gauges, or OPERATION.FIGURE with operation "
-        "insert, upsert, delete, search, query, create_index, cycle, ... and figure p50, p95, p99, p999, "
-        "max, rate, rows_rate, errors, count or per_hour",
-        t->figure);
+    mh_fail(err,
+            "thresholds.%s: no such figure; expected errors, recall, STAGE.max_rate of a stage with "
+            "find_max, STAGE.DRIFT.slope with drift server_rss, server_fds, client_rss, OPERATION.p99, "
+            "visibility.p99 or a "
+            "name of observe.gauges, or OPERATION.FIGURE with operation "
+            "insert, upsert, delete, search, query, create_index, cycle, ... and figure p50, p95, p99, p999, "
+            "max, rate, rows_rate, errors, count or per_hour",
+            t->figure);
     return t->line > 0 ? mh_fail_in(err, "%s:%d:%d", job->path, t->line, t->column)
                        : mh_fail_in(err, "--set");
 }

@@ -120,6 +120,8 @@ struct judging {
     int stage;
     int64_t *room; /* of report->trends */
     struct points points;
+    const struct mh_timeline **timelines; /* whose slots are added up; room for all operations */
+    int64_t timeline_count;
 };
 
 static int judge_points(struct judging *judging, const struct figure *figure, const char *source,
@@ -218,40 +220,60 @@ static int judge_ranks(struct judging *judging)
 
 /* ---- latencies ---- */
 
-/* The operations of all roles of the stage within `count` slots from `at`. */
-static void sum_slots(const struct judging *judging, const char *op, int64_t at, int64_t count,
+/* What the timelines hold of [from, to) since the run began: whole intervals of each. */
+static void sum_slots(const struct judging *judging, int64_t from_ns, int64_t to_ns,
                       struct mh_timeline_slot *sum)
 {
-    const struct mh_report *report = &judging->session->report;
-    const char *stage = judging->session->job->stages[judging->stage].name;
     memset(sum, 0, sizeof *sum);
-    for (int64_t i = 0; i < report->operation_count; i++) {
-        const struct mh_report_operation *row = &report->operations[i];
-        if (strcmp(row->stage, stage) != 0 || strcmp(row->op, op) != 0)
-            continue;
-        for (int64_t k = at; k < at + count && k < row->tally->timeline.used; k++)
-            mh_timeline_slot_add(sum, &row->tally->timeline.slots[k]);
+    for (int64_t i = 0; i < judging->timeline_count; i++) {
+        const struct mh_timeline *timeline = judging->timelines[i];
+        for (int64_t k = from_ns / timeline->interval_ns;
+             k < to_ns / timeline->interval_ns && k < timeline->used; k++)
+            mh_timeline_slot_add(sum, &timeline->slots[k]);
     }
 }
 
-static int judge_latency(struct judging *judging, const struct mh_report_operation *row)
+/* What ended early may have finer intervals than the others. */
+static int64_t coarsest(const struct judging *judging)
+{
+    int64_t interval_ns = 0;
+    for (int64_t i = 0; i < judging->timeline_count; i++)
+        if (judging->timelines[i]->interval_ns > interval_ns)
+            interval_ns = judging->timelines[i]->interval_ns;
+    return interval_ns;
+}
+
+/* The 99th percentile of what judging->timelines hold. */
+static int judge_timelines(struct judging *judging, const char *figure_name, const char *source, double alpha)
 {
     const struct mh_stage_span *span = &judging->session->run.stage_spans[judging->stage];
-    const int64_t interval = row->tally->timeline.interval_ns;
+    const int64_t interval = coarsest(judging);
     const int64_t first = (span->begin_ns + interval - 1) / interval, last = span->end_ns / interval;
-    const int64_t together = (last - first) / MOST_POINTS + 1;
+    const int64_t step = interval * ((last - first) / MOST_POINTS + 1);
+    const struct figure figure = {.figure = figure_name};
     struct mh_timeline_slot sum;
-    char name[64];
     judging->points.count = 0;
-    for (int64_t at = first; at + together <= last; at += together) {
-        sum_slots(judging, row->op, at, together, &sum);
-        const double middle = ((double)at + (double)together / 2) * (double)interval / (double)MH_S;
+    for (int64_t at = first * interval; at + step <= last * interval; at += step) {
+        sum_slots(judging, at, at + step, &sum);
+        const double middle = ((double)at + (double)step / 2) / (double)MH_S;
         if (add_point(&judging->points, middle, mh_timeline_quantile_within(&sum, 0.99), 1) != 0)
             return -1;
     }
+    return judge_points(judging, &figure, source, "ns", alpha);
+}
+
+/* Of all roles of the stage with the operation. */
+static int judge_latency(struct judging *judging, const struct mh_report_operation *row)
+{
+    const struct mh_report *report = &judging->session->report;
+    char name[64];
+    judging->timeline_count = 0;
+    for (int64_t i = 0; i < report->operation_count; i++)
+        if (strcmp(report->operations[i].stage, row->stage) == 0 &&
+            strcmp(report->operations[i].op, row->op) == 0)
+            judging->timelines[judging->timeline_count++] = &report->operations[i].tally->timeline;
     snprintf(name, sizeof name, "%.31s.p99", row->op);
-    const struct figure figure = {.figure = name};
-    return judge_points(judging, &figure, "", "ns", ALPHA);
+    return judge_timelines(judging, name, "", ALPHA);
 }
 
 static bool is_first_of_op(const struct mh_report *report, int64_t at)
@@ -275,17 +297,41 @@ static int judge_latencies(struct judging *judging)
     return 0;
 }
 
+static int judge_visibilities(struct judging *judging)
+{
+    const struct mh_report *report = &judging->session->report;
+    const char *stage = judging->session->job->stages[judging->stage].name;
+    int sources = 0;
+    char source[64];
+    for (int64_t i = 0; i < report->visibility_count; i++)
+        sources += strcmp(report->visibilities[i].stage, stage) == 0;
+    for (int64_t i = 0; i < report->visibility_count; i++) {
+        const struct mh_report_visibility *row = &report->visibilities[i];
+        if (strcmp(row->stage, stage) != 0 || row->count == 0)
+            continue;
+        judging->timelines[0] = &row->cell->timeline;
+        judging->timeline_count = 1;
+        snprintf(source, sizeof source, "%.15s, %.15s at %.15s", row->write, row->read, row->consistency);
+        if (judge_timelines(judging, "visibility.p99", source, ALPHA / sources) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 int mh_session_put_trends(struct mh_session *session)
 {
-    int rc = 0;
     int64_t room = 0;
     struct judging judging = {.session = session, .room = &room};
+    judging.timelines = calloc((size_t)session->report.operation_count + 1, sizeof(struct mh_timeline *));
+    int rc = judging.timelines ? 0 : -1;
     for (int s = 0; rc == 0 && session->run.stage_spans && s < (int)session->job->stage_count; s++) {
         judging.stage = s;
         if (session->run.stage_spans[s].end_ns > 0 &&
-            (judge_gauges(&judging) != 0 || judge_ranks(&judging) != 0 || judge_latencies(&judging) != 0))
+            (judge_gauges(&judging) != 0 || judge_ranks(&judging) != 0 || judge_latencies(&judging) != 0 ||
+             judge_visibilities(&judging) != 0))
             rc = -1;
     }
+    free(judging.timelines);
     free(judging.points.items);
     return rc;
 }

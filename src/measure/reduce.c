@@ -50,24 +50,29 @@ static int align_timeline(struct mh_timeline *t, MPI_Comm comm, struct mh_error 
                          err);
 }
 
-static int reduce_timeline(struct mh_timeline *t, MPI_Datatype slot, MPI_Op add, MPI_Comm comm,
-                           struct mh_error *err)
+int mh_reduce_timeline(struct mh_timeline *t, MPI_Comm comm, struct mh_error *err)
 {
+    MPI_Datatype slot;
+    MPI_Op add;
     if (align_timeline(t, comm, err) != 0)
         return -1;
+    MPI_Type_contiguous(sizeof(struct mh_timeline_slot), MPI_BYTE, &slot);
+    MPI_Type_commit(&slot);
+    MPI_Op_create(add_slots, 1, &add);
     if (t->used > 0)
         reduce(t->slots, (int)t->used, slot, add, comm);
+    MPI_Op_free(&add);
+    MPI_Type_free(&slot);
     return 0;
 }
 
-static int reduce_cell(struct mh_tally *tally, MPI_Datatype slot, MPI_Op add, MPI_Comm comm,
-                       struct mh_error *err)
+static int reduce_cell(struct mh_tally *tally, MPI_Comm comm, struct mh_error *err)
 {
     reduce(&tally->planned, MH_TALLY_COUNTERS, MPI_INT64_T, MPI_SUM, comm);
     reduce(&tally->backlog_ns, MH_TALLY_LONGEST, MPI_INT64_T, MPI_MAX, comm);
     mh_reduce_histogram(&tally->due, comm);
     mh_reduce_histogram(&tally->sent, comm);
-    return reduce_timeline(&tally->timeline, slot, add, comm, err);
+    return mh_reduce_timeline(&tally->timeline, comm, err);
 }
 
 /* Which cells any rank has; NULL on all ranks when one has no memory. */
@@ -96,23 +101,16 @@ static struct mh_tally *cell_at(struct mh_tallies *tallies, size_t at)
 static int reduce_cells(struct mh_tallies *tallies, MPI_Comm comm, struct mh_error *err)
 {
     size_t count = (size_t)tallies->stages * (size_t)tallies->roles * MH_TALLY_KINDS;
-    MPI_Datatype slot;
-    MPI_Op add;
     unsigned char *used = used_cells(tallies, count, comm, err);
     int rc = used ? 0 : -1;
-    MPI_Type_contiguous(sizeof(struct mh_timeline_slot), MPI_BYTE, &slot);
-    MPI_Type_commit(&slot);
-    MPI_Op_create(add_slots, 1, &add);
     for (size_t i = 0; rc == 0 && i < count; i++) {
         if (!used[i])
             continue;
         struct mh_tally *tally = cell_at(tallies, i);
         rc = mh_comm_agree(comm, tally ? 0 : mh_fail(err, "out of memory for counters"), err);
         if (rc == 0)
-            rc = reduce_cell(tally, slot, add, comm, err);
+            rc = reduce_cell(tally, comm, err);
     }
-    MPI_Op_free(&add);
-    MPI_Type_free(&slot);
     free(used);
     return rc;
 }

@@ -29,8 +29,8 @@ static void measure(struct mh_hand *hand, const struct mh_sighting *sighting)
     cell->never += (sighting->what & MH_SIGHT_NEVER) != 0;
     if (!(sighting->what & MH_SIGHT_FIRST))
         return;
-    mh_histogram_record(&cell->done, sighting->done_ns - sighting->acked_ns);
-    mh_histogram_record(&cell->sent, sighting->sent_ns - sighting->acked_ns);
+    if (mh_visibility_record(cell, sighting->acked_ns, sighting->sent_ns, sighting->done_ns) != 0)
+        out_of_memory(hand->stage);
 }
 
 /* `violation` says what and when; who wrote it is looked up in the journals. */

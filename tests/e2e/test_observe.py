@@ -24,6 +24,7 @@ collection:
   fields:
     - {name: id, type: int64, primary: true}
     - {name: vector, type: float_vector}
+    - {name: varchar_field, type: varchar, max_length: 64}
   index: {type: FLAT, params: {}}
 calibrate: never
 stages:
@@ -51,15 +52,15 @@ def trend(result: Result, figure: str, source: str | None = None) -> dict:
 
 
 class Page:
-    """A page of metrics on a port of its own; what it says is a function of the seconds since it began."""
+    """A page of metrics on a port of its own; what it says is a function of the seconds since it began, and of how often it was asked."""
 
-    def __init__(self, text: Callable[[float], str | None]):
+    def __init__(self, text: Callable[[float, int], str | None]):
         began, page = time.monotonic(), self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 page.asked += 1
-                body = text(time.monotonic() - began)
+                body = text(time.monotonic() - began, page.asked)
                 self.send_response(503 if body is None else 200)
                 self.end_headers()
                 self.wfile.write((body or "not now\n").encode())
@@ -75,7 +76,7 @@ class Page:
 
 
 @contextmanager
-def page(text: Callable[[float], str | None]) -> Iterator[Page]:
+def page(text: Callable[[float, int], str | None]) -> Iterator[Page]:
     made = Page(text)
     try:
         yield made
@@ -95,7 +96,7 @@ def test_pages_are_read_as_they_are(mock: Mock, tmp_path: Path) -> None:
     text = ("# HELP depth of the queue\n# TYPE depth gauge\n"
             'depth{queue="a b"} 3\ndepth{queue="}"} 4.5e1 1700000000\ndepths 9\nother 1\n'
             "process_open_fds 12\nbroken{ 7\nprocess_resident_memory_bytes nonsense\nup\n")
-    with page(lambda s: text) as one, page(lambda s: f"depth {s}\n") as two:
+    with page(lambda s, n: text) as one, page(lambda s, n: f"depth {s}\n") as two:
         done = run(mock.uri, tmp_path, 2, f"observe: {{period: 200ms, gauges: [depth, process_open_fds], metrics: [{one.url}, {two.url}]}}\n")
     assert done.code == GOOD and "warning: observe" not in done.err, str(done)
     rows = [row for row in done.result.tables["server/metrics"] if row["source"] != mock.uri.removeprefix("http://")]
@@ -109,7 +110,8 @@ def test_pages_are_read_as_they_are(mock: Mock, tmp_path: Path) -> None:
 
 def test_pages_that_are_not_there_are_told_once(mock: Mock, tmp_path: Path) -> None:
     """A closed port, an error page and one that knows nothing: a warning each, whatever the number of tries, and no other harm."""
-    with page(lambda s: None) as failing, page(lambda s: "other 1\n") as strange, page(lambda s: None if s < 1 else "process_open_fds 5\n") as late:
+    with (page(lambda s, n: None) as failing, page(lambda s, n: "other 1\n") as strange,
+          page(lambda s, n: None if n < 3 else "process_open_fds 5\n") as late):
         done = run(mock.uri, tmp_path, 2, f"observe: {{period: 200ms, metrics: [http://127.0.0.1:1/metrics, {failing.url}, {strange.url}, {late.url}]}}\n")
         assert failing.asked > 3
     assert done.code == GOOD, str(done)
@@ -121,9 +123,9 @@ def test_pages_that_are_not_there_are_told_once(mock: Mock, tmp_path: Path) -> N
 
 def test_a_page_that_begins_anew(mock: Mock, tmp_path: Path) -> None:
     """Another process behind the same address: its memory is that of another life, and its counters begin at 0."""
-    def text(second: float) -> str:
-        life = int(second > 5)
-        return (f"process_start_time_seconds {1000 + life}\nprocess_cpu_seconds_total {second - 5 * life}\n"
+    def text(second: float, asked: int) -> str:
+        life = int(asked > 50)
+        return (f"process_start_time_seconds {1000 + life}\nprocess_cpu_seconds_total {second * (1 - life)}\n"
                 f"process_resident_memory_bytes {(500 - 400 * life) * MIB + 2 * MIB * second}\n")
 
     with page(text) as restarted:
@@ -157,13 +159,17 @@ def test_a_leak_is_found(tmp_path: Path) -> None:
 
 def test_no_leak_is_not_accused(mock: Mock, tmp_path: Path) -> None:
     """What can be told holds; of what cannot, that is said, and it is no miss."""
-    done = run(mock.uri, tmp_path, 12, "observe: {period: 200ms}\nthresholds: {soak.server_rss.slope: '< 1%/h', soak.server_rss.slope: '< 1GiB/h', "
-               "soak.client_rss.slope: '< 1GiB/h', soak.client_fds.slope: '< 1000/h', soak.insert.p99.slope: '< 1%/h'}\n".replace(
-                   "soak.server_rss.slope: '< 1%/h', ", "soak.server_fds.slope: '< 1/h', "), np=2)
+    probers = "    roles: [{role: prober, for: 12s, consistency: strong, read: query}, "
+    (tmp_path / "job.yaml").write_text(JOB.replace("    roles: [", probers).replace("SECONDS", "12s") + """observe: {period: 200ms}
+thresholds: {soak.server_rss.slope: "< 1GiB/h", soak.client_rss.slope: "< 10GiB/h", soak.client_fds.slope: "< 1000/h", soak.server_fds.slope: "< 1/h",
+             soak.insert.p99.slope: "< 1%/h", soak.visibility.p99.slope: "< 1d/h"}
+""")
+    done = hpc("run", "job.yaml", "--server", mock.uri, "--output", "out.h5", np=2, cwd=tmp_path, result=tmp_path / "out.h5")
     assert done.code == GOOD, str(done)
     rows = {row["figure"]: row for row in done.result.tables["thresholds"]}
     assert all(row["held"] != row["undecided"] for row in rows.values())
-    assert rows["soak.server_rss.slope"]["held"] and rows["soak.server_fds.slope"]["undecided"]
+    assert rows["soak.server_rss.slope"]["held"] and rows["soak.visibility.p99.slope"]["held"] and rows["soak.server_fds.slope"]["undecided"]
+    assert {row["source"] for row in done.result.tables["trends"] if row["figure"] == "visibility.p99"} >= {"insert, query at strong"}
     assert "UNDECIDED" in done.result.attributes["verdict"] and "UNDECIDED" in done.out
 
 
@@ -192,7 +198,7 @@ def test_what_was_not_observed_is_a_miss(mock: Mock, tmp_path: Path) -> None:
 ])
 def test_bad_drifts_are_refused(mock: Mock, tmp_path: Path, threshold: str, said: str) -> None:
     done = run(mock.uri, tmp_path, 1, f"thresholds: {{{threshold}}}\n")
-    assert done.code == UNUSABLE and len(done.errors) == 1 and "job.yaml:13:" in done.errors[0] and said in done.errors[0], str(done)
+    assert done.code == UNUSABLE and len(done.errors) == 1 and "job.yaml:14:" in done.errors[0] and said in done.errors[0], str(done)
 
 
 # --- the real server --------------------------------------------------------------------------------------------------

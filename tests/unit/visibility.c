@@ -22,8 +22,7 @@ static void measure(struct mh_visibilities *all, int stage, int role, int write,
     struct mh_visibility *cell = mh_visibility_at(all, stage, role, write);
     cell->read = MH_OP_SEARCH;
     cell->consistency = MH_SESSION;
-    mh_histogram_record(&cell->done, ns);
-    mh_histogram_record(&cell->sent, ns / 2);
+    assert_int_equal(mh_visibility_record(cell, 0, ns / 2, ns), 0);
     cell->never += 2;
 }
 
@@ -72,6 +71,8 @@ static void rank_0_gets_the_sum(void **state)
         assert_int_equal(inserts->done.min_ns, MH_MS);
         assert_int_equal(inserts->done.max_ns, np * MH_MS);
         assert_int_equal(inserts->never, 2 * np);
+        assert_int_equal(inserts->timeline.slots[0].ok, np);
+        assert_true(mh_timeline_quantile_within(&inserts->timeline.slots[0], 1) >= np * MH_MS);
         assert_null(all.cells[1]);
     }
     mh_visibilities_free(&all);
