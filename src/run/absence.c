@@ -67,9 +67,9 @@ static int report_one(struct mh_run *run, int stage, const struct mh_absence *ab
                              .role = -1,
                              .time_ns = absence->from_ns,
                              .duration_ns = lasted_ns};
-    char back[64] = "not used again", lasted[32];
+    char back[52] = "not used again", lasted[32];
     if (ended)
-        snprintf(back, sizeof back, "used again %s later",
+        snprintf(back, sizeof back, "used again %.31s later",
                  mh_show_duration(lasted_ns, lasted, sizeof lasted));
     snprintf(event.what, sizeof event.what, "proxy %.90s: %s; %lld connection%s moved to others; %s",
              run->job->server.uris.items[absence->uri], absence->silent ? "no answer" : "no connection",
