@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from threading import Lock
 
 import h5py
 import numpy as np
 import pytest
 from mockserver import Mock
+from proxy import Forward, behind
 from pymilvus import MilvusClient
 from support import GOOD, ROOT, UNUSABLE, VIOLATED, Done, Server, assert_books_balance, assert_ledger_agrees, hpc, write_job
 
@@ -282,6 +284,28 @@ def test_the_real_servers_refusals_come_once_with_a_count(tmp_path, server: Serv
         assert len(rows) == 1 and rows[0]["count"] > 10 and rows[0]["outcome"] == "failed", f"{words}: {rows}\n{done}"
 
 
+def test_an_unloaded_collection_is_said_once_with_a_count(tmp_path, server: Server):
+    """Another client releases it between the load and the first read: the server's words, and exit code 3."""
+    turn, released = Lock(), []
+    with server.client() as client:
+        def release(called: str, _request: bytes, forward: Forward, _context: object) -> bytes:
+            with turn:
+                if called == "Search" and not released:
+                    client.release_collection("reads")
+                    released.append(True)
+            return forward()
+
+        job = job_for([SEARCHER | {"ops": 1000, "nq": 1}], enabled=False)
+        job["stages"][0] = {"name": "fill", "roles": [{"role": "writer", "count": 1, "rows": 300, "batch": 100}]}
+        with behind(server.uri, release) as uri:
+            done = hpc("run", write_job(tmp_path / "job.yaml", job), "--server", uri, "--seed", SEED, "--output", tmp_path / "result.h5",
+                       result=tmp_path / "result.h5")
+    assert done.code == UNUSABLE and "no search of the searcher role succeeded" in done.out, str(done)
+    rows = [row for row in done.result.tables["errors"] if "collection not loaded" in row["message"]]
+    assert [row["op"] for row in rows] == ["search"] and rows[0]["count"] == 300 and rows[0]["code"] == 101, str(done)
+    assert len(re.findall("gives up: .*collection not loaded", done.err)) == 1, str(done)
+
+
 @pytest.mark.parametrize(("option", "message"), [
     ("filter='id > {x}'", "'{x}' at character 6 is no operand; expected {id}, {prefix} or {FROM..TO}"),
     ("output=[nofield]", "output: 'nofield' is no field of collection reads"),
@@ -351,6 +375,14 @@ def test_stale_search(tmp_path, server: Server):
     assert done.code in (GOOD, VIOLATED) and kinds_of(done) <= {"stale"}, str(done)
     assert all(row["seen_by"] == "search" for row in done.result.violations), str(done)
     assert done.result.figures["hits_judged"] > 10000
+
+
+def test_strong_upserts(tmp_path, server: Server):
+    """What reads of this server at strong may show among upserts: docs/findings.md. No row is lost by it, and nothing else is wrong."""
+    done = run_job(tmp_path, server, "strong_upserts.yaml", *(f"stages.both.{role}.for=5s" for role in ("churn", "querier", "searcher")), np=2)
+    assert done.code in (GOOD, VIOLATED) and kinds_of(done) <= {"stale", "wrong_distance", "missed", "non_monotonic", "resurrected"}, str(done)
+    assert not [row for row in done.result.violations if row["seen_by"] == "audit"], str(done)
+    assert done.result.figures["query_rows_judged"] > 1000
 
 
 def test_recall_is_what_an_independent_client_finds(tmp_path, server: Server):

@@ -1,5 +1,5 @@
-"""The attacker of the verdict: rows are changed behind the program's back, through the server's own client, while a slow last stage
-keeps the run from its audit. Each run must name exactly the rows that were changed, each with the right word, and no other.
+"""The attacker of the verdict: rows are changed behind the program's back, through the server's own client, while a last stage that waits
+for the attacker keeps the run from its audit. Each run must name exactly the rows that were changed, each with the right word, and no other.
 
 The program knows nothing of the tampering: to it, this is a server that breaks its promises.
 """
@@ -7,6 +7,7 @@ The program knows nothing of the tampering: to it, this is a server that breaks 
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -43,8 +44,11 @@ def home_of(key: int) -> str:
 class Attack:
     """One run under attack, and hands on its collection."""
 
-    def __init__(self, run: Running, client: MilvusClient, content: Content):
-        self.run, self.client, self.content = run, client, content
+    def __init__(self, run: Running, client: MilvusClient, content: Content, gate: Path):
+        self.run, self.client, self.content, self.gate = run, client, content, gate
+
+    def let_audit_begin(self) -> None:
+        self.gate.touch()
 
     def delete(self, keys: list[int]) -> None:
         self.client.delete(NAME, ids=keys)
@@ -68,15 +72,21 @@ class Attack:
 
 @pytest.fixture
 def attack(server: Server, output: Path, mnist: np.ndarray) -> Callable[..., Done]:
-    """Runs the job; `tamper(attack)` is called when the main stage is over, some seconds before the audit."""
+    """Runs the job; `tamper(attack)` is called when the main stage is over. The audit begins when it returns, however long it takes: a row
+    that is away while the audit looks is lost indeed. Not held: the audit begins by itself."""
 
-    def go(tamper: Callable[[Attack], None], *, np_: int = 1, after: str = r"^slow 1 s", sets: tuple[str, ...] = ()) -> Done:
-        job = write_job(output.with_name("job.yaml"), JOB)
+    def go(tamper: Callable[[Attack], None], *, np_: int = 1, after: str = r"^slow 1 s", held: bool = True, sets: tuple[str, ...] = ()) -> Done:
+        gate, job = output.with_name("gate"), deepcopy(JOB)
+        if held:
+            job["stages"][-1]["chaos"] = [{"at": "0s", "run": f"until [ -e {gate} ]; do sleep 0.05; done"}]
+        job = write_job(output.with_name("job.yaml"), job)
         settings = [word for setting in sets for word in ("--set", setting)]
         words = ("run", job, "--server", server.uri, "--seed", SEED, "--progress", 1, "--output", output, *settings)
         with running(*words, np=np_, result=output) as run, server.client() as client:
             run.wait_for(after)
-            tamper(Attack(run, client, Content(SEED, mnist)))
+            hands = Attack(run, client, Content(SEED, mnist), gate)
+            tamper(hands)
+            hands.let_audit_begin()
             done = run.finish()
             assert (f"collection {NAME} is kept, as evidence" in done.err) == (done.code == VIOLATED), str(done)
             assert done.code == VIOLATED or not client.has_collection(NAME)
@@ -143,7 +153,7 @@ def test_untouched_run_is_good(attack: Callable[..., Done]) -> None:
 
 
 def test_same_content_again_is_no_violation(attack: Callable[..., Done]) -> None:
-    """Deleted and written back as it was: the promise about the row's content is kept."""
+    """Deleted and written back as it was, the last of them after a while: the promise about the row's content is kept."""
     keys = [*range(0, LAST, 100), LAST]
 
     def tamper(hands: Attack) -> None:
@@ -154,8 +164,12 @@ def test_same_content_again_is_no_violation(attack: Callable[..., Done]) -> None
         rows = hands.client.query(NAME, filter=f"id in {keys}", output_fields=["id", "vector", "varchar_field"],
                                   consistency_level="Strong")
         assert {LAST} < {row["id"] for row in rows} < set(keys)
-        for row in rows:
+        *others, last = rows
+        for row in others:
             hands.replace(row["id"], dict(row))
+        hands.delete([last["id"]])
+        hands.run.wait_for(r"^slow .*, finishing")  # as long as a busy machine may take
+        hands.write([dict(last)], home_of(last["id"]))
 
     done = attack(tamper)
     assert done.code == GOOD, str(done)
@@ -351,7 +365,7 @@ def test_collection_made_again_empty(attack: Callable[..., Done]) -> None:
 def test_loss_between_the_passes(attack: Callable[..., Done]) -> None:
     """Right at first, gone after the flush: what the second look is for."""
     keys = [*range(3 * ROWS, 3 * ROWS + 30), LAST + 1]
-    done = attack(lambda hands: hands.delete(keys), after="audit, first pass", sets=("verify.recheck=[flush, reload]",))
+    done = attack(lambda hands: hands.delete(keys), after="audit, first pass", held=False, sets=("verify.recheck=[flush, reload]",))
     result = assert_verdict(done, {"lost": split(done.result, keys)[0]})
     assert {row["first_pass"] for row in result.violations} <= {1, 2}
     assert {row["last_pass"] for row in result.violations} == {2}
@@ -364,6 +378,7 @@ def test_row_that_comes_back_within_grace_is_late(attack: Callable[..., Done], s
     def tamper(hands: Attack) -> None:
         before = server.queries()
         hands.delete([LAST])
+        hands.let_audit_begin()
         assert hands.run.read_until(lambda: server.queries() > before + questions, 60)
         hands.insert([LAST])
 
