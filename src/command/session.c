@@ -303,6 +303,10 @@ static void audit(struct mh_session *session)
                                .stop = stop_audit};
     for (int64_t i = 0; i < session->run.accused_count; i++)
         mh_audit_condemn(audit, &session->run.accused[i]);
+    for (int kind = 0; kind < MH_WRONGS; kind++) {
+        audit->figures.wrong[kind] += session->run.accused_more[kind];
+        audit->violations_dropped += session->run.accused_more[kind];
+    }
     set_limit(session);
     int rc = session->job->verify.enabled ? mh_audit_run(audit, &err) : mh_audit_skip(audit, &err);
     if (rc != 0) {

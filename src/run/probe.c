@@ -3,6 +3,7 @@
 #include "run/stage.h"
 
 #include "base/grow.h"
+#include "truth/audit.h"
 
 _Static_assert((int)MH_SIGHT_ABSENT == (int)MH_VERSION_NONE &&
                    (int)MH_SIGHT_STRANGE == (int)MH_VERSION_UNKNOWN,
@@ -38,6 +39,11 @@ static void add(struct mh_hand *hand, struct mh_violation violation)
 {
     struct mh_run *run = hand->stage->run;
     hand->stage->accused += mh_is_violation((int)violation.kind);
+    if (run->accused_count >=
+        MH_VIOLATIONS_KEPT) { /* a server that lies for a week is no reason to run out */
+        run->accused_more[violation.kind]++;
+        return;
+    }
     if (!mh_grow(&run->accused, &run->accused_room, run->accused_count, sizeof *run->accused)) {
         out_of_memory(hand->stage);
         return;

@@ -58,6 +58,8 @@ struct mh_run {
     int64_t behind_ns[MH_LEVELS];      /* as in struct mh_hits, of all stages */
     struct mh_violation *accused;      /* what this rank's reads saw wrong; owned */
     int64_t accused_count, accused_room;
+    int64_t
+        accused_more[MH_WRONGS]; /* by roles that judge themselves, beyond MH_VIOLATIONS_KEPT: counted only */
     struct mh_recall_point *recall; /* of all stages, on every rank; owned */
     int64_t recall_count, recall_room;
     int64_t *missed; /* ids of this rank's slices that searches left out; owned */

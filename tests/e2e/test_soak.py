@@ -13,9 +13,9 @@ JOB = (ROOT / "jobs" / "soak_quick.yaml").read_text()
 def test_soak_with_a_restart(server: Server, tmp_path: Path, output: Path) -> None:
     """Cycles go on after it, under new names; what a broken one had made is gone; nothing acknowledged was lost."""
     command = f"{ROOT}/scripts/milvus-server kill --dir {server.home} && {ROOT}/scripts/milvus-server start --dir {server.home}"
-    job = JOB.replace("    roles:", f'    chaos: [{{at: 8s, run: "{command}"}}]\n    roles:')
+    job = JOB.replace("    roles:", f'    chaos: [{{at: 5s, run: "{command}"}}]\n    roles:')
     (tmp_path / "job.yaml").write_text(job)
-    done = hpc("run", tmp_path / "job.yaml", "--output", output, "--seed", 3, "--set", "stages.soak.lifecycle.for=35s", "--set",
+    done = hpc("run", tmp_path / "job.yaml", "--output", output, "--seed", 3, "--set", "stages.soak.lifecycle.for=25s", "--set",
                "verify.recheck=[]", "--set", "thresholds={}", np=2, timeout=300, result=output, env=os.environ | {"MILVUS_URI": server.uri})
     assert done.code == GOOD and done.result.violations == [], str(done)
     assert_books_balance(done.result)
