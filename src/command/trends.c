@@ -236,7 +236,7 @@ static void sum_slots(const struct judging *judging, int64_t from_ns, int64_t to
 /* What ended early may have finer intervals than the others. */
 static int64_t coarsest(const struct judging *judging)
 {
-    int64_t interval_ns = 0;
+    int64_t interval_ns = MH_S; /* the finest there is */
     for (int64_t i = 0; i < judging->timeline_count; i++)
         if (judging->timelines[i]->interval_ns > interval_ns)
             interval_ns = judging->timelines[i]->interval_ns;

@@ -14,10 +14,12 @@ enum {
 };
 #define WARM_UP 0.25 /* of each life is not judged */
 #define SIGNIFICANT                                                                                          \
-    1.645               /* standard errors that an autocorrelation must have to count: Hamed and Rao's 10 % */
-#define PLAIN_STEP  4.0 /* times what the blocks scatter about the two levels */
-#define MOST_MEMORY 0.95
-#define HOUR_S      3600.0
+    1.645 /* standard errors that an autocorrelation must have to count: Hamed and Rao's 10 % */
+#define PLAIN_STEP   4.0  /* times what the blocks scatter about the two levels */
+#define LEAST_SPAN_S 10.0 /* what is shorter is still beginning, and an hour is far away */
+#define ROUNDING     1e-9
+#define MOST_MEMORY  0.95
+#define HOUR_S       3600.0
 
 struct block {
     double second, value;
@@ -143,7 +145,8 @@ static void note_step(const struct block *blocks, int count, int at, double reso
 {
     const double height = mean_of(blocks + at, count - at) - mean_of(blocks, at);
     const double squares = squares_about_mean(blocks, at) + squares_about_mean(blocks + at, count - at);
-    if (fabs(height) <= resolution || fabs(height) <= PLAIN_STEP * sqrt(squares / count) ||
+    const double nothing = fmax(resolution, ROUNDING * fabs(blocks[0].value));
+    if (fabs(height) <= nothing || fabs(height) <= PLAIN_STEP * sqrt(squares / count) ||
         fabs(height) <= fabs(out->step))
         return;
     out->step = height;
@@ -378,7 +381,7 @@ int mh_trend_of(const struct mh_trend_point *points, int64_t count, const struct
         out->lives = count_lives(blocks, used);
         if (used > 0)
             out->median = median_of(blocks, used);
-        if (used >= FEWEST && out->span_s > 0)
+        if (used >= FEWEST && out->span_s >= LEAST_SPAN_S)
             judge(blocks, used, options, slopes, out);
     }
     const int rc = kept && slopes ? 0 : -1;

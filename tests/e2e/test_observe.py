@@ -124,12 +124,12 @@ def test_pages_that_are_not_there_are_told_once(mock: Mock, tmp_path: Path) -> N
 def test_a_page_that_begins_anew(mock: Mock, tmp_path: Path) -> None:
     """Another process behind the same address: its memory is that of another life, and its counters begin at 0."""
     def text(second: float, asked: int) -> str:
-        life = int(asked > 50)
+        life = int(asked > 80)
         return (f"process_start_time_seconds {1000 + life}\nprocess_cpu_seconds_total {second * (1 - life)}\n"
                 f"process_resident_memory_bytes {(500 - 400 * life) * MIB + 2 * MIB * second}\n")
 
     with page(text) as restarted:
-        done = run(mock.uri, tmp_path, 10, f"observe: {{period: 100ms, local: never, metrics: [{restarted.url}]}}\n"
+        done = run(mock.uri, tmp_path, 16, f"observe: {{period: 100ms, local: never, metrics: [{restarted.url}]}}\n"
                    "thresholds: {soak.server_rss.slope: '< 1000MiB/h'}\n")
     assert done.code == MISSED, str(done)
     rows = series(done.result, "process_resident_memory_bytes")
@@ -146,7 +146,7 @@ def test_a_page_that_begins_anew(mock: Mock, tmp_path: Path) -> None:
 
 def test_a_leak_is_found(tmp_path: Path) -> None:
     with Mock(tmp_path, ["leak=1MiB/s"]) as leaky:
-        done = run(leaky.uri, tmp_path, 15, "observe: {period: 200ms}\nthresholds: {soak.server_rss.slope: '< 1%/h'}\n", np=2)
+        done = run(leaky.uri, tmp_path, 16, "observe: {period: 200ms}\nthresholds: {soak.server_rss.slope: '< 1%/h'}\n", np=2)
     assert done.code == MISSED, str(done)
     found = trend(done.result, "server_rss")
     assert found["verdict"] == "FAIL" and found["wanted"] == "< 1%/h" and found["source"] == leaky.uri.removeprefix("http://")

@@ -171,6 +171,49 @@ static void put_visibility(struct mh_report *r)
     }
 }
 
+static void put_gauges(struct mh_report *r)
+{
+    static const struct mh_report_gauge gauges[] = {
+        {1.5, "127.0.0.1:9091", "process_open_fds", "", 75, 1},
+        {2.5, "127.0.0.1:9091", "process_resident_memory_bytes", "bytes", 3e8, 2}};
+    static const struct mh_report_rank_sample samples[] = {{1.5, 0, "rss_bytes", "bytes", 4e7},
+                                                           {1.5, 1, "threads", "", 11}};
+    static const struct mh_report_trend trends[] = {{.stage = "crud",
+                                                     .figure = "server_rss",
+                                                     .source = "127.0.0.1:9091",
+                                                     .unit = "bytes",
+                                                     .samples = 450,
+                                                     .span_s = 450,
+                                                     .median = 3e8,
+                                                     .slope = 4e6,
+                                                     .low = 2e6,
+                                                     .high = 7e6,
+                                                     .slope_ratio = 0.0133,
+                                                     .low_ratio = 0.0067,
+                                                     .high_ratio = 0.0233,
+                                                     .lives = 2},
+                                                    {.stage = "crud",
+                                                     .figure = "insert.p99",
+                                                     .unit = "ns",
+                                                     .samples = 30,
+                                                     .span_s = 450,
+                                                     .median = 2e7,
+                                                     .slope = -1e5,
+                                                     .low = -9e5,
+                                                     .high = 8e5,
+                                                     .slope_ratio = -0.005,
+                                                     .low_ratio = -0.045,
+                                                     .high_ratio = 0.04,
+                                                     .lives = 1}};
+    r->gauges = room(2, sizeof *gauges);
+    r->rank_samples = room(2, sizeof *samples);
+    r->trends = room(2, sizeof *trends);
+    memcpy(r->gauges, gauges, sizeof gauges);
+    memcpy(r->rank_samples, samples, sizeof samples);
+    memcpy(r->trends, trends, sizeof trends);
+    r->gauge_count = r->rank_sample_count = r->trend_count = 2;
+}
+
 void sample_good(struct mh_report *r)
 {
     static const struct mh_report_figure figures[] = {{"acknowledged_inserts", 200000},
@@ -218,6 +261,7 @@ void sample_good(struct mh_report *r)
     *r = (struct mh_report){0};
     put_recall(r);
     put_visibility(r);
+    put_gauges(r);
     put_head(r);
     put_options(r);
     put_ranks(r);
@@ -264,8 +308,14 @@ static void put_troubles(struct mh_report *r)
     r->events = room(1, sizeof *r->events);
     r->events[0] = (struct mh_report_event){
         .time_ns = 12 * MH_S, .what = "connection of worker 0 lost: connection reset; back after 120 ms"};
-    r->threshold_count = 2;
-    r->thresholds = room(2, sizeof *r->thresholds);
+    r->trends[0].step = 5e7;
+    r->trends[0].step_s = 123;
+    PUT(r->trends[0].wanted, "< 1%%/h");
+    PUT(r->trends[0].verdict, "cannot tell");
+    r->threshold_count = 3;
+    r->thresholds = room(3, sizeof *r->thresholds);
+    r->thresholds[2] = (struct mh_report_threshold){
+        "crud.server_rss.slope", "< 1%/h", "0.67% to 2.33% an hour", false, true, false};
     r->thresholds[0] = (struct mh_report_threshold){"insert.p99", "< 50 ms", "23.9 ms", true, false, false};
     r->thresholds[1] = (struct mh_report_threshold){"recall", ">= 0.95", "not measured", false, false, false};
     put_limit(r);
