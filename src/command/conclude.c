@@ -583,6 +583,16 @@ static struct idle find_idle(const struct mh_session *session)
     return (struct idle){0};
 }
 
+/* Only where nothing else says so: a role of which none succeeded is named already. */
+static void judge_refused(struct verdict *verdict, const struct mh_run *run)
+{
+    if (run->workers_refused > 0 && verdict->exit_code != MH_EXIT_UNUSABLE)
+        say(verdict, MH_EXIT_UNUSABLE,
+            "%lld worker%s gave up, as the server refused all that they asked for "
+            "(see the errors)",
+            (long long)run->workers_refused, run->workers_refused == 1 ? "" : "s");
+}
+
 /* A role that never reports was not there, whatever the others did. Verify runs no roles. */
 static void judge_idle(struct verdict *verdict, const struct mh_session *session, struct idle idle)
 {
@@ -682,6 +692,7 @@ static void judge(struct mh_session *session, const struct mh_ledger_totals *tot
     judge_successes(&verdict, session);
     judge_idle(&verdict, session, idle);
     judge_chaos(&verdict, &session->run);
+    judge_refused(&verdict, &session->run);
     judge_hits(&verdict, session, MH_CLAIMS_TO_DELETE, "delete", totals->acknowledged_deletes,
                session->audit.figures.deletes_hit_live);
     judge_hits(&verdict, session, MH_CLAIMS_TO_UPSERT, "upsert", totals->acknowledged_upserts,
@@ -754,6 +765,7 @@ int mh_session_conclude(struct mh_session *session, struct mh_error *err)
     struct mh_ledger_totals totals = session->run.ledger.totals;
     mh_comm_sum_i64(session->comm, (int64_t *)&totals, sizeof totals / sizeof(int64_t));
     mh_comm_sum_i64(session->comm, session->run.rows_issued, 3);
+    mh_comm_sum_i64(session->comm, &session->run.workers_refused, 1);
     if (gather_ranks(session, err) != 0 || mh_session_gather_efforts(session, err) != 0 ||
         mh_reduce_tallies(&session->run.tallies, session->comm, err) != 0 ||
         mh_reduce_visibilities(&session->run.visibilities, session->comm, err) != 0 ||

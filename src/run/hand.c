@@ -437,20 +437,41 @@ static void book(struct mh_hand *hand, struct mh_op *op)
     mh_journal_append(&run->journal, &record, NULL, NULL, message);
 }
 
-/* What is always refused is wrong in itself; asking on would only load the server. */
-static void give_up_if_refused(struct mh_hand *hand, const struct mh_op *op)
+/* What is always refused is wrong in itself; asking on would only load the server. A server that recovers
+ * refuses, too: what was answered before gets the time that a server may be gone. */
+static bool is_hopeless(const struct mh_hand *hand, const struct mh_op *op)
 {
     enum { PATIENCE = 100 };
-    hand->succeeded += op->outcome == MH_OUTCOME_OK;
-    if (!hand->role.ops->reads || hand->succeeded > 0 || op->outcome != MH_OUTCOME_FAILED || op->timed_out ||
-        op->unreachable || ++hand->refused < PATIENCE || hand->exhausted)
-        return;
+    const int64_t patience_ns = hand->stage->run->job->server.timeout_ns;
+    return hand->refused >= PATIENCE &&
+           (hand->answered_ns == 0 || op->done_ns - hand->answered_ns > patience_ns);
+}
+
+static void give_up(struct mh_hand *hand, const struct mh_op *op)
+{
     char text[400];
     mh_op_describe(op, text, sizeof text);
     if (hand->role.worker->index == 0) /* the role's others will say the same */
-        mh_warn("worker %lld (%s) gives up: %d operations and none succeeded; %s",
-                (long long)hand->role.worker->number, hand->role.ops->kind.name, PATIENCE, text);
+        mh_warn("worker %lld (%s) gives up: %lld operations and none succeeded%s; %s",
+                (long long)hand->role.worker->number, hand->role.ops->kind.name, (long long)hand->refused,
+                hand->answered_ns > 0 ? " any more" : "", text);
     hand->exhausted = hand->finished = true;
+    hand->stage->run->workers_refused++;
+}
+
+static void give_up_if_refused(struct mh_hand *hand, const struct mh_op *op)
+{
+    if (!hand->role.ops->reads || hand->exhausted)
+        return;
+    if (op->outcome == MH_OUTCOME_OK) {
+        hand->answered_ns = op->done_ns;
+        hand->refused = 0;
+    }
+    if (op->outcome != MH_OUTCOME_FAILED || op->timed_out || op->unreachable)
+        return;
+    hand->refused++;
+    if (is_hopeless(hand, op))
+        give_up(hand, op);
 }
 
 void mh_hand_finish(struct mh_hand *hand, struct mh_op *op)

@@ -58,13 +58,13 @@ struct mh_hand {
     int64_t in_time;                     /* operations that succeeded between warm_until_ns and end_ns */
     int64_t end_ns;                      /* by `for`; INT64_MAX: none */
     int64_t idle_since_ns;               /* since when a slot has been free */
-    int64_t succeeded,
-        refused;              /* operations that were answered; refused: in a row, before the first success */
-    int64_t full_since_ns;    /* since when none has been */
-    struct mh_effort *effort; /* its role's, on this rank */
-    bool counted;             /* there, with its end */
-    bool finished;            /* because its role has nothing more */
-    bool exhausted;           /* asks for nothing more */
+    int64_t answered_ns;                 /* when an operation last succeeded; 0: none has */
+    int64_t refused;                     /* operations in a row, since then */
+    int64_t full_since_ns;               /* since when none has been */
+    struct mh_effort *effort;            /* its role's, on this rank */
+    bool counted;                        /* there, with its end */
+    bool finished;                       /* because its role has nothing more */
+    bool exhausted;                      /* asks for nothing more */
     struct mh_claim_queue claims;
 };
 
