@@ -37,8 +37,12 @@ static void clear(struct mh_histogram *h)
 int mh_histogram_init(struct mh_histogram *h)
 {
     clear(h);
-    h->counts = calloc((size_t)mh_histogram_length(), sizeof *h->counts);
-    return h->counts ? 0 : -1;
+    const size_t bytes = (size_t)mh_histogram_length() * sizeof *h->counts;
+    h->counts = malloc(bytes);
+    if (!h->counts)
+        return -1;
+    explicit_bzero(h->counts, bytes); /* all of its pages, now: a rank must not grow with each new latency */
+    return 0;
 }
 
 void mh_histogram_free(struct mh_histogram *h)
