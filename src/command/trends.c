@@ -124,12 +124,19 @@ struct judging {
     int64_t timeline_count;
 };
 
+/* No look need have fallen into it: then it is not for want of a source that there are no samples. */
+static bool is_short(const struct judging *judging)
+{
+    const struct mh_stage_span *span = &judging->session->run.stage_spans[judging->stage];
+    return span->end_ns - span->begin_ns < 2 * judging->session->job->observe.period_ns;
+}
+
 static int judge_points(struct judging *judging, const struct figure *figure, const char *source,
                         const char *unit, double alpha)
 {
     struct mh_trend trend;
     const struct mh_trend_options options = {figure->resolution, alpha};
-    if (judging->points.count == 0)
+    if (judging->points.count == 0 && !is_short(judging))
         return 0;
     if (mh_trend_of(judging->points.items, judging->points.count, &options, &trend) != 0)
         return -1;
