@@ -83,7 +83,7 @@ int mh_session_ready_collection(struct mh_session *session, int stage, struct mh
 void mh_session_drop_collection(struct mh_session *session); /* rank 0 */
 bool mh_session_keeps_collection(const struct mh_session *session);
 
-/* conclude.c: figures, verdict, exit code, report */
+/* conclude.c: the report */
 int mh_session_conclude(struct mh_session *session,
                         struct mh_error *err); /* collective; fills session->report on rank 0 */
 int mh_session_fill_report(
@@ -91,6 +91,10 @@ int mh_session_fill_report(
     const struct mh_ledger_totals *totals); /* from what session holds; -1: no memory */
 int64_t mh_session_fates(const struct mh_session *session, struct mh_report_fate **fates,
                          struct mh_error *err); /* -1: failed */
+
+/* figures.c */
+int mh_session_put_figures(struct mh_session *session,
+                           const struct mh_ledger_totals *totals); /* of /truth/summary; -1: no memory */
 
 /* calibration.c */
 int mh_session_gather_efforts(struct mh_session *session, struct mh_error *err); /* collective */
@@ -116,5 +120,14 @@ struct mh_thresholds_outcome {
 };
 int mh_thresholds_judge(const struct mh_job *job, struct mh_report *report,
                         struct mh_thresholds_outcome *out); /* -1: no memory */
+
+/* verdict.c */
+struct mh_idle { /* a role of which no worker ever asked for anything; NULL: none */
+    const char *stage, *role;
+};
+struct mh_idle mh_session_find_idle(const struct mh_session *session); /* while the tallies are the run's */
+/* The report's verdict and exit code, from all that it holds by then. */
+void mh_session_judge(struct mh_session *session, const struct mh_ledger_totals *totals, struct mh_idle idle,
+                      struct mh_thresholds_outcome thresholds);
 
 #endif
