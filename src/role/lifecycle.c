@@ -2,6 +2,7 @@
  * whether all of it was so. A step that fails ends its cycle; what the cycle has made is dropped, and the
  * next one begins under another name. */
 #include "role/cycle.h"
+#include "role/program.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -11,46 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum step { /* order of step_names; those from COUNT on are no words of the job: the role looks by itself */
-            CREATE_COLLECTION,
-            CREATE_PARTITION,
-            INSERT,
-            CREATE_INDEX,
-            LOAD,
-            SEARCH,
-            QUERY,
-            RELEASE,
-            DROP_INDEX,
-            DELETE,
-            DROP_PARTITION,
-            DROP_COLLECTION,
-            COUNT,
-            LIST_PARTITIONS,
-            LIST_COLLECTIONS,
-            STEPS,
-};
-
-static const char *const step_names[STEPS] = {
-    "create_collection",
-    "create_partition",
-    "insert",
-    "create_index",
-    "load",
-    "search",
-    "query",
-    "release",
-    "drop_index",
-    "delete",
-    "drop_partition",
-    "drop_collection",
-    "count",
-    "show_partitions",
-    "show_collections",
-};
-
 #define PARTITION "cycle"
 enum {
-    MOST_STEPS = 64,      /* of a cycle, looks included */
     MOST_DROPS = 10,      /* tries to remove what a broken cycle left */
     DROP_PAUSE_MS = 1000, /* between two of them */
     WINDOW = 16384,       /* rows that one query may return */
@@ -90,7 +53,7 @@ static const struct mh_option options[] = {
      .fallback = "[create_collection, create_partition, insert, create_index, load, search, query, release, "
                  "drop_index, delete, drop_partition, drop_collection]",
      .min = 1,
-     .max = MOST_STEPS / 2,
+     .max = MH_MOST_STEPS / 2,
      .help = "of a cycle, in their order; the collection is dropped in any case"},
     {.name = "deleted",
      .type = MH_OPTION_RATIO,
@@ -152,17 +115,12 @@ static const struct mh_option options[] = {
     {0},
 };
 
-struct program { /* the steps of a cycle, with the looks between them */
-    enum step steps[MOST_STEPS];
-    int count;
-};
-
 /* A count(*) that contradicts what was written wants a closer look: at all rows, and, where these are fewer
  * than it says, for those that are there more than once. */
 enum look { NO_LOOK, LOOK_AT_ROWS, LOOK_FOR_COPIES };
 
 struct lifecycle {
-    struct program usual, rechecked;
+    struct mh_program usual, rechecked;
     struct mh_cycle rows;
     bool exact;           /* the index finds what is nearest */
     const char **outputs; /* every field; the vector is the last */
@@ -172,7 +130,7 @@ struct lifecycle {
 
     /* the cycle under way */
     bool under_way, busy;
-    const struct program *program;
+    const struct mh_program *program;
     int at;              /* its step */
     int64_t begun;       /* rows that the step has asked for */
     bool again;          /* the same once more: its answer was wrong */
@@ -193,145 +151,6 @@ struct lifecycle {
 };
 
 /* ---- opening ---- */
-
-static void append(struct program *program, enum step step)
-{
-    if (program->count < MOST_STEPS)
-        program->steps[program->count++] = step;
-}
-
-static enum step step_of(const char *word)
-{
-    int step = 0;
-    while (step < COUNT && strcmp(step_names[step], word) != 0)
-        step++;
-    return (enum step)step; /* COUNT: no such word */
-}
-
-/* What the cycle has when the next step begins. */
-struct standing {
-    bool collection, partition, rows, indexed, loaded, deleted, over;
-};
-
-static void take(struct standing *standing, enum step step)
-{
-    standing->collection |= step == CREATE_COLLECTION;
-    standing->partition = step == CREATE_PARTITION || (standing->partition && step != DROP_PARTITION);
-    standing->rows |= step == INSERT;
-    standing->indexed = step == CREATE_INDEX || (standing->indexed && step != DROP_INDEX);
-    standing->loaded = step == LOAD || (standing->loaded && step != RELEASE);
-    standing->deleted |= step == DELETE;
-    standing->over |= step == DROP_COLLECTION;
-}
-
-/* What was deleted can be seen only in a loaded collection. */
-static void append_recheck(struct program *program, const struct standing *standing)
-{
-    if (!standing->indexed)
-        append(program, CREATE_INDEX);
-    append(program, LOAD);
-    append(program, COUNT);
-    append(program, QUERY);
-    append(program, RELEASE);
-    if (!standing->indexed)
-        append(program, DROP_INDEX);
-}
-
-static void append_looks(struct program *program, enum step step, const struct standing *standing,
-                         bool recheck)
-{
-    if ((step == LOAD && standing->rows) || (standing->loaded && (step == INSERT || step == DELETE)))
-        append(program, COUNT);
-    else if (step == DELETE && recheck)
-        append_recheck(program, standing);
-    else if (step == DROP_PARTITION)
-        append(program, LIST_PARTITIONS);
-    else if (step == DROP_COLLECTION)
-        append(program, LIST_COLLECTIONS);
-}
-
-static struct program compile(const struct mh_texts *words, bool recheck)
-{
-    struct program program = {.count = 0};
-    struct standing standing = {0};
-    for (size_t i = 0; i < words->count; i++) {
-        const enum step step = step_of(words->items[i]);
-        take(&standing, step);
-        append(&program, step);
-        append_looks(&program, step, &standing, recheck);
-    }
-    if (!standing.over) {
-        append(&program, DROP_COLLECTION);
-        append(&program, LIST_COLLECTIONS);
-    }
-    return program;
-}
-
-/* NULL: it may stand there; else why not. */
-static const char *misplaced(enum step step, const struct standing *standing)
-{
-    if (standing->over)
-        return "the collection is dropped by then";
-    if (step == CREATE_COLLECTION)
-        return standing->collection ? "there is one already" : NULL;
-    if (!standing->collection)
-        return "there is no collection yet: create_collection comes first";
-    switch (step) {
-    case CREATE_PARTITION:
-        return standing->partition ? "there is one already"
-               : standing->rows    ? "the rows are in no partition"
-                                   : NULL;
-    case INSERT:
-        return standing->rows ? "the rows are there already" : NULL;
-    case CREATE_INDEX:
-        return standing->indexed ? "there is one already" : NULL;
-    case LOAD:
-        return standing->loaded    ? "it is loaded already"
-               : standing->indexed ? NULL
-                                   : "it needs create_index before it";
-    case SEARCH:
-    case QUERY:
-        return !standing->rows    ? "it needs insert before it"
-               : standing->loaded ? NULL
-                                  : "it needs load before it";
-    case RELEASE:
-        return standing->loaded ? NULL : "nothing is loaded by then";
-    case DROP_INDEX:
-        return !standing->indexed ? "there is no index by then"
-               : standing->loaded ? "it needs release before it"
-                                  : NULL;
-    case DELETE:
-        return !standing->rows     ? "it needs insert before it"
-               : standing->deleted ? "the rows are deleted already"
-                                   : NULL;
-    case DROP_PARTITION:
-        return !standing->partition ? "there is no partition by then"
-               : standing->loaded   ? "it needs release before it"
-                                    : NULL;
-    default:
-        return NULL;
-    }
-}
-
-static int check_steps(const struct mh_texts *steps, struct mh_error *err)
-{
-    struct standing standing = {0};
-    for (size_t i = 0; i < steps->count; i++) {
-        const char *word = steps->items[i];
-        const enum step step = step_of(word);
-        if (step == COUNT)
-            return mh_fail(err,
-                           "'%.60s' is no step; known: create_collection, create_partition, insert, "
-                           "create_index, load, search, query, release, drop_index, delete, drop_partition, "
-                           "drop_collection",
-                           word);
-        const char *why = misplaced(step, &standing);
-        if (why)
-            return mh_fail(err, "%s stands as number %zu, but %s", word, i + 1, why);
-        take(&standing, step);
-    }
-    return 0;
-}
 
 static const struct mh_stage_options *stage_of(const struct mh_role_options *given, const struct mh_job *job)
 {
@@ -367,7 +186,7 @@ static int check(const struct mh_role_options *given, const struct mh_job *job, 
         return mh_fail(err,
                        "a stage with find_max is gone through again and again, shorter than a cycle may be; "
                        "a lifecycle wants a stage without");
-    if (check_steps(&own->steps, err) != 0)
+    if (mh_program_check(&own->steps, err) != 0)
         return mh_fail_in(err, "steps (%s)", where_steps_stand(given, job));
     return 0;
 }
@@ -389,8 +208,8 @@ static int init(struct mh_role *role, struct mh_error *err)
 {
     const struct lifecycle_options *own = role->options->own;
     struct lifecycle *life = role->state;
-    life->usual = compile(&own->steps, false);
-    life->rechecked = compile(&own->steps, true);
+    life->usual = mh_program_of(&own->steps, false);
+    life->rechecked = mh_program_of(&own->steps, true);
     life->exact = strcmp(role->job->collection.index.type, "FLAT") == 0 &&
                   role->job->collection.index.metric != MH_METRIC_IP; /* there, longer vectors are nearer */
     if (list_fields(life, role->content) != 0 ||
@@ -474,14 +293,6 @@ static void fill_definition(struct mh_role *role, struct mh_op *op)
     life->made = true; /* whatever becomes of it */
 }
 
-static bool has_partition(const struct lifecycle *life)
-{
-    for (int i = 0; i < life->program->count; i++)
-        if (life->program->steps[i] == CREATE_PARTITION)
-            return true;
-    return false;
-}
-
 /* Rows first .. last-1 of the cycle, at most a batch, of those up to `end`. */
 static void choose_rows(const struct mh_role *role, struct lifecycle *life, int64_t begin, int64_t end)
 {
@@ -502,7 +313,7 @@ static void fill_write(struct mh_role *role, struct mh_op *op, enum mh_op_kind k
         op->rows.ids[i] = life->rows.first + life->first + i;
         op->versions[i] = 0;
     }
-    if (kind == MH_OP_INSERT && has_partition(life))
+    if (kind == MH_OP_INSERT && mh_program_has(life->program, MH_STEP_CREATE_PARTITION))
         op->request.partition = PARTITION;
 }
 
@@ -588,43 +399,43 @@ static void fill_named(struct mh_role *role, struct mh_op *op, enum mh_op_kind k
     op->request.partition = partition;
 }
 
-static void fill_step(struct mh_role *role, struct mh_op *op, enum step step)
+static void fill_step(struct mh_role *role, struct mh_op *op, enum mh_step step)
 {
-    static const enum mh_op_kind plain[STEPS] = {[RELEASE] = MH_OP_RELEASE,
-                                                 [DROP_INDEX] = MH_OP_DROP_INDEX,
-                                                 [DROP_COLLECTION] = MH_OP_DROP_COLLECTION,
-                                                 [LIST_PARTITIONS] = MH_OP_SHOW_PARTITIONS,
-                                                 [LIST_COLLECTIONS] = MH_OP_SHOW_COLLECTIONS};
+    static const enum mh_op_kind plain[MH_STEPS] = {[MH_STEP_RELEASE] = MH_OP_RELEASE,
+                                                    [MH_STEP_DROP_INDEX] = MH_OP_DROP_INDEX,
+                                                    [MH_STEP_DROP_COLLECTION] = MH_OP_DROP_COLLECTION,
+                                                    [MH_STEP_LIST_PARTITIONS] = MH_OP_SHOW_PARTITIONS,
+                                                    [MH_STEP_LIST_COLLECTIONS] = MH_OP_SHOW_COLLECTIONS};
     struct lifecycle *life = role->state;
     switch (step) {
-    case CREATE_COLLECTION:
+    case MH_STEP_CREATE_COLLECTION:
         fill_definition(role, op);
         break;
-    case CREATE_PARTITION:
+    case MH_STEP_CREATE_PARTITION:
         fill_named(role, op, MH_OP_CREATE_PARTITION, PARTITION);
         break;
-    case DROP_PARTITION:
+    case MH_STEP_DROP_PARTITION:
         fill_named(role, op, MH_OP_DROP_PARTITION, PARTITION);
         break;
-    case INSERT:
+    case MH_STEP_INSERT:
         fill_write(role, op, MH_OP_INSERT, 0, life->rows.rows);
         break;
-    case DELETE:
+    case MH_STEP_DELETE:
         fill_write(role, op, MH_OP_DELETE, life->delete_from, life->delete_to);
         break;
-    case CREATE_INDEX:
+    case MH_STEP_CREATE_INDEX:
         fill_lasting(role, op, MH_OP_CREATE_INDEX, MH_UNTIL_BUILT);
         break;
-    case LOAD:
+    case MH_STEP_LOAD:
         fill_lasting(role, op, MH_OP_LOAD, MH_UNTIL_LOADED);
         break;
-    case COUNT:
+    case MH_STEP_COUNT:
         fill_count(role, op);
         break;
-    case SEARCH:
+    case MH_STEP_SEARCH:
         fill_search(role, op);
         break;
-    case QUERY:
+    case MH_STEP_QUERY:
         fill_query(role, op);
         break;
     default:
@@ -633,15 +444,15 @@ static void fill_step(struct mh_role *role, struct mh_op *op, enum step step)
 }
 
 /* A step that a cycle of these options has nothing to do in. */
-static bool is_empty(const struct lifecycle *life, enum step step)
+static bool is_empty(const struct lifecycle *life, enum mh_step step)
 {
-    return step == DELETE && life->delete_from == life->delete_to;
+    return step == MH_STEP_DELETE && life->delete_from == life->delete_to;
 }
 
-static enum step step_of_now(const struct lifecycle *life)
+static enum mh_step step_of_now(const struct lifecycle *life)
 {
-    return life->look == LOOK_AT_ROWS      ? QUERY
-           : life->look == LOOK_FOR_COPIES ? COUNT
+    return life->look == LOOK_AT_ROWS      ? MH_STEP_QUERY
+           : life->look == LOOK_FOR_COPIES ? MH_STEP_COUNT
                                            : life->program->steps[life->at];
 }
 
@@ -737,20 +548,20 @@ static int64_t judge_list(const struct lifecycle *life, const struct mh_op *op, 
 }
 
 /* Without `tell` it counts what is wrong. */
-static int64_t judge(struct lifecycle *life, const struct mh_op *op, enum step step, mh_cycle_accuse *tell,
+static int64_t judge(struct lifecycle *life, const struct mh_op *op, enum mh_step step, mh_cycle_accuse *tell,
                      void *context)
 {
     int64_t count = -1, found = 0;
     switch (step) {
-    case COUNT:
+    case MH_STEP_COUNT:
         return !mh_reply_count(&op->reply, &count) || count < life->rows.live ||
                count > life->rows.live + life->rows.maybe;
-    case QUERY:
+    case MH_STEP_QUERY:
         return mh_cycle_judge_rows(&life->rows, op, life->first, life->last, &found, tell, context);
-    case SEARCH:
+    case MH_STEP_SEARCH:
         return mh_cycle_judge_hits(&life->rows, op, life->first, life->exact, tell, context);
-    case LIST_PARTITIONS:
-    case LIST_COLLECTIONS:
+    case MH_STEP_LIST_PARTITIONS:
+    case MH_STEP_LIST_COLLECTIONS:
         return judge_list(life, op, tell, context);
     default:
         return 0;
@@ -767,7 +578,7 @@ static bool may_still_come(struct mh_role *role, const struct mh_op *op)
 }
 
 /* The reply was good: is what it says right? False: it is to be asked for again. */
-static bool learn(struct mh_role *role, const struct mh_op *op, enum step step)
+static bool learn(struct mh_role *role, const struct mh_op *op, enum mh_step step)
 {
     struct lifecycle *life = role->state;
     struct accusation accusation = {role, op};
@@ -780,8 +591,8 @@ static bool learn(struct mh_role *role, const struct mh_op *op, enum step step)
     if (may_still_come(role, op))
         return false;
     judge(life, op, step, accuse, &accusation);
-    life->made |= step == LIST_COLLECTIONS; /* still */
-    if (step != COUNT)
+    life->made |= step == MH_STEP_LIST_COLLECTIONS; /* still */
+    if (step != MH_STEP_COUNT)
         life->wrong_since_ns = 0;
     else {
         life->look = LOOK_AT_ROWS;
@@ -827,14 +638,14 @@ static bool look_on(struct mh_role *role, const struct mh_op *op)
 
 /* ---- the next step ---- */
 
-static int64_t rows_of(const struct lifecycle *life, enum step step)
+static int64_t rows_of(const struct lifecycle *life, enum mh_step step)
 {
-    if (step == DELETE)
+    if (step == MH_STEP_DELETE)
         return life->delete_to - life->delete_from;
-    return step == INSERT || step == QUERY ? life->rows.rows : 0;
+    return step == MH_STEP_INSERT || step == MH_STEP_QUERY ? life->rows.rows : 0;
 }
 
-static void advance(struct mh_role *role, enum step step)
+static void advance(struct mh_role *role, enum mh_step step)
 {
     struct lifecycle *life = role->state;
     if (life->look != NO_LOOK || life->begun < rows_of(life, step))
@@ -849,22 +660,22 @@ static void advance(struct mh_role *role, enum step step)
         end_cycle(role);
 }
 
-static void note_broken(struct mh_role *role, enum step step)
+static void note_broken(struct mh_role *role, enum mh_step step)
 {
     struct lifecycle *life = role->state;
     if (role->ending)
         life->cut = true;
     else if (!life->broken) {
         life->broken = true;
-        snprintf(life->why, sizeof life->why, "ended by the step %s", step_names[step]);
+        snprintf(life->why, sizeof life->why, "ended by the step %s", mh_step_names[step]);
     }
 }
 
 static void learn_step(struct mh_role *role, const struct mh_op *op)
 {
     struct lifecycle *life = role->state;
-    const enum step step = step_of_now(life);
-    const bool write = step == INSERT || step == DELETE;
+    const enum mh_step step = step_of_now(life);
+    const bool write = step == MH_STEP_INSERT || step == MH_STEP_DELETE;
     if (write)
         mh_cycle_wrote(&life->rows, op);
     if (op->outcome != MH_OUTCOME_OK)
@@ -875,9 +686,9 @@ static void learn_step(struct mh_role *role, const struct mh_op *op)
             end_cycle(role);
         return;
     }
-    if (step == INSERT && op->outcome == MH_OUTCOME_OK)
+    if (step == MH_STEP_INSERT && op->outcome == MH_OUTCOME_OK)
         life->inserted += op->rows.rows;
-    if (step == DROP_COLLECTION)
+    if (step == MH_STEP_DROP_COLLECTION)
         life->made = false;
     if (life->look == NO_LOOK)
         life->again = !learn(role, op, step);
