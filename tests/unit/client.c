@@ -38,6 +38,7 @@ static int tear_down(void **state)
 static void send(enum mh_op_kind kind, int64_t now_ns)
 {
     op.request = (struct mh_request){.kind = kind, .rows = 3, .key_count = 3};
+    op.call.sent_ns = now_ns;
     if (op.attempts++ == 0)
         op.sent_ns = now_ns;
     if (op.asked++ == 0)
@@ -283,6 +284,22 @@ static void without_patience_a_timed_out_read_is_final(void **state)
     assert_int_equal(op.outcome, MH_OUTCOME_FAILED);
 }
 
+/* "proxy TaskCondition context Done", code 65535, as 2.3 says when it sees our deadline first. */
+static void a_read_that_fails_at_its_deadline_timed_out(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < MH_OP_KINDS; kind++)
+        for (int late = 0; late <= 1; late++) {
+            mh_op_release(&op);
+            send((enum mh_op_kind)kind, 0);
+            answer((enum mh_op_kind)kind, 65535);
+            const bool again = late && !is_write(kind);
+            assert_int_equal(take(late ? timeout_ns - MH_MS : timeout_ns / 2),
+                             again ? MH_OP_AGAIN : MH_OP_FINAL);
+            assert_int_equal(op.timed_out, again);
+        }
+}
+
 static void a_read_that_was_answered_is_final(void **state)
 {
     (void)state;
@@ -430,6 +447,7 @@ int main(void)
         BY_HAND(an_unreachable_server_is_tried_for_a_while),
         BY_HAND(a_read_that_broke_off_is_sent_again),
         BY_HAND(without_patience_a_timed_out_read_is_final),
+        BY_HAND(a_read_that_fails_at_its_deadline_timed_out),
         BY_HAND(a_read_that_was_answered_is_final),
         BY_HAND(bytes_count_only_when_they_left),
         BY_HAND(the_end_is_put_in_words),
