@@ -147,7 +147,8 @@ def test_refusals(start: Start) -> None:
 
 
 def raw(mock: Mock, method: str, body: bytes, timeout: float = 10) -> bytes:
-    with grpc.insecure_channel(mock.uri.removeprefix("http://")) as channel:
+    own_connection = [("grpc.use_local_subchannel_pool", 1)]  # else the next call may still get one that was just reset
+    with grpc.insecure_channel(mock.uri.removeprefix("http://"), own_connection) as channel:
         return channel.unary_unary(f"/milvus.proto.milvus.MilvusService/{method}")(body, timeout=timeout)
 
 
