@@ -38,7 +38,8 @@ struct mh_program { /* the steps of a cycle, with the looks between them */
 
 /* `words` have been checked. recheck: what a delete of a released collection did is looked at, too. */
 struct mh_program mh_program_of(const struct mh_texts *words, bool recheck);
-bool mh_program_has(const struct mh_program *program, enum mh_step step);
+bool mh_program_has_partition(const struct mh_program *program,
+                              int at); /* is one there, before its step `at`? */
 
 /* Are all words known, and does each stand where it can be done? */
 int mh_program_check(const struct mh_texts *steps, struct mh_error *err);
