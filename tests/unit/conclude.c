@@ -104,6 +104,19 @@ static void a_run_without_blemish_is_good(void **state)
     assert_string_equal(session.report.verdict, "GOOD: every acknowledged row is there, and nothing else");
 }
 
+static void a_collection_that_nobody_wrote_to_is_called_empty(void **state)
+{
+    (void)state;
+    totals = (struct mh_ledger_totals){.acknowledged_inserts = 0};
+    memset(session.run.rows_issued, 0, sizeof session.run.rows_issued);
+    session.audit.figures = (struct mh_audit_figures){.passes = 1};
+    session.run.stopped = true; /* writers that wrote nothing are another matter */
+    assert_int_equal(mh_session_fill_report(&session, &totals), 0);
+    assert_null(strstr(session.report.verdict, "every acknowledged row"));
+    assert_non_null(strstr(session.report.verdict,
+                           "GOOD: no row of the job's collection was acknowledged, and none is there"));
+}
+
 /* ---- the harness itself ---- */
 
 static void a_planned_operation_that_nobody_accounts_for(void **state)
@@ -290,6 +303,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         OF_SESSION(a_run_without_blemish_is_good),
+        OF_SESSION(a_collection_that_nobody_wrote_to_is_called_empty),
         OF_SESSION(a_planned_operation_that_nobody_accounts_for),
         OF_SESSION(an_end_that_was_not_planned),
         OF_SESSION(operations_and_latencies_that_differ_in_number),
