@@ -53,7 +53,7 @@ static const struct mh_option options[] = {
      .fallback = "[create_collection, create_partition, insert, create_index, load, search, query, release, "
                  "drop_index, delete, drop_partition, drop_collection]",
      .min = 1,
-     .max = MH_MOST_STEPS / 2,
+     .max = MH_MOST_WORDS,
      .help = "of a cycle, in their order; the collection is dropped in any case"},
     {.name = "deleted",
      .type = MH_OPTION_RATIO,

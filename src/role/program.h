@@ -29,7 +29,10 @@ enum mh_step { /* order of mh_step_names; those from MH_STEP_COUNT on are no wor
 
 extern const char *const mh_step_names[MH_STEPS];
 
-enum { MH_MOST_STEPS = 64 /* of a cycle, looks included */ };
+enum {
+    MH_MOST_STEPS = 64,                /* of a cycle, looks included */
+    MH_MOST_WORDS = MH_MOST_STEPS / 2, /* that a job may give */
+};
 
 struct mh_program { /* the steps of a cycle, with the looks between them */
     enum mh_step steps[MH_MOST_STEPS];

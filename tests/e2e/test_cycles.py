@@ -48,15 +48,16 @@ def words(folder: Path, mock: Mock, job: dict) -> list[object]:
 def collections(mock: Mock) -> list[str]:
     """Of lifecycles; the job's own stays as evidence after violations. A mock with faults may strike this client, too."""
     for attempt in range(20):
+        client = None
         try:
             client = MilvusClient(uri=mock.uri, timeout=2)
-            break
+            return [name for name in client.list_collections() if name != "lives"]
         except MilvusException:
             assert attempt < 19
-    try:
-        return [name for name in client.list_collections() if name != "lives"]
-    finally:
-        client.close()
+        finally:
+            if client is not None:
+                client.close()
+    raise AssertionError("never reached")
 
 
 def run(folder: Path, faults: str, job: dict, np: int = 1, options: tuple = ()) -> tuple[Done, Mock, list[str]]:
