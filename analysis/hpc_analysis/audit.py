@@ -10,8 +10,9 @@ from hpc_analysis.units import integer
 TERM, EQUAL, WITHIN, UNEQUAL, NOT_MEASURED = "term", "equal", "within", "unequal", "not measured"
 SIGNS = {EQUAL: "=", WITHIN: "in", UNEQUAL: "≠", NOT_MEASURED: ""}
 KINDS = ("lost", "late", "stale", "duplicated", "resurrected", "unexpected", "misplaced", "corrupted", "miscounted", "wrong_distance",
-         "wrong_order", "filter_ignored", "range_ignored", "surplus", "missed", "unread", "non_monotonic")
-OF_READS = (*KINDS[9:], "invisible")  # which reads under load alone can show
+         "wrong_order", "filter_ignored", "range_ignored", "surplus", "missed", "unread", "non_monotonic", "not_dropped")
+OF_READS = (*KINDS[9:-1], "invisible")  # which reads under load alone can show
+OF_CYCLES = ("not_dropped",)  # which life cycles alone can show
 NO_VIOLATION = ("late", "invisible")
 
 
@@ -63,7 +64,15 @@ class _Sum:
         self.low = self.high = value
 
 
+def is_empty(result: Result) -> bool:
+    """Nobody wrote to the job's collection, as in a run of life cycles: an equation of zeros would look like rows that were compared."""
+    zeros = ("acknowledged_inserts", "unknown_inserts", "refused_inserts", "count_star", "partition_sum", "scanned")
+    return all(result.truth.get(name) == 0 for name in zeros)
+
+
 def equation(result: Result) -> list[Line]:
+    if is_empty(result):
+        return [Line(EQUAL, "", 0, "rows: nobody wrote to the job's collection, and it is empty")]
     total = _Sum(result.truth)
     total.terms()
     total.live()
@@ -76,7 +85,8 @@ def equation(result: Result) -> list[Line]:
 def kinds_found(result: Result) -> dict[str, int]:
     """Each word of what can be wrong, with the number of rows; those that were looked for, found or not."""
     every = {kind: result.truth[kind] for kind in (*KINDS, "invisible") if kind in result.truth}
-    return {kind: count for kind, count in every.items() if count or kind not in OF_READS or result.truth.get("reads_judged")}
+    seen = {**dict.fromkeys(OF_READS, result.truth.get("reads_judged")), **dict.fromkeys(OF_CYCLES, result.truth.get("cycles_begun"))}
+    return {kind: count for kind, count in every.items() if count or seen.get(kind, True)}
 
 
 def violations(result: Result) -> int:

@@ -107,11 +107,13 @@ def moment(ns: int) -> str:
 def expected_and_seen(row: Any) -> tuple[str, str]:
     if row.kind == "miscounted":
         return f"{row.expected_version} rows found", f"count(*) {row.seen_version}"
+    if row.kind == "not_dropped":
+        return "gone", "still listed"
+    if row.kind == "duplicated":
+        return "1 copy", f"{row.seen_version} copies"
     expected = version(row.expected_version)
     if row.kind == "misplaced":
         return expected, f"in {row.seen_partition or 'another partition'}"
-    if row.kind == "duplicated":
-        return expected, f"{row.seen_version} copies"
     if row.kind in ("wrong_distance", "wrong_order", "range_ignored"):
         return f"distance {units.digits(row.expected_value)}", f"distance {units.digits(row.seen_value)}"
     where = row.seen_partition if row.seen_partition and row.seen_partition != row.partition else ""
@@ -271,7 +273,7 @@ def trends(result: Result) -> Grid | None:
     if not len(rows):
         return None
     certain = (rows["low_per_hour"] > 0) | (rows["high_per_hour"] < 0)
-    rows = rows[(rows["wanted"] != "") | certain].assign(asked=rows["wanted"] != "", steep=rows["slope_ratio"].abs())
+    rows = rows.assign(asked=rows["wanted"] != "", steep=rows["slope_ratio"].abs())[(rows["wanted"] != "") | certain]
     rows = rows.sort_values(["asked", "steep"], ascending=False, kind="stable")
     cells = [[
         Cell(row.stage, row.stage, False), Cell(row.figure.replace("_", " "), row.figure, False), Cell(row.source or "all", row.source, False),

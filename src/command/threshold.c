@@ -201,17 +201,72 @@ static int unknown_figure(const struct mh_job *job, const struct mh_threshold *t
                        : mh_fail_in(err, "--set");
 }
 
+/* What stands behind the number: "ms" of "< 50ms", "/s", "%", "". */
+static const char *unit_in(const struct mh_threshold *t)
+{
+    char *end;
+    strtod(t->text + strspn(t->text, "<>= "), &end);
+    return end;
+}
+
+static bool is_multiple(const char *unit) /* of a number: "k" */
+{
+    return strlen(unit) == 1 && strchr("kMGT", *unit);
+}
+
+/* "290/h" is 0.08 a second, and 1MiB a million of anything: held, or missed, whatever was measured. */
+static bool fits(enum unit wanted, const char *unit)
+{
+    const size_t length = strlen(unit);
+    if (length == 0)
+        return true;
+    switch (wanted) {
+    case DURATION:
+        return !strchr(unit, '/') && strchr("smhd", unit[length - 1]);
+    case PER_SECOND:
+        return strchr(unit, '/') || is_multiple(unit);
+    case RATIO:
+        return strcmp(unit, "%") == 0;
+    default:
+        return is_multiple(unit);
+    }
+}
+
+static bool drift_fits(const struct mh_threshold *t)
+{
+    static const char latency[] = ".p99.slope";
+    const size_t length = strlen(t->figure);
+    const bool is_latency =
+        length > sizeof latency - 1 && strcmp(t->figure + length - (sizeof latency - 1), latency) == 0;
+    char unit[16];
+    snprintf(unit, sizeof unit, "%.*s", (int)strcspn(unit_in(t), "/"), unit_in(t));
+    return !isnan(t->drift_per_hour) &&
+           (unit[0] == '\0' || fits(RATIO, unit) || fits(DURATION, unit) == is_latency);
+}
+
 static int check_one(const struct mh_job *job, const struct mh_threshold *t, struct mh_error *err)
 {
+    static const char *const wanted[] = {
+        [DURATION] = "a duration, such as \"< 50ms\"",
+        [PER_SECOND] = "a rate, such as \">= 100/s\"",
+        [RATIO] = "a share, such as \"<= 0.1%\" or \">= 0.95\"",
+        [NUMBER] = "a number, such as \">= 290\"",
+    };
     char op[64];
     if (known_drift(job, t->figure))
-        return isnan(t->drift_per_hour)
-                   ? wrong_value(job, t, "so much an hour, such as \"< 1%/h\" or \"< 10MiB/h\"", err)
-                   : 0;
-    if (!is_recall(t) && !searched_stage(job, t) && (!find(t->figure, op) || !known_operation(op)))
+        return drift_fits(t) ? 0
+                             : wrong_value(job, t,
+                                           "so much an hour, such as \"< 1%/h\", \"< 10MiB/h\" or, of a "
+                                           "latency, \"< 5ms/h\"",
+                                           err);
+    const struct figure *figure = find(t->figure, op);
+    const bool is_rate = searched_stage(job, t);
+    if (!is_recall(t) && !is_rate && (!figure || !known_operation(op)))
         return unknown_figure(job, t, err);
-    return isnan(t->value) ? wrong_value(job, t, "a value; only drifts (.slope) are so much an hour", err)
-                           : 0;
+    const enum unit unit = is_recall(t) ? RATIO : is_rate ? PER_SECOND : figure->unit;
+    if (isnan(t->value))
+        return wrong_value(job, t, "a value; only drifts (.slope) are so much an hour", err);
+    return fits(unit, unit_in(t)) ? 0 : wrong_value(job, t, wanted[unit], err);
 }
 
 int mh_thresholds_check(const struct mh_job *job, struct mh_error *err)
@@ -288,8 +343,10 @@ static enum drift judge_drift(const struct mh_threshold *t, const struct mh_repo
     const double high = t->drift_is_ratio ? trend->high_ratio : trend->high;
     struct mh_threshold bound = *t;
     bound.value = t->drift_per_hour;
-    if (isnan(low) || isnan(high))
+    if (isnan(trend->low))
         return DRIFT_FEW;
+    if (isnan(low) || isnan(high)) /* a share of nothing */
+        return DRIFT_UNCLEAR;
     if (holds(&bound, low) && holds(&bound, high))
         return DRIFT_PASS;
     return holds(&bound, low) || holds(&bound, high) ? DRIFT_UNCLEAR : DRIFT_FAIL;
@@ -312,6 +369,10 @@ static void show_drift(const struct mh_threshold *t, const struct mh_report_tren
     if (drift == DRIFT_FEW) {
         snprintf(text, size, "not enough data: %lld samples in %.0f s", (long long)trend->samples,
                  trend->span_s);
+        return;
+    }
+    if (t->drift_is_ratio && (isnan(trend->low_ratio) || isnan(trend->high_ratio))) {
+        snprintf(text, size, "its median is not above 0: ask for an amount an hour");
         return;
     }
     if (t->drift_is_ratio) {

@@ -98,9 +98,15 @@ static struct mh_report_trend *add_trend(struct mh_report *report, int64_t *room
     return trend;
 }
 
+/* Of nothing, nothing is a share, and anything else none. */
+static double ratio_of(double slope, double median)
+{
+    return median > 0 ? slope / median : slope == 0 ? 0 : NAN;
+}
+
 static void fill(struct mh_report_trend *out, const struct mh_trend *trend)
 {
-    const bool known = trend->state == MH_TREND_KNOWN, sized = known && trend->median > 0;
+    const bool known = trend->state == MH_TREND_KNOWN;
     out->samples = trend->samples;
     out->span_s = trend->span_s;
     out->median = trend->median;
@@ -110,9 +116,9 @@ static void fill(struct mh_report_trend *out, const struct mh_trend *trend)
     out->slope = known ? trend->slope_per_hour : NAN;
     out->low = known ? trend->low_per_hour : NAN;
     out->high = known ? trend->high_per_hour : NAN;
-    out->slope_ratio = sized ? out->slope / trend->median : NAN;
-    out->low_ratio = sized ? out->low / trend->median : NAN;
-    out->high_ratio = sized ? out->high / trend->median : NAN;
+    out->slope_ratio = ratio_of(out->slope, trend->median);
+    out->low_ratio = ratio_of(out->low, trend->median);
+    out->high_ratio = ratio_of(out->high, trend->median);
 }
 
 struct judging {

@@ -164,6 +164,13 @@ static void judge_equation(struct verdict *verdict, const struct mh_audit_figure
             "were in doubt; verify it again later");
 }
 
+/* As after life cycles alone: an equation of zeros says nothing of their rows. */
+static bool was_never_written(const struct mh_session *session)
+{
+    return mh_report_figure(&session->report, "acknowledged_inserts") == 0 &&
+           session->audit.figures.expected_maybe == 0;
+}
+
 static void judge_audit(struct verdict *verdict, const struct mh_session *session)
 {
     const struct mh_audit_figures *f = &session->audit.figures;
@@ -174,7 +181,10 @@ static void judge_audit(struct verdict *verdict, const struct mh_session *sessio
     else if (session->audited)
         judge_equation(verdict, f);
     if (session->audited && verdict->exit_code == 0)
-        say(verdict, 0, "GOOD: every acknowledged row is there, and nothing else");
+        say(verdict, 0,
+            was_never_written(session)
+                ? "GOOD: no row of the job's collection was acknowledged, and none is there"
+                : "GOOD: every acknowledged row is there, and nothing else");
     if (!session->audited && !session->job->verify.enabled)
         say(verdict, 0, "not audited (verify.enabled is false)");
 }

@@ -144,11 +144,29 @@ static bool looked(const struct mh_page *page)
     return page->report->audited || mh_page_figure(page, "passes") > 0;
 }
 
+/* An equation of zeros would look like rows that were compared. */
+static bool is_empty(const struct mh_page *page)
+{
+    static const char *const zeros[] = {"acknowledged_inserts", "unknown_inserts", "refused_inserts",
+                                        "count_star",           "partition_sum",   "scanned"};
+    for (size_t i = 0; i < sizeof zeros / sizeof zeros[0]; i++)
+        if (mh_page_figure(page, zeros[i]) != 0)
+            return false;
+    return true;
+}
+
 void mh_print_audit(const struct mh_page *page)
 {
     if (!looked(page)) {
         mh_page_heading(page, MH_BOLD, "AUDIT",
                         " not made: whether the server holds what it acknowledged is not known");
+        return;
+    }
+    const int64_t passes = mh_page_figure(page, "passes");
+    if (page->report->audited && is_empty(page)) {
+        mh_page_heading(page, MH_BOLD, "AUDIT",
+                        " in %s pass%s: nobody wrote to the job's collection, and it is empty",
+                        mh_shown_count(passes).text, passes == 1 ? "" : "es");
         return;
     }
     struct sum sum = {0};
@@ -161,7 +179,6 @@ void mh_print_audit(const struct mh_page *page)
                        : has(&sum, NOT_MEASURED) ? "not all of it measured"
                        : has(&sum, WITHIN)       ? "all equal, within what unknown outcomes leave open"
                                                  : "all equal";
-    const int64_t passes = mh_page_figure(page, "passes");
     mh_page_heading(page, has(&sum, UNEQUAL) ? MH_RED : MH_BOLD, "AUDIT", "%s in %s pass%s  [%s]",
                     page->report->audited ? "" : " NOT FINISHED,", mh_shown_count(passes).text,
                     passes == 1 ? "" : "es", word);

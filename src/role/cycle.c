@@ -61,11 +61,12 @@ static void set_fate(struct mh_cycle *cycle, int64_t row, enum fate fate)
     cycle->fates[row] = (uint8_t)fate;
 }
 
+/* An insert in doubt may land behind the delete. */
 static enum fate after_delete(enum fate before, bool certain)
 {
-    if (before == NEVER || before == DELETED)
-        return before;
-    return certain ? DELETED : PERHAPS_DELETED;
+    if (before == WRITTEN)
+        return certain ? DELETED : PERHAPS_DELETED;
+    return before;
 }
 
 void mh_cycle_wrote(struct mh_cycle *cycle, const struct mh_op *op)
@@ -82,9 +83,11 @@ void mh_cycle_wrote(struct mh_cycle *cycle, const struct mh_op *op)
     }
 }
 
-bool mh_cycle_must_have(const struct mh_cycle *cycle, int64_t row)
+void mh_cycle_dropped(struct mh_cycle *cycle)
 {
-    return fate_of(cycle, row) == WRITTEN;
+    for (int64_t row = 0; row < cycle->rows; row++)
+        if (fate_of(cycle, row) != NEVER)
+            set_fate(cycle, row, DELETED);
 }
 
 /* ---- what an answer says ---- */
@@ -176,6 +179,12 @@ int64_t mh_cycle_judge_rows(const struct mh_cycle *cycle, const struct mh_op *op
     return judging.wrong;
 }
 
+/* No index finds nothing where all rows are there. */
+static bool is_whole_cycle(const struct mh_cycle *cycle)
+{
+    return cycle->live == cycle->rows;
+}
+
 /* Its own vector is nearer to it than any other; where others are as near, there may be no room for it. */
 static bool was_missed(const struct mh_op *op, int64_t begin, int64_t hits)
 {
@@ -192,7 +201,8 @@ int64_t mh_cycle_judge_hits(const struct mh_cycle *cycle, const struct mh_op *op
             if (is_first(&judging, op->reply.ids[i]))
                 may_be_there(&judging, op->reply.ids[i]);
         const bool seen = cycle->fates[own] & SEEN;
-        if (exact && !seen && fate_of(cycle, own) == WRITTEN && was_missed(op, begin, hits))
+        if ((exact || (hits == 0 && is_whole_cycle(cycle))) && !seen && fate_of(cycle, own) == WRITTEN &&
+            was_missed(op, begin, hits))
             blame(&judging, MH_FOUND_MISSED, cycle->first + own, 0, MH_SIGHT_ABSENT);
         forget_seen(cycle);
         begin += hits;

@@ -41,8 +41,7 @@ void mh_cycle_free(struct mh_cycle *cycle);
 
 void mh_cycle_begin(struct mh_cycle *cycle, int64_t first);          /* nothing is written */
 void mh_cycle_wrote(struct mh_cycle *cycle, const struct mh_op *op); /* an insert or a delete has ended */
-
-bool mh_cycle_must_have(const struct mh_cycle *cycle, int64_t row); /* row: from 0 */
+void mh_cycle_dropped(struct mh_cycle *cycle); /* with what they were in: none is left */
 
 /* Called for each thing wrong with an answer; NULL: they are only counted. */
 typedef void mh_cycle_accuse(void *context, enum mh_found what, int64_t id, int64_t expected, int64_t seen);

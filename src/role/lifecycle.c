@@ -53,7 +53,7 @@ static const struct mh_option options[] = {
      .fallback = "[create_collection, create_partition, insert, create_index, load, search, query, release, "
                  "drop_index, delete, drop_partition, drop_collection]",
      .min = 1,
-     .max = MH_MOST_STEPS / 2,
+     .max = MH_MOST_WORDS,
      .help = "of a cycle, in their order; the collection is dropped in any case"},
     {.name = "deleted",
      .type = MH_OPTION_RATIO,
@@ -139,6 +139,7 @@ struct lifecycle {
     int64_t inserted;
     int64_t begin_ns, end_ns;
     int64_t wrong_since_ns; /* an answer has been wrong since; 0: none is */
+    bool condemned;         /* what could not be right in it has been told */
     enum look look;
     int64_t counted; /* by the count(*) that wants a closer look */
     int64_t found;   /* rows that it found */
@@ -244,7 +245,7 @@ static void begin_cycle(struct mh_role *role)
     life->at = life->drops = 0;
     life->begun = life->inserted = life->begin_ns = life->wrong_since_ns = 0;
     life->look = NO_LOOK;
-    life->made = life->cleaning = life->broken = life->cut = life->again = false;
+    life->made = life->cleaning = life->broken = life->cut = life->again = life->condemned = false;
     life->why[0] = '\0';
     mh_cycle_begin(&life->rows, mh_cycle_first_id(role, life->number));
     mh_cycle_name(role->job->collection.name, role->run_tag, role->worker->number, life->number, life->name);
@@ -313,7 +314,7 @@ static void fill_write(struct mh_role *role, struct mh_op *op, enum mh_op_kind k
         op->rows.ids[i] = life->rows.first + life->first + i;
         op->versions[i] = 0;
     }
-    if (kind == MH_OP_INSERT && mh_program_has(life->program, MH_STEP_CREATE_PARTITION))
+    if (kind == MH_OP_INSERT && mh_program_has_partition(life->program, life->at))
         op->request.partition = PARTITION;
 }
 
@@ -535,40 +536,36 @@ static bool lists(const struct mh_reply *reply, const char *name)
     return false;
 }
 
-static int64_t judge_list(const struct lifecycle *life, const struct mh_op *op, mh_cycle_accuse *tell,
-                          void *context)
+static void judge_list(const struct lifecycle *life, const struct mh_op *op, mh_cycle_accuse *tell,
+                       void *context)
 {
     const bool whole = op->request.kind == MH_OP_SHOW_COLLECTIONS;
-    if (!lists(&op->reply, whole ? life->name : PARTITION))
-        return 0;
-    if (tell)
+    if (lists(&op->reply, whole ? life->name : PARTITION))
         tell(context, MH_FOUND_NOT_DROPPED,
              life->rows.first + (whole ? MH_CYCLE_ID_WHOLE : MH_CYCLE_ID_PARTITION), 0, 1);
-    return 1;
 }
 
-/* Without `tell` it counts what is wrong. */
-static int64_t judge(struct lifecycle *life, const struct mh_op *op, enum mh_step step, mh_cycle_accuse *tell,
-                     void *context)
+/* Of a count(*). */
+static bool is_wrong_count(const struct lifecycle *life, const struct mh_op *op)
 {
-    int64_t count = -1, found = 0;
-    switch (step) {
-    case MH_STEP_COUNT:
-        return !mh_reply_count(&op->reply, &count) || count < life->rows.live ||
-               count > life->rows.live + life->rows.maybe;
-    case MH_STEP_QUERY:
-        return mh_cycle_judge_rows(&life->rows, op, life->first, life->last, &found, tell, context);
-    case MH_STEP_SEARCH:
-        return mh_cycle_judge_hits(&life->rows, op, life->first, life->exact, tell, context);
-    case MH_STEP_LIST_PARTITIONS:
-    case MH_STEP_LIST_COLLECTIONS:
-        return judge_list(life, op, tell, context);
-    default:
-        return 0;
-    }
+    int64_t count = -1;
+    return !mh_reply_count(&op->reply, &count) || count < life->rows.live ||
+           count > life->rows.live + life->rows.maybe;
 }
 
-/* What is wrong is asked for again until verify.grace is over. */
+static void judge(struct lifecycle *life, const struct mh_op *op, enum mh_step step, mh_cycle_accuse *tell,
+                  void *context)
+{
+    int64_t found = 0;
+    if (step == MH_STEP_QUERY)
+        mh_cycle_judge_rows(&life->rows, op, life->first, life->last, &found, tell, context);
+    else if (step == MH_STEP_SEARCH)
+        mh_cycle_judge_hits(&life->rows, op, life->first, life->exact, tell, context);
+    else if (step == MH_STEP_LIST_PARTITIONS || step == MH_STEP_LIST_COLLECTIONS)
+        judge_list(life, op, tell, context);
+}
+
+/* What is asked for again until verify.grace is over. */
 static bool may_still_come(struct mh_role *role, const struct mh_op *op)
 {
     struct lifecycle *life = role->state;
@@ -577,28 +574,62 @@ static bool may_still_come(struct mh_role *role, const struct mh_op *op)
     return op->done_ns - life->wrong_since_ns < role->job->verify.grace_ns;
 }
 
+struct answer {
+    struct accusation accusation;
+    bool final;       /* what may still come is told, and nothing else */
+    bool wanting;     /* of what may still come, something is not there */
+    bool condemnable; /* something is wrong whatever the next answer says */
+};
+
+/* A row that is not there may be late, and so may a drop. Any other wrong answer to a strong read stays
+ * wrong, whatever the next one says, as in the audit. */
+static void weigh(void *context, enum mh_found what, int64_t id, int64_t expected, int64_t seen)
+{
+    struct answer *answer = context;
+    const struct lifecycle *life = answer->accusation.role->state;
+    const bool late = what == MH_FOUND_LOST || what == MH_FOUND_MISSED || what == MH_FOUND_NOT_DROPPED;
+    answer->wanting |= late;
+    answer->condemnable |= !late;
+    if (late ? answer->final : !answer->final && !life->condemned)
+        accuse(&answer->accusation, what, id, expected, seen);
+}
+
+static void begin_look(struct lifecycle *life, const struct mh_op *op)
+{
+    life->look = LOOK_AT_ROWS;
+    life->begun = life->found = life->counted = 0;
+    mh_reply_count(&op->reply, &life->counted);
+}
+
+static void settle(struct lifecycle *life)
+{
+    life->wrong_since_ns = 0;
+    life->condemned = false;
+}
+
 /* The reply was good: is what it says right? False: it is to be asked for again. */
 static bool learn(struct mh_role *role, const struct mh_op *op, enum mh_step step)
 {
     struct lifecycle *life = role->state;
-    struct accusation accusation = {role, op};
-    if (judge(life, op, step, NULL, NULL) == 0) {
+    struct answer answer = {.accusation = {role, op}};
+    judge(life, op, step, weigh, &answer);
+    life->condemned |= answer.condemnable;
+    if (!answer.wanting && !(step == MH_STEP_COUNT && is_wrong_count(life, op))) {
         if (life->wrong_since_ns)
-            accuse(&accusation, MH_FOUND_LATE, life->rows.first, 0, 0);
-        life->wrong_since_ns = 0;
+            accuse(&answer.accusation, MH_FOUND_LATE, life->rows.first, 0, 0);
+        settle(life);
         return true;
     }
     if (may_still_come(role, op))
         return false;
-    judge(life, op, step, accuse, &accusation);
-    life->made |= step == MH_STEP_LIST_COLLECTIONS; /* still */
-    if (step != MH_STEP_COUNT)
-        life->wrong_since_ns = 0;
-    else {
-        life->look = LOOK_AT_ROWS;
-        life->begun = life->found = life->counted = 0;
-        mh_reply_count(&op->reply, &life->counted);
+    if (step == MH_STEP_COUNT) {
+        begin_look(life, op);
+        return true;
     }
+    answer.final = true;
+    judge(life, op, step, weigh, &answer);
+    life->made |= step == MH_STEP_LIST_COLLECTIONS; /* still */
+    settle(life);
     return true;
 }
 
@@ -690,6 +721,8 @@ static void learn_step(struct mh_role *role, const struct mh_op *op)
         life->inserted += op->rows.rows;
     if (step == MH_STEP_DROP_COLLECTION)
         life->made = false;
+    if (step == MH_STEP_DROP_PARTITION)
+        mh_cycle_dropped(&life->rows); /* if there are any, they are in it */
     if (life->look == NO_LOOK)
         life->again = !learn(role, op, step);
     else if (look_on(role, op))

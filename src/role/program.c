@@ -161,10 +161,10 @@ int mh_program_check(const struct mh_texts *steps, struct mh_error *err)
     return 0;
 }
 
-bool mh_program_has(const struct mh_program *program, enum mh_step step)
+bool mh_program_has_partition(const struct mh_program *program, int at)
 {
-    for (int i = 0; i < program->count; i++)
-        if (program->steps[i] == step)
-            return true;
-    return false;
+    struct standing standing = {0};
+    for (int i = 0; i < at; i++)
+        take(&standing, program->steps[i]);
+    return standing.partition;
 }

@@ -29,7 +29,10 @@ enum mh_step { /* order of mh_step_names; those from MH_STEP_COUNT on are no wor
 
 extern const char *const mh_step_names[MH_STEPS];
 
-enum { MH_MOST_STEPS = 64 /* of a cycle, looks included */ };
+enum {
+    MH_MOST_STEPS = 64,                /* of a cycle, looks included */
+    MH_MOST_WORDS = MH_MOST_STEPS / 2, /* that a job may give */
+};
 
 struct mh_program { /* the steps of a cycle, with the looks between them */
     enum mh_step steps[MH_MOST_STEPS];
@@ -38,7 +41,8 @@ struct mh_program { /* the steps of a cycle, with the looks between them */
 
 /* `words` have been checked. recheck: what a delete of a released collection did is looked at, too. */
 struct mh_program mh_program_of(const struct mh_texts *words, bool recheck);
-bool mh_program_has(const struct mh_program *program, enum mh_step step);
+bool mh_program_has_partition(const struct mh_program *program,
+                              int at); /* is one there, before its step `at`? */
 
 /* Are all words known, and does each stand where it can be done? */
 int mh_program_check(const struct mh_texts *steps, struct mh_error *err);

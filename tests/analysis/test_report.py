@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -15,7 +16,7 @@ import pytest
 from conftest import tool
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from hpc_analysis import report
+from hpc_analysis import audit, report
 from hpc_analysis.result import Result, Table
 
 SIZES = {"desktop": (1280, 900), "phone": (360, 780)}
@@ -227,6 +228,35 @@ def test_the_verdicts_word(code: int, audited: bool, lost: int, word: str) -> No
     found = report.verdict(result)
     assert found["word"] == word and (found["tone"] == "good") == (word == "GOOD") and found["missed"] == "Missed: a wanted < 1, got 2."
     assert found["said"] == ("Every row; more." if word == "GOOD" else "GOOD: every row; more.")
+
+
+def result_of(truth: dict[str, int], **tables: pd.DataFrame) -> Result:
+    every = {"/truth/summary": pd.DataFrame({"figure": list(truth), "value": list(truth.values())})} | {f"/{name}": rows for name, rows in tables.items()}
+    return Result(Path("x.h5"), {}, {path: Table(path, rows, {}) for path, rows in every.items()}, {}, "", 0)
+
+
+def test_drifts_of_which_none_is_certain_make_no_table() -> None:
+    numbers = dict.fromkeys(("median", "slope_per_hour", "low_per_hour", "high_per_hour", "slope_ratio"), [float("nan")] * 2)
+    rows = pd.DataFrame({"stage": "soak", "figure": ["server_rss", "client_rss"], "source": "", "unit": "bytes", "wanted": "", "verdict": "", **numbers})
+    assert report.trends(result_of({}, trends=rows)) is None
+    asked = report.trends(result_of({}, trends=rows.assign(wanted=["", "< 1%/h"])))
+    assert asked is not None and [row[1].shown for row in asked.rows] == ["client rss"]
+
+
+def test_what_was_not_dropped_is_a_violation() -> None:
+    truth = dict.fromkeys(audit.KINDS, 0)
+    assert "not_dropped" not in audit.kinds_found(result_of(truth)) and "not_dropped" in audit.kinds_found(result_of(truth | {"cycles_begun": 3}))
+    assert audit.violations(result_of(truth | {"not_dropped": 2})) == 2
+    row = SimpleNamespace(kind="not_dropped", expected_version=0, seen_version=1)
+    assert report.expected_and_seen(row) == ("gone", "still listed")
+
+
+def test_an_equation_of_zeros_says_that_nobody_wrote() -> None:
+    truth = dict.fromkeys(("acknowledged_inserts", "acknowledged_deletes", "unknown_inserts", "refused_inserts", "expected_live", "expected_maybe", "count_star",
+                           "partition_sum", "scanned"), 0)
+    [line] = audit.equation(result_of(truth))
+    assert "nobody wrote" in line.what
+    assert [line.relation for line in audit.equation(result_of(truth | {"count_star": 1}))].count(audit.UNEQUAL) == 2
 
 
 def test_text_of_the_file_is_no_markup(browser: Browser, good: Path, tmp_path: Path) -> None:

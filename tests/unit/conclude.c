@@ -4,6 +4,7 @@
 
 #include "check.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,6 +103,93 @@ static void a_run_without_blemish_is_good(void **state)
     (void)state;
     expect(MH_EXIT_GOOD, "GOOD");
     assert_string_equal(session.report.verdict, "GOOD: every acknowledged row is there, and nothing else");
+}
+
+static void a_collection_that_nobody_wrote_to_is_called_empty(void **state)
+{
+    (void)state;
+    totals = (struct mh_ledger_totals){.acknowledged_inserts = 0};
+    memset(session.run.rows_issued, 0, sizeof session.run.rows_issued);
+    session.audit.figures = (struct mh_audit_figures){.passes = 1};
+    session.run.stopped = true; /* writers that wrote nothing are another matter */
+    assert_int_equal(mh_session_fill_report(&session, &totals), 0);
+    assert_null(strstr(session.report.verdict, "every acknowledged row"));
+    assert_non_null(strstr(session.report.verdict,
+                           "GOOD: no row of the job's collection was acknowledged, and none is there"));
+}
+
+/* ---- thresholds ---- */
+
+static int check_threshold(const char *set, struct mh_error *err)
+{
+    struct mh_job *job = NULL;
+    assert_int_equal(mh_job_parse("job.yaml", job_text, &set, 1, mh_role_kinds, &job, err), 0);
+    const int rc = mh_thresholds_check(job, err);
+    mh_job_free(job);
+    return rc;
+}
+
+/* "290/h" would be 0.08 a second: held, whatever was measured. */
+static void thresholds_are_of_the_figures_kind(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"thresholds.cycle.per_hour=>= 290",
+                                       "thresholds.cycle.count=> 2k",
+                                       "thresholds.errors=< 0.01",
+                                       "thresholds.insert.errors=< 1%",
+                                       "thresholds.search.p99=< 1s",
+                                       "thresholds.search.p99=< 5",
+                                       "thresholds.insert.rate=> 10k/s",
+                                       "thresholds.insert.rows_rate=> 10",
+                                       "thresholds.recall=>= 0.9",
+                                       "thresholds.load.server_rss.slope=< 1MiB/h",
+                                       "thresholds.load.server_fds.slope=< 3/h",
+                                       "thresholds.load.insert.p99.slope=< 5ms/h",
+                                       "thresholds.load.insert.p99.slope=< 1%/h"};
+    static const char *const bad[] = {"thresholds.cycle.per_hour=>= 290/h",
+                                      "thresholds.cycle.count=> 1%",
+                                      "thresholds.errors=< 5ms",
+                                      "thresholds.search.p99=< 10/s",
+                                      "thresholds.search.p99=< 1MiB",
+                                      "thresholds.insert.rate=> 1ms",
+                                      "thresholds.recall=> 10/s",
+                                      "thresholds.load.server_rss.slope=< 5ms/h",
+                                      "thresholds.load.server_rss.slope=< 1%",
+                                      "thresholds.load.insert.p99.slope=< 1MiB/h",
+                                      "thresholds.load.insert.p99.slope=< 3k/h"};
+    struct mh_error err;
+    for (size_t i = 0; i < COUNT(good); i++)
+        if (check_threshold(good[i], &err) != 0)
+            fail_msg("%s: %s", good[i], err.text);
+    for (size_t i = 0; i < COUNT(bad); i++)
+        if (check_threshold(bad[i], &err) == 0)
+            fail_msg("%s is taken", bad[i]);
+}
+
+static void a_drift_as_a_share_of_nothing_is_not_for_want_of_data(void **state)
+{
+    (void)state;
+    static const char *const set = "thresholds.load.server_fds.slope=< 1%/h";
+    struct mh_error err;
+    struct mh_job *job = NULL;
+    struct mh_thresholds_outcome outcome;
+    struct mh_report report = {.trend_count = 1};
+    assert_int_equal(mh_job_parse("job.yaml", job_text, &set, 1, mh_role_kinds, &job, &err), 0);
+    report.trends = calloc(1, sizeof *report.trends);
+    *report.trends = (struct mh_report_trend){.stage = "load",
+                                              .figure = "server_fds",
+                                              .samples = 1000,
+                                              .low = 1,
+                                              .high = 2,
+                                              .slope_ratio = NAN,
+                                              .low_ratio = NAN,
+                                              .high_ratio = NAN};
+    assert_int_equal(mh_thresholds_judge(job, &report, &outcome), 0);
+    assert_true(outcome.undecided == 1 && outcome.missed == 0);
+    assert_string_equal(report.thresholds[0].got, "its median is not above 0: ask for an amount an hour");
+    free(report.thresholds);
+    free(report.trends);
+    mh_job_free(job);
 }
 
 /* ---- the harness itself ---- */
@@ -290,6 +378,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         OF_SESSION(a_run_without_blemish_is_good),
+        cmocka_unit_test(thresholds_are_of_the_figures_kind),
+        cmocka_unit_test(a_drift_as_a_share_of_nothing_is_not_for_want_of_data),
+        OF_SESSION(a_collection_that_nobody_wrote_to_is_called_empty),
         OF_SESSION(a_planned_operation_that_nobody_accounts_for),
         OF_SESSION(an_end_that_was_not_planned),
         OF_SESSION(operations_and_latencies_that_differ_in_number),

@@ -22,6 +22,7 @@ struct server {
     int64_t first; /* id of row 0 */
     int copies[ROWS];
     bool keeps_deleted, keeps_dropped;
+    bool strange; /* texts of rows are others' */
     int64_t count_off;
     enum mh_op_kind fails; /* MH_OP_KINDS: none */
     enum mh_outcome how;
@@ -110,7 +111,8 @@ static void answer_query(struct server *server, struct mh_op *op)
         if (server->copies[row] == 0)
             continue;
         server->ids[rows] = server->first + row;
-        mh_content_scalar(&server->core.content, TEXT, server->ids[rows], 0, &server->scalars[rows]);
+        mh_content_scalar(&server->core.content, TEXT, server->ids[rows] + (server->strange && row == 0), 0,
+                          &server->scalars[rows]);
         server->texts[rows] = server->scalars[rows].text;
         rows++;
     }
@@ -485,6 +487,135 @@ static void what_comes_in_time_is_late(void **state)
     close_server(&server);
 }
 
+/* Only absence can be late: a deleted row that a strong read returns once was returned. */
+static void what_is_wrong_once_stays_wrong(void **state)
+{
+    (void)state;
+    struct server server;
+    open_server(&server,
+                "{role: lifecycle, rows: 20, recheck: 0, deleted: 100%, steps: [create_collection, insert, "
+                "create_index, load, delete, query, search]}");
+    play_until(&server, "delete count");
+    server.copies[4] = 1;
+    turn(&server); /* query */
+    server.copies[4] = 0;
+    play(&server, 1);
+    assert_int_equal(server.core.finding_count, 1);
+    expect(&server, 0, MH_FOUND_RESURRECTED, 4, MH_OP_QUERY);
+    close_server(&server);
+}
+
+static void what_is_wrong_is_told_once_while_others_are_waited_for(void **state)
+{
+    (void)state;
+    struct server server;
+    open_server(&server, "{role: lifecycle, rows: 20, deleted: 0%, steps: [create_collection, insert, "
+                         "create_index, load, query]}");
+    play_until(&server, "load+loaded count");
+    server.copies[3] = 0;
+    server.strange = true;
+    turn(&server);
+    assert_string_equal(strrchr(server.script, ' '), " query");
+    server.strange = false;
+    assert_int_equal(server.core.finding_count, 1);
+    expect(&server, 0, MH_FOUND_CORRUPTED, 0, MH_OP_QUERY);
+    turn(&server);
+    server.copies[3] = 1;
+    play(&server, 1);
+    assert_int_equal(server.core.finding_count, 2);
+    expect(&server, 1, MH_FOUND_LATE, 0, MH_OP_QUERY);
+    close_server(&server);
+}
+
+static void count_accusations(void *context, enum mh_found what, int64_t id, int64_t expected, int64_t seen)
+{
+    (void)id, (void)expected, (void)seen;
+    assert_int_equal(what, MH_FOUND_MISSED);
+    ++*(int *)context;
+}
+
+/* Whatever the index: where all rows are there, each search finds some. */
+static void a_search_that_finds_nothing_misses_its_rows(void **state)
+{
+    (void)state;
+    for (int deleted = 0; deleted <= 1; deleted++) {
+        struct server server;
+        struct mh_cycle cycle;
+        int64_t hits_of[] = {0, 1}, id = 0;
+        int accusations = 0;
+        open_server(&server, LIFE "0}");
+        struct mh_op *op = server.op;
+        assert_int_equal(mh_cycle_init(&cycle, &server.core.content, 3), 0);
+        mh_cycle_begin(&cycle, 0);
+        for (int kind = 0; kind <= deleted; kind++) {
+            op->request.kind = kind == 0 ? MH_OP_INSERT : MH_OP_DELETE;
+            op->outcome = MH_OUTCOME_OK;
+            op->rows.rows = kind == 0 ? 3 : 1;
+            for (int i = 0; i < 3; i++)
+                op->rows.ids[i] = kind == 0 ? i : 2;
+            mh_cycle_wrote(&cycle, op);
+        }
+        op->request = (struct mh_request){.kind = MH_OP_SEARCH, .query_count = 2, .limit = 1};
+        op->reply = (struct mh_reply){
+            .query_count = 2, .hits_of = hits_of, .ids = &id, .scores = server.scores, .hit_count = 1};
+        mh_cycle_judge_hits(&cycle, op, 0, false, count_accusations, &accusations);
+        assert_int_equal(accusations, !deleted);
+        memset(&op->reply, 0, sizeof op->reply);
+        mh_cycle_free(&cycle);
+        close_server(&server);
+    }
+}
+
+static void rows_go_with_their_partition(void **state)
+{
+    (void)state;
+    for (int stay = 0; stay <= 1; stay++) {
+        struct server server;
+        open_server(&server,
+                    "{role: lifecycle, rows: 20, steps: [create_collection, create_partition, insert, "
+                    "drop_partition, create_index, load, query]}");
+        play_until(&server, "load");
+        if (!stay)
+            memset(server.copies, 0, sizeof server.copies);
+        play(&server, 1);
+        assert_int_equal(server.core.finding_count > 0, stay);
+        for (int i = 0; i < server.core.finding_count; i++)
+            assert_int_equal(server.core.findings[i].what, MH_FOUND_RESURRECTED);
+        close_server(&server);
+    }
+}
+
+static void rows_go_into_the_partition_that_is_there(void **state)
+{
+    (void)state;
+    struct server server;
+    open_server(
+        &server,
+        "{role: lifecycle, rows: 20, steps: [create_collection, create_partition, drop_partition, insert]}");
+    play_until(&server, "insert");
+    assert_string_equal(server.op->request.partition, "");
+    close_server(&server);
+}
+
+/* An insert in doubt may land behind its delete. */
+static void a_delete_of_what_is_in_doubt_ends_no_doubt(void **state)
+{
+    (void)state;
+    struct server server;
+    open_server(&server, "{role: lifecycle, rows: 20, batch: 20, recheck: 1, deleted: 100%}");
+    server.fails = MH_OP_INSERT;
+    server.how = MH_OUTCOME_UNKNOWN;
+    play_until(&server, "insert");
+    server.first = server.op->rows.ids[0];
+    server.fails = MH_OP_KINDS;
+    play_until(&server, "delete");
+    for (int row = 0; row < ROWS; row++)
+        server.copies[row] = 1;
+    play(&server, 1);
+    assert_int_equal(server.core.finding_count, 0);
+    close_server(&server);
+}
+
 static void copies_are_located(void **state)
 {
     (void)state;
@@ -578,6 +709,12 @@ int main(void)
         cmocka_unit_test(it_is_cut_by_what_a_stop_breaks),
         cmocka_unit_test(lost_rows_are_named_after_the_grace),
         cmocka_unit_test(what_comes_in_time_is_late),
+        cmocka_unit_test(what_is_wrong_once_stays_wrong),
+        cmocka_unit_test(what_is_wrong_is_told_once_while_others_are_waited_for),
+        cmocka_unit_test(a_search_that_finds_nothing_misses_its_rows),
+        cmocka_unit_test(rows_go_with_their_partition),
+        cmocka_unit_test(rows_go_into_the_partition_that_is_there),
+        cmocka_unit_test(a_delete_of_what_is_in_doubt_ends_no_doubt),
         cmocka_unit_test(copies_are_located),
         cmocka_unit_test(a_count_that_nothing_explains_is_miscounted),
         cmocka_unit_test(deletes_that_do_nothing_are_seen_by_a_recheck),
