@@ -154,7 +154,7 @@ def test_pictures_can_be_saved(browser: Browser, rich: Path, tmp_path: Path) -> 
     tool("report", rich, "--pictures", tmp_path / "figures")
     page, said = opened(browser, rich.with_suffix(".html"))
     figures = page.eval_on_selector_all("figure", "items => items.map(f => f.id)")
-    assert figures == ["over-time", "server", "rank-samples", "latency", "rate", "recall", "staleness"]
+    assert figures == ["over-time", "server", "latency", "rate", "recall", "staleness", "rank-samples"]
     for key in figures:
         assert {path.suffix for path in (tmp_path / "figures").glob(f"{key}.*")} == {".svg", ".png", ".csv"}
     got = {}
