@@ -167,7 +167,7 @@ begin() { # NAME
 finish() {
     local word kept='' lost=''
     for word in "${@:3}"; do [[ $word != --keep ]] || kept=1; done
-    [[ -e $2 || -e $2.journals ]] || lost=1 # it never began: there are no rows
+    [[ -e $2 || -e $2.journals || " ${*:3} " == *" --output-local"* ]] || lost=1 # it never began: there are no rows
     if [[ -n $server_folder ]] && ((${lost:-0} || (!${kept:-0} && $1 < 2))); then
         forget_server
     elif [[ -n $server_folder ]]; then
