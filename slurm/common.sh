@@ -105,10 +105,17 @@ wait_for_step() {
     wait "$step" # bash remembers it
 }
 
+# Before a server is started for it.
+need_job() { [[ -r $1 ]] || die "$1: no such job file"; }
+
+# number NAME VALUE: bash would take a word in a sum for a variable's name, and end with 1, as if a threshold were missed.
+number() { [[ $2 =~ ^[1-9][0-9]{0,5}$ ]] || die "$1: '$2': expected a number from 1 to 999999"; }
+
 # use_ranks N: only so many of the allocation's; they fill node after node.
 use_ranks() {
     local each=$((SLURM_NTASKS / SLURM_JOB_NUM_NODES))
-    (($1 > 0 && $1 <= SLURM_NTASKS)) || die "$1 ranks: the allocation has $SLURM_NTASKS"
+    number ranks "$1"
+    (($1 <= SLURM_NTASKS)) || die "$1 ranks: the allocation has $SLURM_NTASKS"
     unset SLURM_NTASKS_PER_NODE # srun would take it for an order
     srun_options=(--nodes=$((($1 + each - 1) / each)) --ntasks="$1")
 }
@@ -126,6 +133,7 @@ ranks() {
     local result=$1 status
     shift
     [[ -z $stopped ]] || die "stopped before the ranks began"
+    [[ ! -e $result ]] || die "$result: exists already, of this job before it was put back into the queue; it is not touched"
     mkdir -p "$(dirname "$result")" || die "$(dirname "$result"): cannot be made"
     "${launcher[@]}" "${srun_options[@]}" "${program[@]}" "$@" --output "$result" &
     step=$!
@@ -157,9 +165,10 @@ begin() { # NAME
 
 # finish STATUS RESULT OPTION...: a server of ours is forgotten, unless its rows are wanted (--keep) or evidence.
 finish() {
-    local word kept=
+    local word kept='' lost=''
     for word in "${@:3}"; do [[ $word != --keep ]] || kept=1; done
-    if [[ -n $server_folder ]] && ((!${kept:-0} && $1 < 2)); then
+    [[ -e $2 || -e $2.journals || " ${*:3} " == *" --output-local"* ]] || lost=1 # it never began: there are no rows
+    if [[ -n $server_folder ]] && ((${lost:-0} || (!${kept:-0} && $1 < 2))); then
         forget_server
     elif [[ -n $server_folder ]]; then
         say "the rows are kept in $server_folder; audit them again: sbatch slurm/verify_later.sbatch $2"

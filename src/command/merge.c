@@ -131,11 +131,28 @@ static int restore_session(struct merge *merge, struct mh_error *err)
 
 /* ---- journals ---- */
 
-static bool fits(const struct merge *merge, const struct mh_record *record)
+/* What a record says of rows goes into the ledger: ids that nobody could write are damage. */
+static bool rows_fit(const struct merge *merge, const struct mh_record *record, const int64_t *keys)
+{
+    const struct mh_plan *plan = merge->session.plan;
+    const bool inserts = record->kind == MH_OP_INSERT;
+    const struct mh_worker *worker = &plan->workers[record->worker];
+    const int64_t first = inserts ? worker->first_id : 0, end = inserts ? first + worker->rows : plan->id_end;
+    for (uint32_t i = 0; keys && i < record->rows; i++)
+        if (keys[i] < first || keys[i] >= end)
+            return false;
+    return keys || (!(record->flags & MH_RECORD_SCATTERED) && record->first_id >= first &&
+                    record->first_id <= end - (int64_t)record->rows);
+}
+
+static bool fits(const struct merge *merge, const struct mh_record *record, const int64_t *keys)
 {
     const struct mh_tallies *tallies = &merge->session.run.tallies;
-    return record->stage < tallies->stages && record->role < tallies->roles &&
-           record->worker < merge->session.plan->worker_count;
+    const bool of_a_worker = record->type == MH_RECORD_DONE || record->type == MH_RECORD_INTENT;
+    if (record->stage >= tallies->stages || record->role >= tallies->roles ||
+        record->worker >= merge->session.plan->worker_count || (of_a_worker && record->worker < 0))
+        return false;
+    return !of_a_worker || !mh_record_is_owed(record) || rows_fit(merge, record, keys);
 }
 
 static void note_time(struct merge *merge, const struct mh_record *record)
@@ -207,10 +224,10 @@ static int visit(void *context, const struct mh_record *given, const int64_t *ke
 {
     struct merge *merge = context;
     struct mh_record record = *given;
-    bool of_a_worker = record.type == MH_RECORD_DONE || record.type == MH_RECORD_INTENT;
-    if (!fits(merge, &record) || (of_a_worker && record.worker < 0))
-        return mh_fail(err, "a record does not fit the job: worker %d, stage %d, role %d", record.worker,
-                       record.stage, record.role);
+    if (!fits(merge, &record, keys))
+        return mh_fail(err,
+                       "a record does not fit the job: worker %d, stage %d, role %d, %u rows from id %lld",
+                       record.worker, record.stage, record.role, record.rows, (long long)record.first_id);
     record.due_ns -= merge->start_ns;
     record.sent_ns -= merge->start_ns;
     record.done_ns -= merge->start_ns;
@@ -243,6 +260,18 @@ static FILE *open_journal(const struct merge *merge, int rank, char path[4200])
     return file;
 }
 
+/* A copy under another rank's name, or one of another run, would be counted as if it were this one. */
+static int check_start(const struct merge *merge, int rank, const struct mh_journal_start *start,
+                       const char *path, struct mh_error *err)
+{
+    const char *tail = strrchr(text_of(merge, "run_id"), '-');
+    if (start->format != MH_JOURNAL_FORMAT || /* it is told when it is read */
+        (start->rank == rank && start->np == merge->np && tail && start->run == strtoul(tail + 1, NULL, 16)))
+        return 0;
+    return mh_fail(err, "%s: is that of rank %d of %d of run %08x; expected rank %d of %d of run %s", path,
+                   start->rank, start->np, start->run, rank, merge->np, text_of(merge, "run_id"));
+}
+
 static int read_journal(struct merge *merge, int rank, struct mh_error *err)
 {
     char path[4200];
@@ -258,6 +287,8 @@ static int read_journal(struct merge *merge, int rank, struct mh_error *err)
     }
     bool begun = fread(&start, sizeof start, 1, file) == 1;
     fclose(file);
+    if (begun && check_start(merge, rank, &start, path, err) != 0)
+        return -1;
     merge->start_ns = begun ? start.start_ns : 0;
     if (mh_journal_read_all(path, &start, visit, merge, &merge->session.run.tallies, &whole, err) != 0)
         return strncmp(err->text, path, strlen(path)) == 0 ? -1 : mh_fail_in(err, "%s", path);

@@ -136,7 +136,7 @@ static int open_journals(struct mh_session *session, struct mh_error *err)
 {
     struct mh_journal_start start = {.rank = session->rank,
                                      .np = session->np,
-                                     .node = session->node_of_rank[session->rank],
+                                     .run = session->run.tag,
                                      .pid = getpid(),
                                      .start_ns = session->run.start_ns,
                                      .clock_offset_ns = session->run.clock.offset_ns};

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MOST_ROWS = 1000000, KEYS_A_RECORD = 13, TEXT_A_RECORD = 104, VERSION_SHIFT = 48, JOURNAL_FORMAT = 2 };
+enum { MOST_ROWS = 1000000, KEYS_A_RECORD = 13, TEXT_A_RECORD = 104, VERSION_SHIFT = 48 };
 
 /* Continuations have the size of a record and share its first byte. */
 struct keys_record {
@@ -43,14 +43,12 @@ _Static_assert(sizeof(union slot) == sizeof(struct mh_record), "every record has
 void mh_journal_flush(struct mh_journal *journal)
 {
     size_t done = 0;
-    while (journal->fd >= 0 && done < journal->used) {
+    while (journal->fd >= 0 && !journal->failed && done < journal->used) { /* nothing behind a gap */
         ssize_t n = write(journal->fd, journal->buffer + done, journal->used - done);
         if (n > 0) {
             done += (size_t)n;
         } else if (n < 0 && errno != EINTR) {
-            if (!journal->failed)
-                mh_complain("journal %s: %s: what follows is not recorded there", journal->path,
-                            strerror(errno));
+            mh_complain("journal %s: %s: what follows is not recorded there", journal->path, strerror(errno));
             journal->failed = true;
             break;
         }
@@ -72,7 +70,7 @@ int mh_journal_open(struct mh_journal *journal, const char *dir, const struct mh
     union slot slot;
     memset(&slot, 0, sizeof slot);
     slot.start = *start;
-    slot.start.format = JOURNAL_FORMAT;
+    slot.start.format = MH_JOURNAL_FORMAT;
     slot.start.sign_ns = start->start_ns;
     journal->used = 0;
     journal->failed = false;
@@ -304,6 +302,14 @@ static int visit_with_keys(struct reader *reader, const struct mh_record *record
                          scattered ? pending->versions : NULL, text, reader->err);
 }
 
+/* A write is on record before it is sent; without that, or with other rows, which ones it means is not known.
+ */
+static bool ends(const struct mh_record *done, const struct pending *pending)
+{
+    return pending && pending->record.kind == done->kind && pending->record.rows == done->rows &&
+           pending->record.first_id == done->first_id;
+}
+
 static int take_other(struct reader *reader, const struct mh_record *record, bool *whole)
 {
     char text[TEXT_A_RECORD + 1];
@@ -311,7 +317,8 @@ static int take_other(struct reader *reader, const struct mh_record *record, boo
     *whole = record->type == MH_RECORD_END;
     const bool ends_write = record->type == MH_RECORD_DONE || record->type == MH_RECORD_UNSENT;
     struct pending *pending = ends_write ? take_pending(reader, record) : NULL;
-    int rc = visit_with_keys(reader, record, pending, text);
+    const bool agrees = record->type != MH_RECORD_DONE || !mh_record_writes(record) || ends(record, pending);
+    int rc = agrees ? visit_with_keys(reader, record, pending, text) : fail_damaged(reader);
     free(pending);
     return rc;
 }
@@ -427,8 +434,8 @@ int mh_journal_read_all(const char *path, struct mh_journal_start *start, mh_jou
     *whole = false;
     if (!reader.file)
         return mh_fail(err, "%s: %s", path, strerror(errno));
-    if (fread(&first, sizeof first, 1, reader.file) != 1 || first.start.format != JOURNAL_FORMAT)
-        rc = mh_fail(err, "%s: no journal of this program (format %d expected)", path, JOURNAL_FORMAT);
+    if (fread(&first, sizeof first, 1, reader.file) != 1 || first.start.format != MH_JOURNAL_FORMAT)
+        rc = mh_fail(err, "%s: no journal of this program (format %d expected)", path, MH_JOURNAL_FORMAT);
     else {
         *start = first.start;
         start->host[sizeof start->host - 1] = '\0';

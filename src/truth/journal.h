@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { MH_JOURNAL_BUFFER = 64 << 10 };
+enum { MH_JOURNAL_BUFFER = 64 << 10, MH_JOURNAL_FORMAT = 3 };
 
 struct mh_journal {
     int fd; /* -1: closed */
@@ -24,8 +24,9 @@ struct mh_journal {
 
 /* The first record of a journal. */
 struct mh_journal_start {
-    int32_t format; /* 2 */
-    int32_t rank, np, node;
+    int32_t format; /* MH_JOURNAL_FORMAT */
+    int32_t rank, np;
+    uint32_t run; /* drawn for each run: journals of several do not mix */
     int64_t pid;
     int64_t start_ns;        /* this rank's monotonic clock when the run began on rank 0 */
     int64_t clock_offset_ns; /* this rank's clock minus rank 0's */

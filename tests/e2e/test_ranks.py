@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -182,6 +183,54 @@ def test_journals_gathered_from_nodes_are_merged(mock: Mock, output: Path) -> No
     assert mixed.code == UNUSABLE and len(mixed.errors) == 1 and "of another run" in mixed.errors[0], str(mixed)
     refused = hpc(*words(mock, output, job_for(), "--output-local", folders[0]))
     assert refused.code == UNUSABLE and "holds the journals of a run that was killed" in refused.errors[0], str(refused)
+
+
+INTENT, DONE = 1, 2  # types of a journal's records of 112 bytes: before a write is sent, and at its end
+
+
+def with_first_id(journal: bytes, types: tuple[int, ...], first_id: int) -> bytes:
+    """The same in the first record of each of these types."""
+    changed = bytearray(journal)
+    for kind in types:
+        at = next(at for at in range(112, len(journal), 112) if journal[at] == kind)
+        struct.pack_into("<q", changed, at + 56, first_id)
+    return bytes(changed)
+
+
+def test_journals_that_are_not_this_runs_or_damaged_make_no_result(mock: Mock, output: Path) -> None:
+    """Each would be booked as something that never was: one message names the file, and there is no result."""
+    with running(*words(mock, output, job_for(), "--set", "calibrate=never"), np=3, result=output) as run:
+        run.wait_for("^load 1 s")
+        kill_all(run)
+        run.finish(60)
+    journals = output.with_name(f"{output.name}.journals")
+    assert_books_balance(merge(output, journals, journals).result)  # the same folder twice counts once
+    merged = output.with_name("merged.h5")
+    twice = (journals / "rank-00001.journal").read_bytes()
+    foreign = bytearray(twice)
+    foreign[12] ^= 1  # the run's number
+
+    def refused(*said: str) -> None:
+        merged.unlink(missing_ok=True)
+        done = hpc("merge", journals, "-o", merged)
+        assert done.code == UNUSABLE and len(done.errors) == 1 and not merged.exists(), str(done)
+        for word in ("rank-00001.journal", *said):
+            assert word in done.errors[0], str(done)
+
+    path = journals / "rank-00001.journal"
+    path.write_bytes((journals / "rank-00000.journal").read_bytes())
+    refused("is that of rank 0 of 3", "expected rank 1 of 3")
+    path.write_bytes(foreign)
+    refused("expected rank 1 of 3 of run")
+    for first_id in (-1, 1 << 62):
+        path.write_bytes(with_first_id(twice, (INTENT, DONE), first_id))
+        refused("does not fit the job", f"from id {first_id}")
+    for kind in (INTENT, DONE):
+        path.write_bytes(with_first_id(twice, (kind,), 10))
+        refused("is damaged")
+    for length in range(0, 112, 37):
+        path.write_bytes(twice[:length])
+        refused("no journal of this program")
 
 
 # --- what grows -----------------------------------------------------------------------------------------------------

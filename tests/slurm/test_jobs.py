@@ -117,6 +117,46 @@ def test_array(lab: Lab, server: Mock, results: Path, tmp_path: Path, write_job:
     assert beyond.end() == UNUSABLE and "makes 4 points: sbatch --array=0-3%1" in beyond.words()
 
 
+def alone(folder: Path, script: str, *arguments: object, **env: object) -> tuple[int, str]:
+    """The script by itself, told that it is in a job of 4 ranks, element 3 of an array; for what ends before any rank begins."""
+    told = {"SLURM_SUBMIT_DIR": ROOT, "SLURM_JOB_ID": 7, "SLURM_NTASKS": 4, "SLURM_JOB_NUM_NODES": 1, "SLURM_JOB_NODELIST": "n1",
+            "SLURM_ARRAY_TASK_ID": 3, "SLURM_ARRAY_TASK_COUNT": 4, "MILVUS_URI": "http://127.0.0.1:1", "RESULTS": folder / "my results"} | env
+    done = subprocess.run(["bash", ROOT / "slurm" / f"{script}.sbatch", *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False,
+                          cwd=folder, env=os.environ | {name: str(value) for name, value in told.items()})
+    return done.returncode, done.stderr
+
+
+def test_what_cannot_run_says_why_and_ends_with_3(tmp_path: Path, write_job: WriteJob) -> None:
+    """Never with 1, which bash ends with and which would say that a threshold was missed."""
+    yaml, matrix = write_job(SHORT), tmp_path / "matrix"
+    for script in ("single", "array", "scaling", "soak"):
+        code, words = alone(tmp_path, script, "none.yaml")
+        assert code == UNUSABLE and "none.yaml: no such job file" in words, words
+    for script, variable in (("scaling", "RANKS"), ("scaling", "WORKERS"), ("scaling", "PER_RANK"), ("soak", "SOAK_PARTS")):
+        code, words = alone(tmp_path, script, yaml, **{variable: "many"})
+        assert code == UNUSABLE and f"{variable}: 'many': expected a number" in words, words
+    matrix.write_text("ranks = many | 3")
+    code, words = alone(tmp_path, "array", yaml, MATRIX=matrix, SLURM_ARRAY_TASK_ID=0)
+    assert code == UNUSABLE and "ranks: 'many': expected a number" in words, words
+    matrix.write_text("ranks = 1 | 3\nstages.load.writer.batch = 50 | 100")  # its last line has no end
+    code, words = alone(tmp_path, "array", yaml, MATRIX=matrix, SLURM_ARRAY_TASK_ID=4)
+    assert code == UNUSABLE and "makes 4 points" in words, words
+
+
+def test_what_an_earlier_start_of_the_job_left_is_not_touched(tmp_path: Path, write_job: WriteJob) -> None:
+    """Its result is not taken for this one's, and evidence of a violation is not replaced by the next part."""
+    soak = tmp_path / "my results" / "soak-7"
+    soak.mkdir(parents=True)
+    (soak.parent / "single-7.h5").write_text("earlier")
+    code, words = alone(tmp_path, "single", write_job(SHORT))
+    assert code == UNUSABLE and "single-7.h5: exists already" in words, words
+    for codes, worst in (("2 part-1\n", VIOLATED), ("2 part-1\n0 part-1 again\n3 part-2\n", UNUSABLE)):
+        (soak / "codes").write_text(codes)
+        code, words = alone(tmp_path, "soak", write_job(SHORT))
+        assert code == worst and "a violation ended this soak: the collection stays as it is" in words, words
+        assert [path.name for path in soak.iterdir()] == ["codes"] and (soak / "codes").read_text() == codes
+
+
 def test_verify_later(lab: Lab, server: Mock, results: Path, write_job: WriteJob) -> None:
     """After a run, whatever came of it; and never, where the condition cannot hold any more."""
     first = lab.submit(results, "single", write_job(SHORT), "--keep", MILVUS_URI=server.uri)

@@ -13,13 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const struct mh_journal_start started = {.rank = 7,
-                                                .np = 9,
-                                                .node = 2,
-                                                .pid = 4711,
-                                                .start_ns = 1000,
-                                                .clock_offset_ns = -5,
-                                                .host = "node-seven"};
+static const struct mh_journal_start started = {
+    .rank = 7, .np = 9, .run = 2, .pid = 4711, .start_ns = 1000, .clock_offset_ns = -5, .host = "node-seven"};
 static char folder[64], file[128];
 static struct mh_journal journal;
 
@@ -123,7 +118,7 @@ static int read_events(struct reading *reading, bool *whole, struct mh_error *er
     if (rc != 0)
         return rc;
     struct mh_journal_start expected = started;
-    expected.format = 2;
+    expected.format = MH_JOURNAL_FORMAT;
     expected.sign_ns = started.start_ns;
     assert_memory_equal(&start, &expected, sizeof expected);
     return 0;
