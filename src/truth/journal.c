@@ -302,8 +302,8 @@ static int visit_with_keys(struct reader *reader, const struct mh_record *record
                          scattered ? pending->versions : NULL, text, reader->err);
 }
 
-/* A write is on record before it is sent; without that, or with other rows, which ones it means is not known.
- */
+/* A write of the ledger's rows is on record before it is sent; without that, or with other rows, which ones
+ * it means is not known. */
 static bool ends(const struct mh_record *done, const struct pending *pending)
 {
     return pending && pending->record.kind == done->kind && pending->record.rows == done->rows &&
@@ -317,7 +317,7 @@ static int take_other(struct reader *reader, const struct mh_record *record, boo
     *whole = record->type == MH_RECORD_END;
     const bool ends_write = record->type == MH_RECORD_DONE || record->type == MH_RECORD_UNSENT;
     struct pending *pending = ends_write ? take_pending(reader, record) : NULL;
-    const bool agrees = record->type != MH_RECORD_DONE || !mh_record_writes(record) || ends(record, pending);
+    const bool agrees = record->type != MH_RECORD_DONE || !mh_record_is_owed(record) || ends(record, pending);
     int rc = agrees ? visit_with_keys(reader, record, pending, text) : fail_damaged(reader);
     free(pending);
     return rc;
