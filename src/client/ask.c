@@ -64,6 +64,8 @@ int mh_ask(struct mh_asker *asker, const struct mh_request *request, const struc
             return -1;
         wait_for_call(asker);
         next = mh_op_take(op, &asker->policy);
+        if (next == MH_OP_AGAIN)
+            mh_op_warn_of_trouble(op);
     } while (next == MH_OP_AGAIN && mh_ask_pause(asker, op->retry_ns - mh_now_ns()));
     if (op->outcome == MH_OUTCOME_OK)
         return 0;

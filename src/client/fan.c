@@ -142,6 +142,7 @@ static void take(struct round *round, struct mh_op *op)
 {
     struct mh_fan_slot *slot = op->owner;
     if (mh_op_take(op, &round->fan->policy) == MH_OP_AGAIN) {
+        mh_op_warn_of_trouble(op);
         op->next = round->waiting;
         round->waiting = op;
         return;

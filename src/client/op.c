@@ -1,6 +1,7 @@
 #include "client/op.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -114,6 +115,12 @@ static bool has_untried(const struct mh_op *op)
     return op->moved && op->asked < mh_connection_choices(op->connection);
 }
 
+/* After a load, 2.3 may not find the node that it has just loaded onto: a patient reader asks once more. */
+static bool in_trouble(const struct mh_op *op, const struct mh_retry_policy *policy)
+{
+    return policy->patience_ns > 0 && op->call.status == MH_GRPC_OK && mh_code_is_trouble(op->reply.code);
+}
+
 static bool may_try_again(struct mh_op *op, const struct mh_retry_policy *policy)
 {
     if (op->outcome == MH_OUTCOME_THROTTLED)
@@ -122,7 +129,7 @@ static bool may_try_again(struct mh_op *op, const struct mh_retry_policy *policy
     const int64_t spent_ns = op->done_ns - op->asked_ns;
     if (!write && op->timed_out)
         return spent_ns < policy->patience_ns || (policy->everywhere && has_untried(op));
-    bool read_broke = !write && op->call.status == MH_GRPC_UNAVAILABLE;
+    const bool read_broke = !write && (op->call.status == MH_GRPC_UNAVAILABLE || in_trouble(op, policy));
     return (op->unreachable || read_broke) && (spent_ns < policy->timeout_ns || has_untried(op));
 }
 
@@ -211,4 +218,13 @@ void mh_op_describe(const struct mh_op *op, char *text, size_t size)
     else
         snprintf(text, size, "%s: Milvus code %d: %s", name,
                  op->reply.code ? op->reply.code : op->reply.legacy_code, op->reply.reason);
+}
+
+void mh_op_warn_of_trouble(const struct mh_op *op)
+{
+    char text[400];
+    if (op->asked != 1 || op->outcome != MH_OUTCOME_FAILED || op->call.status != MH_GRPC_OK)
+        return;
+    mh_op_describe(op, text, sizeof text);
+    mh_warn("%s: %s: asked again", mh_connection_uri(op->connection), text);
 }

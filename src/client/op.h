@@ -88,8 +88,9 @@ struct mh_op {
 struct mh_retry_policy {
     const struct mh_retry_options *retry;
     int64_t timeout_ns;  /* of each call */
-    int64_t patience_ns; /* what is no write and times out is sent again for so long; 0: never */
-    bool everywhere;     /* and to each proxy before it fails */
+    int64_t patience_ns; /* what is no write and times out is sent again for so long; 0: never. With it, what
+                          * the server fails in trouble of its own is sent again, too, for timeout_ns */
+    bool everywhere;     /* what timed out goes to each proxy before it fails */
     struct mh_random random;
 };
 
@@ -111,5 +112,8 @@ void mh_op_free(struct mh_op *op); /* its memory, not the struct */
 
 /* "insert: gRPC DEADLINE_EXCEEDED: Deadline Exceeded" or "insert: Milvus code 8: rate limit exceeded" */
 void mh_op_describe(const struct mh_op *op, char *text, size_t size);
+
+/* Of one that is to be sent again: warns, once a question, when the server failed it. */
+void mh_op_warn_of_trouble(const struct mh_op *op);
 
 #endif

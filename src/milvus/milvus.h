@@ -164,6 +164,9 @@ const struct mh_column *mh_reply_column(const struct mh_reply *reply, const char
 bool mh_reply_count(const struct mh_reply *reply,
                     int64_t *count); /* of a query for count(*); false: no single integer */
 bool mh_code_is_missing_index(int code);
+/* The server's trouble, not ours: the same question may be answered when asked again. Not 0, nor an
+ * unreadable reply. */
+bool mh_code_is_trouble(int code);
 
 void mh_reply_clear(struct mh_reply *reply); /* keeps the memory for the next reply */
 void mh_reply_free(struct mh_reply *reply);

@@ -91,8 +91,10 @@ enum {
     CODE_FORCE_DENY = 9,
     CODE_UNIMPLEMENTED = 10,
     CODE_COLLECTION_MISSING = 100,
+    CODE_COLLECTION_NOT_LOADED = 101,
     CODE_SCHEMA_MISMATCH = 109,
     CODE_PARTITION_MISSING = 200,
+    CODE_PARTITION_NOT_LOADED = 201,
     CODE_INDEX_MISSING = 700,
     CODE_DATABASE_MISSING = 800,
     CODE_PARAMETER_INVALID = 1100,
@@ -136,6 +138,12 @@ static bool is_refusal(int code)
         if (refusals[i] == code)
             return true;
     return false;
+}
+
+bool mh_code_is_trouble(int code)
+{
+    return code > 0 && !is_refusal(code) && code != CODE_COLLECTION_NOT_LOADED &&
+           code != CODE_PARTITION_NOT_LOADED && code != CODE_INDEX_MISSING;
 }
 
 /* Given before the handler runs. PERMISSION_DENIED and RESOURCE_EXHAUSTED are not among them: HTTP/2 stream

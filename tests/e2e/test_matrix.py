@@ -174,6 +174,7 @@ HARMLESS = [
     Case("reply_code=5,code=8,legacy=49,op=upsert"),
     Case("reply_code=5,code=8,legacy=49,op=delete"),
     Case("reply_code=20,code=8,legacy=49,op=query"),
+    Case("reply_code=20,code=65535,op=query"),
     Case("reply_code=2,code=8,legacy=49,op=flush"),
     Case("reply_code=2,code=8,legacy=49,op=load"),
     Case("grpc_status=5,status=14,op=query"),
@@ -202,7 +203,7 @@ def test_harmless_faults_are_no_violations(tmp_path: Path, case: Case) -> None:
 
 # What was read then says nothing about rows, and a read that was answered so is not asked again.
 UNREADABLE = [Case(fault) for fault in ("garbage=1,op=query", "truncate=1,op=query", "huge=1,op=query", "huge=1,op=query,bytes=300000000",
-                                        "garbage=1,op=flush", "reply_code=1,code=65535,op=query", "grpc_status=1,status=13,op=query")]
+                                        "garbage=1,op=flush", "reply_code=1,code=1100,op=query", "grpc_status=1,status=13,op=query")]
 
 
 @pytest.mark.parametrize("case", UNREADABLE, ids=lambda case: case.faults)
