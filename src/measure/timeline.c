@@ -23,28 +23,17 @@ void mh_timeline_free(struct mh_timeline *t)
     mh_timeline_init(t, t->start_ns);
 }
 
-static int grow(struct mh_timeline *t, int64_t wanted)
-{
-    int64_t room = t->room ? t->room : 16;
-    while (room < wanted)
-        room *= 2;
-    struct mh_timeline_slot *slots = realloc(t->slots, (size_t)room * sizeof *slots);
-    if (!slots)
-        return -1;
-    t->slots = slots;
-    t->room = room;
-    return 0;
-}
-
-/* Slots up to `used` exist, the new ones empty. */
+/* Slots up to `used` exist. */
 static int extend(struct mh_timeline *t, int64_t used)
 {
-    if (used <= t->used)
-        return 0;
-    if (used > t->room && grow(t, used))
-        return -1;
-    memset(t->slots + t->used, 0, (size_t)(used - t->used) * sizeof *t->slots);
-    t->used = used;
+    enum { ALL_BYTES = MH_TIMELINE_SLOTS * sizeof *t->slots };
+    if (!t->slots) {
+        t->slots = malloc(ALL_BYTES);
+        if (!t->slots)
+            return -1;
+        explicit_bzero(t->slots, ALL_BYTES); /* all of its pages, now: a rank must not grow with time */
+    }
+    t->used = used > t->used ? used : t->used;
     return 0;
 }
 
@@ -109,7 +98,9 @@ void mh_timeline_coarsen(struct mh_timeline *t, int64_t interval_ns)
             else
                 t->slots[i / 2] = t->slots[i];
         }
-        t->used = (t->used + 1) / 2;
+        const int64_t kept = (t->used + 1) / 2;
+        memset(&t->slots[kept], 0, (size_t)(t->used - kept) * sizeof *t->slots);
+        t->used = kept;
         t->interval_ns *= 2;
     }
 }

@@ -1,5 +1,6 @@
 /* Counters and a coarse latency histogram for each second of a stage and each operation. Memory is bounded:
- * once MH_TIMELINE_SLOTS intervals are full, neighbours are merged and the interval doubles. */
+ * once MH_TIMELINE_SLOTS intervals are full, neighbours are merged and the interval doubles; it is all taken
+ * (1 MiB) with the first use. */
 #ifndef MH_MEASURE_TIMELINE_H
 #define MH_MEASURE_TIMELINE_H
 
@@ -15,11 +16,10 @@ struct mh_timeline_slot {
 };
 
 struct mh_timeline {
-    int64_t start_ns;    /* begin of slot 0, monotonic clock */
-    int64_t interval_ns; /* 1 s times a power of two; the same on every rank once merged */
-    int64_t used;        /* slots in use, from the first */
-    int64_t room;        /* slots allocated */
-    struct mh_timeline_slot *slots;
+    int64_t start_ns;               /* begin of slot 0, monotonic clock */
+    int64_t interval_ns;            /* 1 s times a power of two; the same on every rank once merged */
+    int64_t used;                   /* slots in use, from the first */
+    struct mh_timeline_slot *slots; /* MH_TIMELINE_SLOTS, all zeros from `used` on; NULL: none in use */
 };
 
 void mh_timeline_init(struct mh_timeline *t, int64_t start_ns);

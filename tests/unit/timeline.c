@@ -86,8 +86,23 @@ static void the_far_future_stays_within_the_slots(void **state)
     struct mh_timeline t = begin();
     at_second(&t, 0)->rows = 5;
     assert_non_null(mh_timeline_at(&t, INT64_MAX));
-    assert_true(t.used <= MH_TIMELINE_SLOTS && t.room <= MH_TIMELINE_SLOTS);
+    assert_true(t.used <= MH_TIMELINE_SLOTS);
     assert_int_equal(t.slots[0].rows, 5);
+    mh_timeline_free(&t);
+}
+
+/* All is there from the first use, and what the coarser intervals leave behind is empty. */
+static void it_does_not_grow_with_time(void **state)
+{
+    (void)state;
+    struct mh_timeline t = begin();
+    for (int64_t second = 0; second < 5 * MH_TIMELINE_SLOTS; second++) {
+        const struct mh_timeline_slot *first = t.slots;
+        at_second(&t, second)->ok++;
+        assert_true(second == 0 || t.slots == first);
+        for (int64_t i = t.used; i < MH_TIMELINE_SLOTS; i++)
+            assert_int_equal(t.slots[i].ok, 0);
+    }
     mh_timeline_free(&t);
 }
 
@@ -202,6 +217,7 @@ int main(void)
         cmocka_unit_test(moments_fall_into_their_second),
         cmocka_unit_test(a_full_timeline_doubles_its_interval),
         cmocka_unit_test(the_far_future_stays_within_the_slots),
+        cmocka_unit_test(it_does_not_grow_with_time),
         cmocka_unit_test(coarsening_keeps_every_sum),
         cmocka_unit_test(slots_reused_after_coarsening_are_empty),
         cmocka_unit_test(adding_takes_the_larger_maximum_and_never_wraps),
