@@ -37,6 +37,8 @@ ENVIRONMENT = os.environ | {
     "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_btl_tcp_if_include": "lo",
     "OMPI_MCA_oob_tcp_if_include": "lo", "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_hwloc_base_binding_policy": "none",
 }
+# After an exit code that is not 0, mpirun gives ranks that have ended already 2 s to end.
+AT_ONCE = {"OMPI_MCA_odls_base_sigkill_timeout": "0"}
 GOOD, MISSED, VIOLATED, UNUSABLE = 0, 1, 2, 3
 ABSENT, OF_NO_VERSION = -1, -2
 
@@ -116,7 +118,7 @@ class Done:
 def hpc(*words: object, np: int = 1, timeout: float = 180, cwd: Path | None = None, result: Path | None = None,
         env: dict[str, str] | None = None) -> Done:
     done = subprocess.run(command_line(np, words), capture_output=True, text=True, timeout=timeout, check=False,
-                          cwd=cwd or ROOT, env=ENVIRONMENT | (env or {}))
+                          cwd=cwd or ROOT, env=ENVIRONMENT | AT_ONCE | (env or {}))
     return Done(done.returncode, done.stdout, done.stderr, result)
 
 
