@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct merge {
     struct mh_session session;
@@ -249,15 +250,22 @@ static void describe_rank(struct merge *merge, int rank, const struct mh_journal
     snprintf(out->host, sizeof out->host, "%s", start->host);
 }
 
-/* In whichever folder it is; NULL, and the path of where it was looked for last: in none. */
-static FILE *open_journal(const struct merge *merge, int rank, char path[4200])
+/* Of the copies in the folders the longest. False, and the path of where it was looked for last: there is
+ * none. */
+static bool find_journal(const struct merge *merge, int rank, char path[4200])
 {
-    FILE *file = NULL;
-    for (int d = 0; !file && d < merge->dir_count; d++) {
+    off_t longest = -1;
+    int best = merge->dir_count - 1;
+    for (int d = 0; d < merge->dir_count; d++) {
+        struct stat info;
         snprintf(path, 4200, "%.4000s/rank-%05d.journal", merge->dirs[d], rank);
-        file = fopen(path, "rb");
+        if (stat(path, &info) == 0 && info.st_size > longest) {
+            longest = info.st_size;
+            best = d;
+        }
     }
-    return file;
+    snprintf(path, 4200, "%.4000s/rank-%05d.journal", merge->dirs[best], rank);
+    return longest >= 0;
 }
 
 /* A copy under another rank's name, or one of another run, would be counted as if it were this one. */
@@ -265,8 +273,7 @@ static int check_start(const struct merge *merge, int rank, const struct mh_jour
                        const char *path, struct mh_error *err)
 {
     const char *tail = strrchr(text_of(merge, "run_id"), '-');
-    if (start->format != MH_JOURNAL_FORMAT || /* it is told when it is read */
-        (start->rank == rank && start->np == merge->np && tail && start->run == strtoul(tail + 1, NULL, 16)))
+    if (start->rank == rank && start->np == merge->np && tail && start->run == strtoul(tail + 1, NULL, 16))
         return 0;
     return mh_fail(err, "%s: is that of rank %d of %d of run %08x; expected rank %d of %d of run %s", path,
                    start->rank, start->np, start->run, rank, merge->np, text_of(merge, "run_id"));
@@ -277,19 +284,16 @@ static int read_journal(struct merge *merge, int rank, struct mh_error *err)
     char path[4200];
     struct mh_journal_start start = {0};
     bool whole = false;
-    FILE *file = open_journal(merge, rank, path);
-    if (!file) {
+    if (!find_journal(merge, rank, path)) {
         mh_warn("%s: not there: what rank %d did is not known", path, rank);
         merge->missing++;
         merge->sign_s[rank] = -1;
         describe_rank(merge, rank, &start, false);
         return 0;
     }
-    bool begun = fread(&start, sizeof start, 1, file) == 1;
-    fclose(file);
-    if (begun && check_start(merge, rank, &start, path, err) != 0)
+    if (mh_journal_read_start(path, &start, err) != 0 || check_start(merge, rank, &start, path, err) != 0)
         return -1;
-    merge->start_ns = begun ? start.start_ns : 0;
+    merge->start_ns = start.start_ns;
     if (mh_journal_read_all(path, &start, visit, merge, &merge->session.run.tallies, &whole, err) != 0)
         return strncmp(err->text, path, strlen(path)) == 0 ? -1 : mh_fail_in(err, "%s", path);
     merge->unfinished += !whole;

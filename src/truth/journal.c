@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <zlib.h>
 
 enum { MOST_ROWS = 1000000, KEYS_A_RECORD = 13, TEXT_A_RECORD = 104, VERSION_SHIFT = 48 };
 
@@ -37,6 +38,16 @@ union slot {
 };
 
 _Static_assert(sizeof(union slot) == sizeof(struct mh_record), "every record has one size");
+_Static_assert(sizeof(union slot) + sizeof(uint32_t) == MH_JOURNAL_ENTRY, "and its checksum behind it");
+
+/* Of the record at that place: one that was moved or doubled has a wrong one. */
+static uint32_t checksum(const union slot *slot, uint32_t place)
+{
+    union slot counted = *slot;
+    if (place == 0)
+        counted.start.sign_ns = 0; /* which is written over */
+    return (uint32_t)crc32(place, (const Bytef *)&counted, sizeof counted);
+}
 
 /* ---- writing ---- */
 
@@ -58,10 +69,12 @@ void mh_journal_flush(struct mh_journal *journal)
 
 static void put(struct mh_journal *journal, const union slot *slot)
 {
-    if (journal->used + sizeof *slot > sizeof journal->buffer)
+    if (journal->used + MH_JOURNAL_ENTRY > sizeof journal->buffer)
         mh_journal_flush(journal);
+    const uint32_t sum = checksum(slot, journal->records++);
     memcpy(journal->buffer + journal->used, slot, sizeof *slot);
-    journal->used += sizeof *slot;
+    memcpy(journal->buffer + journal->used + sizeof *slot, &sum, sizeof sum);
+    journal->used += MH_JOURNAL_ENTRY;
 }
 
 int mh_journal_open(struct mh_journal *journal, const char *dir, const struct mh_journal_start *start,
@@ -72,7 +85,7 @@ int mh_journal_open(struct mh_journal *journal, const char *dir, const struct mh
     slot.start = *start;
     slot.start.format = MH_JOURNAL_FORMAT;
     slot.start.sign_ns = start->start_ns;
-    journal->used = 0;
+    journal->used = journal->records = 0;
     journal->failed = false;
     snprintf(journal->path, sizeof journal->path, "%s/rank-%05d.journal", dir, start->rank);
     journal->fd = open(journal->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
@@ -194,6 +207,8 @@ struct reader {
     const char *path;
     union slot ahead; /* read, not yet used */
     bool has_ahead;
+    uint32_t place;             /* of the next in the file */
+    long damaged;               /* byte behind a record with a wrong checksum that others follow; 0: none */
     struct pending *pending;    /* newest first */
     struct mh_tallies *tallies; /* for the summaries; NULL: nobody wants them */
     int64_t start_ns;           /* of the run */
@@ -202,10 +217,35 @@ struct reader {
     struct mh_error *err;
 };
 
+/* False: the file has no more, or the checksum is wrong. */
+static bool read_slot(struct reader *reader, union slot *slot, bool *right)
+{
+    uint32_t sum;
+    const bool there =
+        fread(slot, sizeof *slot, 1, reader->file) == 1 && fread(&sum, sizeof sum, 1, reader->file) == 1;
+    *right = there && sum == checksum(slot, reader->place);
+    reader->place += there;
+    return there;
+}
+
+/* A wrong checksum: of what a node that went down had not on its disk yet, or of damage in the midst. */
+static void look_behind(struct reader *reader)
+{
+    const long behind = ftell(reader->file);
+    union slot slot;
+    bool right = false;
+    while (!right && read_slot(reader, &slot, &right))
+        mh_alive();
+    reader->damaged = right ? behind : 0;
+}
+
 static bool next_slot(struct reader *reader)
 {
-    if (!reader->has_ahead)
-        reader->has_ahead = fread(&reader->ahead, sizeof reader->ahead, 1, reader->file) == 1;
+    bool right = true;
+    if (!reader->has_ahead && !reader->damaged)
+        reader->has_ahead = read_slot(reader, &reader->ahead, &right) && right;
+    if (!right)
+        look_behind(reader);
     return reader->has_ahead;
 }
 
@@ -264,8 +304,9 @@ static bool sound(const struct mh_record *record)
 
 static int fail_damaged(const struct reader *reader)
 {
-    return mh_fail(reader->err, "%s: the record before byte %ld is damaged", reader->path,
-                   ftell(reader->file));
+    return mh_fail(reader->err,
+                   "%s: the record before byte %ld is damaged (without it the rank would count as missing)",
+                   reader->path, reader->damaged ? reader->damaged : ftell(reader->file));
 }
 
 static int take_intent(struct reader *reader, const struct mh_record *record)
@@ -398,7 +439,7 @@ static int read_records(struct reader *reader, bool *whole)
         if (take_one(reader, &record, whole) != 0)
             return -1;
     }
-    return 0;
+    return reader->damaged ? fail_damaged(reader) : 0;
 }
 
 /* Those that never ended, or, when reading has failed, just their memory. */
@@ -414,6 +455,38 @@ static int take_rest(struct reader *reader, int rc)
     return rc;
 }
 
+static int open_reader(struct reader *reader, const char *path, struct mh_journal_start *start,
+                       struct mh_error *err)
+{
+    union slot first;
+    bool right;
+    *reader = (struct reader){.path = path, .err = err, .file = fopen(path, "rb")};
+    if (!reader->file)
+        return mh_fail(err, "%s: %s", path, strerror(errno));
+    if (!read_slot(reader, &first, &right) || first.start.format != MH_JOURNAL_FORMAT)
+        return mh_fail(err, "%s: no journal of this program (format %d expected)", path, MH_JOURNAL_FORMAT);
+    if (!right)
+        return fail_damaged(reader);
+    *start = first.start;
+    start->host[sizeof start->host - 1] = '\0';
+    reader->start_ns = start->start_ns;
+    return 0;
+}
+
+static void close_reader(struct reader *reader)
+{
+    if (reader->file)
+        fclose(reader->file);
+}
+
+int mh_journal_read_start(const char *path, struct mh_journal_start *start, struct mh_error *err)
+{
+    struct reader reader;
+    const int rc = open_reader(&reader, path, start, err);
+    close_reader(&reader);
+    return rc;
+}
+
 int mh_journal_read(const char *path, struct mh_journal_start *start, mh_journal_visitor *visit,
                     void *context, bool *whole, struct mh_error *err)
 {
@@ -423,26 +496,15 @@ int mh_journal_read(const char *path, struct mh_journal_start *start, mh_journal
 int mh_journal_read_all(const char *path, struct mh_journal_start *start, mh_journal_visitor *visit,
                         void *context, struct mh_tallies *tallies, bool *whole, struct mh_error *err)
 {
-    struct reader reader = {.file = fopen(path, "rb"),
-                            .path = path,
-                            .tallies = tallies,
-                            .visit = visit,
-                            .context = context,
-                            .err = err};
-    union slot first;
-    int rc;
+    struct reader reader;
     *whole = false;
-    if (!reader.file)
-        return mh_fail(err, "%s: %s", path, strerror(errno));
-    if (fread(&first, sizeof first, 1, reader.file) != 1 || first.start.format != MH_JOURNAL_FORMAT)
-        rc = mh_fail(err, "%s: no journal of this program (format %d expected)", path, MH_JOURNAL_FORMAT);
-    else {
-        *start = first.start;
-        start->host[sizeof start->host - 1] = '\0';
-        reader.start_ns = start->start_ns;
+    int rc = open_reader(&reader, path, start, err);
+    reader.tallies = tallies;
+    reader.visit = visit;
+    reader.context = context;
+    if (rc == 0)
         rc = read_records(&reader, whole);
-    }
     rc = take_rest(&reader, rc);
-    fclose(reader.file);
+    close_reader(&reader);
     return rc;
 }

@@ -1,7 +1,8 @@
 /* A rank's journal: fixed-size records appended with write(2), so that what was measured survives a kill -9
- * (the page cache keeps it; a crash of the node may take the last seconds). A write is on record before it is
- * sent. What changes no rows has no record of its own: of it a summary is written at intervals, so that the
- * file's length goes by time and by writes, not by reads. */
+ * (the page cache keeps it; a crash of the node may take the last seconds). Each has a checksum, of its place
+ * in the file too. A write is on record before it is sent. What changes no rows has no record of its own: of
+ * it a summary is written at intervals, so that the file's length goes by time and by writes, not by reads.
+ */
 #ifndef MH_TRUTH_JOURNAL_H
 #define MH_TRUTH_JOURNAL_H
 
@@ -12,11 +13,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { MH_JOURNAL_BUFFER = 64 << 10, MH_JOURNAL_FORMAT = 3 };
+enum {
+    MH_JOURNAL_BUFFER = 64 << 10,
+    MH_JOURNAL_FORMAT = 4,
+    MH_JOURNAL_ENTRY = 112 + 4 /* a record's bytes in the file: CRC-32 behind it */
+};
 
 struct mh_journal {
     int fd; /* -1: closed */
     size_t used;
+    uint32_t records; /* put so far */
     uint8_t buffer[MH_JOURNAL_BUFFER];
     bool failed; /* said so once */
     char path[4096];
@@ -31,7 +37,8 @@ struct mh_journal_start {
     int64_t start_ns;        /* this rank's monotonic clock when the run began on rank 0 */
     int64_t clock_offset_ns; /* this rank's clock minus rank 0's */
     char host[64];
-    int64_t sign_ns; /* the rank's last sign of life, on its clock */
+    int64_t
+        sign_ns; /* the rank's last sign of life, on its clock; written in place, and not in the checksum */
 };
 
 /* Creates DIR/rank-00007.journal; it must not exist. */
@@ -56,8 +63,11 @@ void mh_journal_close(struct mh_journal *journal, bool remove_file);
 typedef int mh_journal_visitor(void *context, const struct mh_record *record, const int64_t *keys,
                                const uint16_t *versions, const char *text, struct mh_error *err);
 
-/* A record cut off at the end (the rank was killed in mid-write) ends the reading quietly; *whole says
- * whether the END record was there. */
+int mh_journal_read_start(const char *path, struct mh_journal_start *start, struct mh_error *err);
+
+/* A record cut off at the end (the rank was killed in mid-write), or from which on no checksum is right (its
+ * node went down), ends the reading quietly; a wrong one before a right one is an error. *whole says whether
+ * the END record was there. */
 int mh_journal_read(const char *path, struct mh_journal_start *start, mh_journal_visitor *visit,
                     void *context, bool *whole, struct mh_error *err);
 

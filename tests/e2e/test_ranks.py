@@ -8,6 +8,7 @@ import signal
 import socket
 import struct
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -185,16 +186,28 @@ def test_journals_gathered_from_nodes_are_merged(mock: Mock, output: Path) -> No
     assert refused.code == UNUSABLE and "holds the journals of a run that was killed" in refused.errors[0], str(refused)
 
 
-INTENT, DONE = 1, 2  # types of a journal's records of 112 bytes: before a write is sent, and at its end
+INTENT, DONE = 1, 2  # types of a journal's records: before a write is sent, and at its end
+RECORD, ENTRY = 112, 116  # bytes: of one, and of one with its checksum
+SIGN = slice(104, 112)  # of life, in the first: not in its checksum
+
+
+def sealed(journal: bytes) -> bytes:
+    """With the right checksums for whatever stands there."""
+    entries = []
+    for place, at in enumerate(range(0, len(journal) - ENTRY + 1, ENTRY)):
+        record = journal[at:at + RECORD]
+        counted = record[:SIGN.start] + bytes(8) + record[SIGN.stop:] if place == 0 else record
+        entries.append(record + struct.pack("<I", zlib.crc32(counted, place)))
+    return b"".join(entries)
 
 
 def with_first_id(journal: bytes, types: tuple[int, ...], first_id: int) -> bytes:
     """The same in the first record of each of these types."""
     changed = bytearray(journal)
     for kind in types:
-        at = next(at for at in range(112, len(journal), 112) if journal[at] == kind)
+        at = next(at for at in range(ENTRY, len(journal), ENTRY) if journal[at] == kind)
         struct.pack_into("<q", changed, at + 56, first_id)
-    return bytes(changed)
+    return sealed(changed)
 
 
 def test_journals_that_are_not_this_runs_or_damaged_make_no_result(mock: Mock, output: Path) -> None:
@@ -204,8 +217,15 @@ def test_journals_that_are_not_this_runs_or_damaged_make_no_result(mock: Mock, o
         kill_all(run)
         run.finish(60)
     journals = output.with_name(f"{output.name}.journals")
-    assert_books_balance(merge(output, journals, journals).result)  # the same folder twice counts once
-    merged = output.with_name("merged.h5")
+    merged, shorter = output.with_name("merged.h5"), output.with_name("shorter")  # the copy of one who was interrupted
+    shorter.mkdir()
+    for file in journals.iterdir():
+        (shorter / file.name).write_bytes(file.read_bytes()[:ENTRY] if file.suffix == ".journal" else file.read_bytes())
+    writes = []
+    for folders in ((journals,), (journals, journals), (shorter, journals)):  # the same twice counts once
+        merged.unlink(missing_ok=True)
+        writes.append(merge(output, *folders).result.figures["acknowledged_inserts"])
+    assert len(set(writes)) == 1 and writes[0] > 0
     twice = (journals / "rank-00001.journal").read_bytes()
     foreign = bytearray(twice)
     foreign[12] ^= 1  # the run's number
@@ -221,6 +241,8 @@ def test_journals_that_are_not_this_runs_or_damaged_make_no_result(mock: Mock, o
     path.write_bytes((journals / "rank-00000.journal").read_bytes())
     refused("is that of rank 0 of 3", "expected rank 1 of 3")
     path.write_bytes(foreign)
+    refused("the record before byte 116 is damaged")
+    path.write_bytes(sealed(foreign))
     refused("expected rank 1 of 3 of run")
     for first_id in (-1, 1 << 62):
         path.write_bytes(with_first_id(twice, (INTENT, DONE), first_id))
@@ -228,7 +250,11 @@ def test_journals_that_are_not_this_runs_or_damaged_make_no_result(mock: Mock, o
     for kind in (INTENT, DONE):
         path.write_bytes(with_first_id(twice, (kind,), 10))
         refused("is damaged")
-    for length in range(0, 112, 37):
+    wrong = bytearray(twice)
+    wrong[5 * ENTRY + 60] ^= 4  # one bit
+    path.write_bytes(wrong)
+    refused(f"the record before byte {6 * ENTRY} is damaged", "without it")
+    for length in range(0, ENTRY, 37):
         path.write_bytes(twice[:length])
         refused("no journal of this program")
 

@@ -1,5 +1,5 @@
-/* The journal: what is written comes back; cut off anywhere it is a prefix; damaged anywhere it is an error
- * or records; and from it, who wrote a row. */
+/* The journal: what is written comes back; cut off anywhere it is a prefix; damaged it is an error, or, where
+ * nothing right follows, a prefix; and whatever passes for records does no harm. */
 #include "truth/journal.h"
 
 #include "check.h"
@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 static const struct mh_journal_start started = {
     .rank = 7, .np = 9, .run = 2, .pid = 4711, .start_ns = 1000, .clock_offset_ns = -5, .host = "node-seven"};
@@ -175,7 +176,7 @@ static void what_is_written_comes_back(void **state)
     bool whole = false;
     write_events();
     assert_int_equal(stat(file, &info), 0);
-    assert_int_equal(info.st_size, records_in_all() * sizeof(struct mh_record));
+    assert_int_equal(info.st_size, records_in_all() * MH_JOURNAL_ENTRY);
     assert_int_equal(read_events(&reading, &whole, &err), 0);
     assert_true(whole);
     check_reading(&reading, records_in_all());
@@ -185,20 +186,20 @@ static void cut_off_anywhere_it_is_a_prefix(void **state)
 {
     (void)state;
     write_events();
-    for (long length = (long)(records_in_all() * sizeof(struct mh_record)) - 1; length >= 0; length--) {
+    for (long length = (long)(records_in_all() * MH_JOURNAL_ENTRY) - 1; length >= 0; length--) {
         struct reading reading;
         struct mh_error err = {""};
         bool whole = true;
         assert_int_equal(truncate(file, length), 0);
         int rc = read_events(&reading, &whole, &err);
         assert_false(whole);
-        if (length < (long)sizeof(struct mh_record)) { /* not even its start */
+        if (length < MH_JOURNAL_ENTRY) { /* not even its start */
             assert_int_equal(rc, -1);
             assert_non_null(strstr(err.text, file));
             continue;
         }
         assert_int_equal(rc, 0);
-        check_reading(&reading, (size_t)length / sizeof(struct mh_record));
+        check_reading(&reading, (size_t)length / MH_JOURNAL_ENTRY);
     }
 }
 
@@ -237,7 +238,100 @@ static void store(const uint8_t *bytes, size_t length)
     fclose(stream);
 }
 
-static void damaged_anywhere_it_is_an_error_or_records(void **state)
+/* The right checksums for whatever stands there. */
+static void seal(uint8_t *bytes, size_t length)
+{
+    static const int64_t no_sign;
+    const size_t sign = offsetof(struct mh_journal_start, sign_ns),
+                 size = MH_JOURNAL_ENTRY - sizeof(uint32_t);
+    int64_t kept;
+    memcpy(&kept, bytes + sign, sizeof kept);
+    memcpy(bytes + sign, &no_sign, sizeof no_sign);
+    for (size_t at = 0; at + MH_JOURNAL_ENTRY <= length; at += MH_JOURNAL_ENTRY) {
+        const uint32_t sum = (uint32_t)crc32(at / MH_JOURNAL_ENTRY, bytes + at, (uInt)size);
+        memcpy(bytes + at + size, &sum, sizeof sum);
+    }
+    memcpy(bytes + sign, &kept, sizeof kept);
+}
+
+static void flip(uint8_t *bytes, size_t at, struct mh_random *random)
+{
+    bytes[at] ^= (uint8_t)(1 << mh_random_below(random, 8));
+}
+
+static void one_flipped_bit_is_damage(void **state)
+{
+    (void)state;
+    struct mh_random random = {.seed = 3};
+    const size_t sign = offsetof(struct mh_journal_start, sign_ns);
+    size_t length;
+    write_events();
+    uint8_t *bytes = load(&length), *copy = malloc(length);
+    for (size_t at = 0; at < length; at++) {
+        struct reading reading;
+        struct mh_error err = {""};
+        bool whole = true;
+        if (at >= sign && at < sign + sizeof(int64_t)) /* written in place */
+            continue;
+        memcpy(copy, bytes, length);
+        flip(copy, at, &random);
+        store(copy, length);
+        const size_t record = at / MH_JOURNAL_ENTRY;
+        const bool last = record == records_in_all() - 1;
+        assert_int_equal(read_events(&reading, &whole, &err), last ? 0 : -1);
+        if (last) { /* its END: as if it had been cut off */
+            assert_false(whole);
+            check_reading(&reading, record);
+        } else {
+            assert_non_null(strstr(err.text, file));
+        }
+    }
+    free(bytes);
+    free(copy);
+}
+
+/* What a node had not on its disk yet when it went down reads as zeros. */
+static void a_tail_of_zeros_is_cut_off(void **state)
+{
+    (void)state;
+    size_t length;
+    write_events();
+    uint8_t *bytes = load(&length);
+    for (size_t from = length - 1; from >= MH_JOURNAL_ENTRY; from -= 7) {
+        struct reading reading;
+        struct mh_error err = {""};
+        bool whole = true;
+        memset(bytes + from, 0, length - from);
+        store(bytes, length);
+        assert_int_equal(read_events(&reading, &whole, &err), 0);
+        assert_false(whole);
+        check_reading(&reading, from / MH_JOURNAL_ENTRY);
+    }
+    free(bytes);
+}
+
+static void records_that_changed_places_are_damage(void **state)
+{
+    (void)state;
+    uint8_t kept[MH_JOURNAL_ENTRY];
+    struct reading reading;
+    size_t length;
+    write_events();
+    uint8_t *bytes = load(&length);
+    for (size_t at = MH_JOURNAL_ENTRY; at + 3 * MH_JOURNAL_ENTRY <= length; at += MH_JOURNAL_ENTRY) {
+        struct mh_error err = {""};
+        bool whole;
+        memcpy(kept, bytes + at, sizeof kept);
+        memcpy(bytes + at, bytes + at + sizeof kept, sizeof kept);
+        store(bytes, length); /* one twice, one never */
+        assert_int_equal(read_events(&reading, &whole, &err), -1);
+        memcpy(bytes + at, kept, sizeof kept);
+    }
+    free(bytes);
+}
+
+/* With checksums that are right. */
+static void whatever_passes_for_records_does_no_harm(void **state)
 {
     (void)state;
     struct mh_random random = {.seed = 2};
@@ -252,10 +346,11 @@ static void damaged_anywhere_it_is_an_error_or_records(void **state)
         bool whole;
         memcpy(copy, bytes, length);
         for (uint64_t flips = 1 + mh_random_below(&random, 4); flips > 0; flips--)
-            copy[mh_random_below(&random, length)] ^= (uint8_t)(1 << mh_random_below(&random, 8));
+            flip(copy, mh_random_below(&random, length), &random);
         if (i % 8 == 0) /* the types, which decide how the rest is read */
-            copy[sizeof(struct mh_record) * mh_random_below(&random, length / sizeof(struct mh_record))] =
-                (uint8_t)mh_random_below(&random, 9);
+            copy[MH_JOURNAL_ENTRY * mh_random_below(&random, length / MH_JOURNAL_ENTRY)] =
+                (uint8_t)mh_random_below(&random, 12);
+        seal(copy, length);
         store(copy, length);
         if (mh_journal_read(file, &start, touch, &seen, &whole, &err) != 0) {
             errors++;
@@ -281,11 +376,12 @@ static void missing_keys_are_damage_unless_the_file_ends(void **state)
         if (!events[i].scattered || events[i].type != MH_RECORD_INTENT)
             continue;
         struct mh_error err = {""};
-        const size_t from = at * sizeof(struct mh_record), to = from + sizeof(struct mh_record);
+        const size_t to = (at + 1) * MH_JOURNAL_ENTRY;
         uint8_t *copy = malloc(length); /* without the first record of keys */
         memcpy(copy, bytes, to);
-        memcpy(copy + to, bytes + to + sizeof(struct mh_record), length - to - sizeof(struct mh_record));
-        store(copy, length - sizeof(struct mh_record));
+        memcpy(copy + to, bytes + to + MH_JOURNAL_ENTRY, length - to - MH_JOURNAL_ENTRY);
+        seal(copy, length - MH_JOURNAL_ENTRY);
+        store(copy, length - MH_JOURNAL_ENTRY);
         free(copy);
         assert_int_equal(read_events(&reading, &whole, &err), -1);
         assert_non_null(strstr(err.text, file));
@@ -304,6 +400,7 @@ static void only_this_format_is_read(void **state)
     write_events();
     uint8_t *bytes = load(&length);
     memset(bytes + offsetof(struct mh_journal_start, host), 'h', sizeof start.host);
+    seal(bytes, length);
     store(bytes, length);
     assert_int_equal(mh_journal_read(file, &start, touch, &seen, &whole, &err), 0);
     assert_int_equal(strnlen(start.host, sizeof start.host), sizeof start.host - 1);
@@ -346,7 +443,7 @@ static off_t size_now(void)
 {
     struct stat info;
     assert_int_equal(stat(file, &info), 0);
-    return info.st_size / (off_t)sizeof(struct mh_record);
+    return info.st_size / MH_JOURNAL_ENTRY;
 }
 
 enum { MANY = 10000, TEXT_KEPT = 104 };
@@ -429,7 +526,7 @@ static void a_full_disk_leaves_a_prefix(void **state)
     signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
     limit = before;
-    limit.rlim_cur = 7 * sizeof(struct mh_record) + 5;
+    limit.rlim_cur = 7 * MH_JOURNAL_ENTRY + 5;
     open_journal();
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
     for (size_t i = 0; i < COUNT(events); i++)
@@ -451,7 +548,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_DISK(what_is_written_comes_back),
         ON_DISK(cut_off_anywhere_it_is_a_prefix),
-        ON_DISK(damaged_anywhere_it_is_an_error_or_records),
+        ON_DISK(one_flipped_bit_is_damage),
+        ON_DISK(a_tail_of_zeros_is_cut_off),
+        ON_DISK(records_that_changed_places_are_damage),
+        ON_DISK(whatever_passes_for_records_does_no_harm),
         ON_DISK(missing_keys_are_damage_unless_the_file_ends),
         ON_DISK(only_this_format_is_read),
         ON_DISK(a_visitor_can_stop_the_reading),

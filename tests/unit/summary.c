@@ -156,7 +156,7 @@ static void one_that_is_cut_off_is_left_out_whole(void **state)
         operate(1);
     mh_journal_summarise(&journal, &interval, start_ns + 2 * MH_S);
     mh_journal_flush(&journal);
-    for (int64_t length = whole + 4 * 112; length >= whole; length -= 50) {
+    for (int64_t length = whole + 4 * MH_JOURNAL_ENTRY; length >= whole; length -= 50) {
         assert_int_equal(truncate(file, length), 0);
         mh_tallies_free(&got);
         assert_int_equal(mh_tallies_init(&got, &job, 0), 0);
@@ -185,7 +185,7 @@ static void the_length_goes_by_time(void **state)
     spread_ns = 2e6;
     const int64_t some = grown_by(20000), many = grown_by(200000);
     assert_true(many < 2 * some);
-    assert_true(many < 200000 * (int64_t)sizeof(struct mh_record) / 50);
+    assert_true(many < 200000 * MH_JOURNAL_ENTRY / 50);
     assert_int_equal(grown_by(0), 0);
 }
 
