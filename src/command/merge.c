@@ -119,9 +119,10 @@ static int restore_session(struct merge *merge, struct mh_error *err)
         mh_plan_make(session->job, merge->np, session->node_of_rank, mh_role_needs, &session->plan, err) != 0)
         return -1;
     session->run.stage_seconds = calloc(session->job->stage_count + 1, sizeof(double));
+    session->run.stage_spans = calloc(session->job->stage_count + 1, sizeof *session->run.stage_spans);
     merge->stage_begin_s = calloc(session->job->stage_count + 1, sizeof(double));
     merge->sign_s = calloc((size_t)merge->np, sizeof(double));
-    if (!session->run.stage_seconds || !merge->stage_begin_s || !merge->sign_s ||
+    if (!session->run.stage_seconds || !session->run.stage_spans || !merge->stage_begin_s || !merge->sign_s ||
         mh_tallies_init(&session->run.tallies, session->job, 0) != 0 ||
         mh_ledger_init(&session->run.ledger, session->plan->worker_count) != 0)
         return mh_fail(err, "out of memory");
@@ -250,21 +251,27 @@ static void describe_rank(struct merge *merge, int rank, const struct mh_journal
     snprintf(out->host, sizeof out->host, "%s", start->host);
 }
 
-/* Of the copies in the folders the longest. False, and the path of where it was looked for last: there is
- * none. */
-static bool find_journal(const struct merge *merge, int rank, char path[4200])
+typedef void path_of_rank(char *path, size_t size, const char *dir, int rank);
+
+static void journal_path(char *path, size_t size, const char *dir, int rank)
+{
+    snprintf(path, size, "%.4000s/rank-%05d.journal", dir, rank);
+}
+
+/* Of the copies in the folders the longest. False, and where it was looked for last: there is none. */
+static bool find_longest(const struct merge *merge, path_of_rank *path_of, int rank, char path[4200])
 {
     off_t longest = -1;
     int best = merge->dir_count - 1;
     for (int d = 0; d < merge->dir_count; d++) {
         struct stat info;
-        snprintf(path, 4200, "%.4000s/rank-%05d.journal", merge->dirs[d], rank);
+        path_of(path, 4200, merge->dirs[d], rank);
         if (stat(path, &info) == 0 && info.st_size > longest) {
             longest = info.st_size;
             best = d;
         }
     }
-    snprintf(path, 4200, "%.4000s/rank-%05d.journal", merge->dirs[best], rank);
+    path_of(path, 4200, merge->dirs[best], rank);
     return longest >= 0;
 }
 
@@ -284,7 +291,7 @@ static int read_journal(struct merge *merge, int rank, struct mh_error *err)
     char path[4200];
     struct mh_journal_start start = {0};
     bool whole = false;
-    if (!find_journal(merge, rank, path)) {
+    if (!find_longest(merge, journal_path, rank, path)) {
         mh_warn("%s: not there: what rank %d did is not known", path, rank);
         merge->missing++;
         merge->sign_s[rank] = -1;
@@ -332,6 +339,28 @@ static void stretch_stages(struct merge *merge)
     }
 }
 
+/* What the observation of server and drift goes by. */
+static void note_spans(struct merge *merge)
+{
+    struct mh_run *run = &merge->session.run;
+    for (size_t s = 0; s < merge->session.job->stage_count; s++)
+        if (merge->stage_begin_s[s] >= 0) {
+            run->stage_spans[s].begin_ns = (int64_t)(merge->stage_begin_s[s] * (double)MH_S);
+            run->stage_spans[s].end_ns =
+                run->stage_spans[s].begin_ns + (int64_t)(run->stage_seconds[s] * (double)MH_S);
+        }
+}
+
+static int restore_samples(struct merge *merge, struct mh_error *err)
+{
+    char path[4200];
+    for (int rank = 0; rank < merge->np; rank++)
+        if (find_longest(merge, mh_session_samples_path, rank, path) &&
+            mh_session_restore_samples(&merge->session, rank, path, err) != 0)
+            return -1;
+    return 0;
+}
+
 /* Those that fell silent before the others: whatever ended them ended the run. */
 static void name_first(const struct merge *merge, char *text, size_t size)
 {
@@ -371,6 +400,9 @@ static int write_merged(struct merge *merge, const char *output, struct mh_error
     struct mh_report_fate *fates = NULL;
     char first[400];
     stretch_stages(merge);
+    note_spans(merge);
+    if (restore_samples(merge, err) != 0)
+        return -1;
     name_first(merge, first, sizeof first);
     session->run.start_ns = mh_now_ns() - (int64_t)(merge->last_s * (double)MH_S);
     session->broken = true;
@@ -396,6 +428,7 @@ static void close_merge(struct merge *merge)
     mh_plan_free(session->plan);
     mh_job_free(session->job);
     free(session->run.stage_seconds);
+    free(session->run.stage_spans);
     free(session->node_of_rank);
     free(merge->stage_begin_s);
     free(merge->sign_s);

@@ -11,12 +11,20 @@
 /* So that a table of a week with many ranks or servers stays one that can be read. */
 enum { MOST_ROWS = 100000, LEAST_SAMPLES = 64 };
 
+void mh_session_samples_path(char *path, size_t size, const char *journals, int rank)
+{
+    snprintf(path, size, "%.4000s/rank-%05d.samples", journals, rank);
+}
+
 void mh_session_observe(struct mh_session *session)
 {
+    if (session->journals[0])
+        mh_session_samples_path(session->samples, sizeof session->samples, session->journals, session->rank);
     const struct mh_observer_options options = {.job = session->job,
                                                 .rank = session->rank,
                                                 .start_ns = session->run.start_ns,
-                                                .ledger_bytes = &session->run.ledger_bytes};
+                                                .ledger_bytes = &session->run.ledger_bytes,
+                                                .log_path = session->samples};
     session->observer = mh_observer_start(&options);
 }
 
@@ -70,15 +78,14 @@ static int stage_at(const struct mh_session *session, int64_t time_ns)
     return -1;
 }
 
-static int put_restarts(struct mh_session *session)
+static int put_restarts(struct mh_session *session, const struct mh_samples *samples)
 {
-    const struct mh_restart *restarts;
-    const int64_t count = mh_observer_restarts(session->observer, &restarts);
-    for (int64_t i = 0; i < count; i++) {
-        const int64_t time_ns = (int64_t)(restarts[i].second * (double)MH_S);
+    for (int64_t i = 0; i < samples->restart_count; i++) {
+        const struct mh_restart *restart = &samples->restarts[i];
+        const int64_t time_ns = (int64_t)(restart->second * (double)MH_S);
         struct mh_event event = {
             .kind = MH_EVENT_RESTART, .stage = stage_at(session, time_ns), .role = -1, .time_ns = time_ns};
-        snprintf(event.what, sizeof event.what, "restart: %s", restarts[i].what);
+        snprintf(event.what, sizeof event.what, "restart: %s", restart->what);
         if (mh_events_add(&session->run.events, &event) != 0)
             return -1;
     }
@@ -87,34 +94,39 @@ static int put_restarts(struct mh_session *session)
 
 /* ---- the ranks ---- */
 
-static struct mh_report_rank_sample *own_samples(const struct mh_session *session,
-                                                 const struct mh_series_list *list, int64_t *count)
+/* Behind those that are there already; false: no memory. */
+static bool add_samples(struct mh_report_rank_sample **rows, int64_t *count, int rank,
+                        const struct mh_series_list *list)
 {
-    struct mh_report_rank_sample *rows = calloc((size_t)count_samples(list) + 1, sizeof *rows);
-    *count = 0;
-    for (int64_t i = 0; rows && i < list->count; i++)
+    struct mh_report_rank_sample *grown =
+        realloc(*rows, (size_t)(*count + count_samples(list) + 1) * sizeof *grown);
+    if (!grown)
+        return false;
+    *rows = grown;
+    for (int64_t i = 0; i < list->count; i++)
         for (int64_t k = 0; k < list->items[i].count; k++) {
             const struct mh_series *series = &list->items[i];
-            struct mh_report_rank_sample *out = &rows[(*count)++];
-            *out = (struct mh_report_rank_sample){.second = series->samples[k].second,
-                                                  .rank = session->rank,
-                                                  .value = series->samples[k].value};
+            struct mh_report_rank_sample *out = &grown[(*count)++];
+            *out = (struct mh_report_rank_sample){
+                .second = series->samples[k].second, .rank = rank, .value = series->samples[k].value};
             snprintf(out->name, sizeof out->name, "%.31s", series->name);
             memcpy(out->unit, series->unit, sizeof out->unit);
         }
-    return rows;
+    return true;
 }
 
 static int gather_samples(struct mh_session *session, struct mh_error *err)
 {
     static struct mh_series_list none;
-    struct mh_series_list *list = session->observer ? mh_observer_own(session->observer) : &none;
+    struct mh_samples *samples = mh_observer_samples(session->observer);
+    struct mh_series_list *list = samples ? &samples->own : &none;
+    struct mh_report_rank_sample *rows = NULL;
     void *all = NULL;
     size_t bytes = 0;
-    int64_t count;
+    int64_t count = 0;
     coarsen(list, list->count * session->np);
-    struct mh_report_rank_sample *rows = own_samples(session, list, &count);
-    int rc = mh_comm_agree(session->comm, rows ? 0 : mh_fail(err, "out of memory for samples"), err);
+    const bool added = add_samples(&rows, &count, session->rank, list);
+    int rc = mh_comm_agree(session->comm, added ? 0 : mh_fail(err, "out of memory for samples"), err);
     if (rc == 0)
         rc = mh_comm_gather_bytes(session->comm, rows, (size_t)count * sizeof *rows, &all, &bytes, err);
     free(rows);
@@ -129,12 +141,32 @@ static int gather_samples(struct mh_session *session, struct mh_error *err)
     return 0;
 }
 
+static int put_server(struct mh_session *session, struct mh_samples *samples, struct mh_error *err)
+{
+    if (put_gauges(&session->report, &samples->server) == 0 && put_restarts(session, samples) == 0)
+        return 0;
+    return mh_fail(err, "out of memory for samples");
+}
+
 int mh_session_put_samples(struct mh_session *session, struct mh_error *err)
 {
-    int rc = 0;
-    if (session->rank == 0 && session->observer &&
-        (put_gauges(&session->report, mh_observer_server(session->observer)) != 0 ||
-         put_restarts(session) != 0))
-        rc = mh_fail(err, "out of memory for samples");
+    struct mh_samples *samples = mh_observer_samples(session->observer);
+    const int rc = session->rank == 0 && samples ? put_server(session, samples, err) : 0;
     return mh_comm_agree(session->comm, rc, err) != 0 ? -1 : gather_samples(session, err);
+}
+
+int mh_session_restore_samples(struct mh_session *session, int rank, const char *path, struct mh_error *err)
+{
+    struct mh_report *report = &session->report;
+    struct mh_samples samples = {0};
+    int rc = 0;
+    if (mh_samples_read(&samples, path) == 0) {
+        coarsen(&samples.own, samples.own.count * session->np);
+        if (!add_samples(&report->rank_samples, &report->rank_sample_count, rank, &samples.own))
+            rc = mh_fail(err, "out of memory for samples");
+        else if (rank == 0)
+            rc = put_server(session, &samples, err);
+    }
+    mh_samples_free(&samples);
+    return rc;
 }

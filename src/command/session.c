@@ -404,6 +404,7 @@ static void remove_journals(struct mh_session *session)
     if (!session->journals[0])
         return;
     mh_journal_close(&session->run.journal, true);
+    unlink(session->samples);
     MPI_Ibarrier(session->comm, &request);
     mh_comm_wait(&request);
     if (session->rank != 0 && !session->arguments->output_local)

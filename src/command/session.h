@@ -21,6 +21,7 @@ struct mh_session {
     char run_id[40];
     char output[4096];   /* the result */
     char journals[4096]; /* the folder beside it; empty: none are kept */
+    char samples[4200];  /* this rank's, among them; empty: none are kept */
     char dataset[512];   /* in words */
     char server_version[64];
     int64_t started_wall_ns;
@@ -107,6 +108,9 @@ void mh_session_observe(struct mh_session *session); /* from now on */
 /* What was observed, into the report; rank 0 gets the samples of all ranks. Collective, after the observer's
  * stop. */
 int mh_session_put_samples(struct mh_session *session, struct mh_error *err);
+/* Of a run that was killed: a rank's, from its log; the server's too from rank 0's. No log: nothing. */
+int mh_session_restore_samples(struct mh_session *session, int rank, const char *path, struct mh_error *err);
+void mh_session_samples_path(char *path, size_t size, const char *journals, int rank);
 
 /* trends.c: after samples and operations are in the report */
 int mh_session_put_trends(struct mh_session *session); /* -1: no memory */

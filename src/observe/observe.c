@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MOST_RESTARTS = 1000, SEARCH_EVERY_S = 5, SYSTEM_INFO_TIMEOUT_S = 5 };
+enum { SEARCH_EVERY_S = 5, SYSTEM_INFO_TIMEOUT_S = 5 };
 
 /* A process that serves: what tells it from the one before. */
 struct life {
@@ -59,9 +59,8 @@ struct mh_observer {
     struct page page;
     struct local local;
     struct system_info info;
-    struct mh_series_list server, own;
-    struct mh_restart *restarts;
-    int64_t restart_count;
+    struct mh_samples samples;
+    struct mh_sample_log log;
     bool refused;
 };
 
@@ -73,7 +72,11 @@ static double second_of(const struct mh_observer *observer)
 static void add(struct mh_observer *observer, struct mh_series_list *list, const char *source,
                 const char *name, struct mh_sample sample)
 {
-    if (mh_series_add(list, source, name, sample) || observer->refused)
+    const struct mh_series *kept_in;
+    const bool added = mh_series_add(list, source, name, sample, &kept_in);
+    if (kept_in)
+        mh_sample_log_put(&observer->log, list == &observer->samples.own, kept_in);
+    if (added || observer->refused)
         return;
     observer->refused = true;
     mh_warn("observe: %s of %s is left out, and what else comes: %d series are the most", name, source,
@@ -82,11 +85,10 @@ static void add(struct mh_observer *observer, struct mh_series_list *list, const
 
 static void note_restart(struct mh_observer *observer, const char *source, const char *how)
 {
-    if (observer->restart_count == MOST_RESTARTS)
-        return;
-    struct mh_restart *restart = &observer->restarts[observer->restart_count++];
-    restart->second = second_of(observer);
-    snprintf(restart->what, sizeof restart->what, "%s: %s", source, how);
+    struct mh_restart restart = {.second = second_of(observer)};
+    snprintf(restart.what, sizeof restart.what, "%s: %s", source, how);
+    if (mh_samples_add_restart(&observer->samples, &restart))
+        mh_sample_log_restart(&observer->log, &restart);
 }
 
 /* ---- processes ---- */
@@ -113,8 +115,8 @@ static void look_at_self(struct mh_observer *observer)
     struct mh_process_state state;
     if (mh_process_look(getpid(), &state) != 0)
         return;
-    add_process(observer, &observer->own, "", 1, &state);
-    add(observer, &observer->own, "", "ledger_bytes",
+    add_process(observer, &observer->samples.own, "", 1, &state);
+    add(observer, &observer->samples.own, "", "ledger_bytes",
         (struct mh_sample){second_of(observer), (double)atomic_load(observer->options.ledger_bytes), 1});
 }
 
@@ -160,7 +162,7 @@ static void look_at_server(struct mh_observer *observer, int64_t now_ns)
     if (mh_process_look(local->pid, &state) != 0 || state.began != local->began)
         local->pid = -1;
     else if (state.rss_bytes > 0) /* a process that is ending has none */
-        add_process(observer, &observer->server, local->source, local->life, &state);
+        add_process(observer, &observer->samples.server, local->source, local->life, &state);
 }
 
 /* ---- pages ---- */
@@ -199,7 +201,7 @@ static void take_metric(void *context, const char *name, double value)
     struct mh_observer *observer = context;
     const struct page *page = &observer->page;
     note_life(observer, name, value);
-    add(observer, &observer->server, page->source, name,
+    add(observer, &observer->samples.server, page->source, name,
         (struct mh_sample){page->second, value, page->life->number});
 }
 
@@ -208,7 +210,7 @@ static void take_metric(void *context, const char *name, double value)
 static void take_node(void *context, const char *node, const char *name, double value)
 {
     struct mh_observer *observer = context;
-    add(observer, &observer->server, node, name, (struct mh_sample){second_of(observer), value, 1});
+    add(observer, &observer->samples.server, node, name, (struct mh_sample){second_of(observer), value, 1});
 }
 
 static void ask_system_info(struct mh_observer *observer, int64_t now_ns)
@@ -302,6 +304,7 @@ static void *observe(void *of)
         }
         if (observer->info.asked && left > 20 * MH_MS)
             left = 20 * MH_MS;
+        mh_sample_log_flush(&observer->log);
         mh_scraper_wait(observer->scraper, left + MH_MS);
         take_system_info(observer);
     }
@@ -357,11 +360,11 @@ struct mh_observer *mh_observer_start(const struct mh_observer_options *options)
         observer->wanted = &options->job->observe;
         find_local(observer);
         observer->lives = calloc(observer->wanted->metrics.count + 1, sizeof *observer->lives);
-        observer->restarts = calloc(MOST_RESTARTS, sizeof *observer->restarts);
+        mh_sample_log_open(&observer->log, options->log_path);
         observer->scraper = mh_scraper_open(pages_of(options), &hooks);
     }
-    if (observer && observer->lives && observer->restarts && observer->scraper &&
-        open_system_info(observer) == 0 && start_thread(observer) == 0)
+    if (observer && observer->lives && observer->scraper && open_system_info(observer) == 0 &&
+        start_thread(observer) == 0)
         return observer;
     mh_warn("observe: cannot be begun; memory and other gauges will not be in the result");
     mh_observer_free(observer);
@@ -378,20 +381,9 @@ void mh_observer_stop(struct mh_observer *observer)
     observer->runs = false;
 }
 
-struct mh_series_list *mh_observer_server(struct mh_observer *observer)
+struct mh_samples *mh_observer_samples(struct mh_observer *observer)
 {
-    return observer ? &observer->server : NULL;
-}
-
-struct mh_series_list *mh_observer_own(struct mh_observer *observer)
-{
-    return observer ? &observer->own : NULL;
-}
-
-int64_t mh_observer_restarts(const struct mh_observer *observer, const struct mh_restart **restarts)
-{
-    *restarts = observer ? observer->restarts : NULL;
-    return observer ? observer->restart_count : 0;
+    return observer ? &observer->samples : NULL;
 }
 
 void mh_observer_free(struct mh_observer *observer)
@@ -401,9 +393,8 @@ void mh_observer_free(struct mh_observer *observer)
     mh_observer_stop(observer);
     close_system_info(&observer->info);
     mh_scraper_close(observer->scraper);
-    mh_series_free(&observer->server);
-    mh_series_free(&observer->own);
+    mh_samples_free(&observer->samples);
+    mh_sample_log_close(&observer->log);
     free(observer->lives);
-    free(observer->restarts);
     free(observer);
 }

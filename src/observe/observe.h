@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "job/job.h"
-#include "observe/series.h"
+#include "observe/samples.h"
 
 #include <stdatomic.h>
 
@@ -17,12 +17,7 @@ struct mh_observer_options {
     int rank;
     int64_t start_ns;                 /* this rank's clock when the run began */
     const atomic_llong *ledger_bytes; /* what the rank's ledger holds, kept up by the thread that writes it */
-};
-
-/* A source began a new life. */
-struct mh_restart {
-    double second;
-    char what[160];
+    const char *log_path;             /* of observe/samples.h; "": none. Valid until the observer is freed */
 };
 
 /* NULL: the job wants none, or it cannot be had (and a warning says why): a run does without. */
@@ -31,10 +26,7 @@ struct mh_observer *mh_observer_start(const struct mh_observer_options *options)
 /* Ends the thread, within milliseconds; what it saw stays. NULL is allowed, here and below. */
 void mh_observer_stop(struct mh_observer *observer);
 
-/* After the stop. */
-struct mh_series_list *mh_observer_server(struct mh_observer *observer); /* NULL for NULL */
-struct mh_series_list *mh_observer_own(struct mh_observer *observer);    /* this rank's */
-int64_t mh_observer_restarts(const struct mh_observer *observer, const struct mh_restart **restarts);
+struct mh_samples *mh_observer_samples(struct mh_observer *observer); /* after the stop; NULL for NULL */
 
 void mh_observer_free(struct mh_observer *observer);
 

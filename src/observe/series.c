@@ -67,15 +67,22 @@ static void halve(struct mh_series *series)
     series->stride *= 2;
 }
 
-bool mh_series_add(struct mh_series_list *list, const char *source, const char *name, struct mh_sample sample)
+static struct mh_series *of_name(struct mh_series_list *list, const char *source, const char *name)
 {
     struct mh_series *series = find(list, source, name);
     if (!series)
         series = open_one(list, source, name);
-    if (!series) {
-        list->refused++;
+    list->refused += !series;
+    return series;
+}
+
+bool mh_series_add(struct mh_series_list *list, const char *source, const char *name, struct mh_sample sample,
+                   const struct mh_series **kept_in)
+{
+    struct mh_series *series = of_name(list, source, name);
+    *kept_in = NULL;
+    if (!series)
         return false;
-    }
     if (series->seen++ % series->stride != 0)
         return true;
     if (series->count == MH_MOST_SAMPLES) {
@@ -83,6 +90,20 @@ bool mh_series_add(struct mh_series_list *list, const char *source, const char *
         if ((series->seen - 1) % series->stride != 0)
             return true;
     }
+    series->samples[series->count++] = sample;
+    *kept_in = series;
+    return true;
+}
+
+bool mh_series_restore(struct mh_series_list *list, const char *source, const char *name,
+                       struct mh_sample sample, int64_t stride)
+{
+    struct mh_series *series = stride > 0 ? of_name(list, source, name) : NULL;
+    while (series && series->stride < stride && series->count > 0)
+        halve(series);
+    if (!series || stride < series->stride || series->count == MH_MOST_SAMPLES)
+        return false;
+    series->stride = stride;
     series->samples[series->count++] = sample;
     return true;
 }

@@ -32,9 +32,14 @@ struct mh_series_list { /* zero-initialised is empty */
 /* What the end of a name says of its unit, as Prometheus' conventions have it; "": nothing. */
 const char *mh_unit_of_name(const char *name);
 
-/* False: refused. */
-bool mh_series_add(struct mh_series_list *list, const char *source, const char *name,
-                   struct mh_sample sample);
+/* False: refused. *kept_in: its series, or NULL where this sample is passed over. */
+bool mh_series_add(struct mh_series_list *list, const char *source, const char *name, struct mh_sample sample,
+                   const struct mh_series **kept_in);
+
+/* One that was kept, with its series' stride at that time: given all of them in order, the series is again
+ * what it was. False: refused. */
+bool mh_series_restore(struct mh_series_list *list, const char *source, const char *name,
+                       struct mh_sample sample, int64_t stride);
 
 void mh_series_coarsen(struct mh_series *series, int64_t most); /* until it has no more samples */
 void mh_series_free(struct mh_series_list *list);

@@ -67,6 +67,11 @@ def assert_kept(done: Done, before: dict[str, int]) -> None:
         assert ok >= 0.9 * before[role] - {"insert": 10, "search": 250}[op], (op, ok, before)
         [timeline] = [sum(row["ok"] for row in result.tables["timeline"] if row["op"] == op)]
         assert timeline == ok == sum(count for name, count in result.histograms.items() if name == f"latency/load/{op}/due")
+    # and what was observed, of each rank and of the server
+    for rank in range(len(result.tables["ranks"])):
+        seen = [row for row in result.tables["rank_samples"] if row["rank"] == rank and row["name"] == "rss_bytes"]
+        assert len(seen) >= 2 and seen[-1]["second"] > 0.9 and all(row["value"] > 1 << 20 for row in seen), seen
+    assert len([row for row in result.tables["server/metrics"] if row["name"] == "rss_bytes"]) >= 2
 
 
 def kill_one(run: Running) -> None:

@@ -1,7 +1,7 @@
 /* What is read of pages, answers and /proc, and how samples are kept. */
 #include "observe/process.h"
 #include "observe/prometheus.h"
-#include "observe/series.h"
+#include "observe/samples.h"
 #include "observe/system_info.h"
 
 #include "check.h"
@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- Prometheus' text ---- */
@@ -134,12 +135,14 @@ static void loopback_is_known(void **state)
 
 /* ---- series ---- */
 
+static const struct mh_series *kept_in;
+
 static void series_stay_small_and_even(void **state)
 {
     struct mh_series_list list = {0};
     (void)state;
     for (int i = 0; i < 100000; i++)
-        assert_true(mh_series_add(&list, "s", "rss_bytes", (struct mh_sample){i, 2 * i, 1}));
+        assert_true(mh_series_add(&list, "s", "rss_bytes", (struct mh_sample){i, 2 * i, 1}, &kept_in));
     assert_int_equal(list.count, 1);
     struct mh_series *series = &list.items[0];
     assert_string_equal(series->unit, "bytes");
@@ -160,12 +163,126 @@ static void series_are_not_without_number(void **state)
     (void)state;
     for (int i = 0; i < MH_MOST_SERIES + 10; i++) {
         snprintf(name, sizeof name, "gauge_%d", i);
-        assert_int_equal(mh_series_add(&list, "s", name, (struct mh_sample){0, 1, 1}), i < MH_MOST_SERIES);
+        assert_int_equal(mh_series_add(&list, "s", name, (struct mh_sample){0, 1, 1}, &kept_in),
+                         i < MH_MOST_SERIES);
     }
-    assert_true(mh_series_add(&list, "s", "gauge_3", (struct mh_sample){1, 1, 1}));
+    assert_true(mh_series_add(&list, "s", "gauge_3", (struct mh_sample){1, 1, 1}, &kept_in));
     assert_int_equal(list.refused, 10);
     assert_int_equal(list.items[3].count, 2);
     mh_series_free(&list);
+}
+
+/* ---- samples on disk ---- */
+
+static char log_path[] = "/tmp/mh-samples-XXXXXX";
+
+static int make_log(void **state)
+{
+    (void)state;
+    strcpy(log_path + strlen(log_path) - 6, "XXXXXX");
+    const int fd = mkstemp(log_path);
+    assert_true(fd >= 0);
+    close(fd);
+    return unlink(log_path);
+}
+
+static int remove_log(void **state)
+{
+    (void)state;
+    return unlink(log_path);
+}
+
+static void write_log(struct mh_samples *samples, int count)
+{
+    struct mh_sample_log log;
+    mh_sample_log_open(&log, log_path);
+    for (int i = 0; i < 2 * count; i++) {
+        const struct mh_sample sample = {i / 2, i * 1.0e9 + 0.125, 1 + i / 1000};
+        const bool own = i % 2;
+        assert_true(mh_series_add(own ? &samples->own : &samples->server, own ? "" : "127.0.0.1:1",
+                                  own ? "rss_bytes" : "x{a=\"b\"}", sample, &kept_in));
+        if (kept_in)
+            mh_sample_log_put(&log, own, kept_in);
+    }
+    const struct mh_restart restart = {.second = 3.5, .what = "127.0.0.1:1: \"anew\""};
+    assert_true(mh_samples_add_restart(samples, &restart));
+    mh_sample_log_restart(&log, &restart);
+    mh_sample_log_close(&log);
+}
+
+static void compare_lists(const struct mh_series_list *a, const struct mh_series_list *b)
+{
+    assert_int_equal(a->count, b->count);
+    for (int64_t i = 0; i < a->count; i++) {
+        const struct mh_series *x = &a->items[i], *y = &b->items[i];
+        assert_string_equal(x->source, y->source);
+        assert_string_equal(x->name, y->name);
+        assert_string_equal(x->unit, y->unit);
+        assert_int_equal(x->count, y->count);
+        assert_int_equal(x->stride, y->stride);
+        for (int64_t k = 0; k < x->count; k++)
+            assert_true(x->samples[k].second == y->samples[k].second &&
+                        x->samples[k].value == y->samples[k].value &&
+                        x->samples[k].life == y->samples[k].life);
+    }
+}
+
+/* However long it was: exactly what the series held, from a file that grows with the logarithm of time. */
+static void samples_on_disk_come_back(void **state)
+{
+    (void)state;
+    int64_t bytes = 0;
+    for (int count = 1; count <= 100000; count *= 10) {
+        struct mh_samples written = {0}, read = {0};
+        struct stat info;
+        write_log(&written, count);
+        assert_int_equal(mh_samples_read(&read, log_path), 0);
+        compare_lists(&written.server, &read.server);
+        compare_lists(&written.own, &read.own);
+        assert_int_equal(read.restart_count, 1);
+        assert_true(read.restarts[0].second == 3.5);
+        assert_string_equal(read.restarts[0].what, written.restarts[0].what);
+        assert_int_equal(stat(log_path, &info), 0);
+        assert_true(count < 100000 || info.st_size < 4 * bytes);
+        bytes = info.st_size;
+        mh_samples_free(&written);
+        mh_samples_free(&read);
+        unlink(log_path);
+    }
+    struct mh_samples none = {0};
+    assert_int_equal(mh_samples_read(&none, log_path), -1);
+    fclose(fopen(log_path, "w"));
+    assert_int_equal(mh_samples_read(&none, log_path), 0); /* empty */
+    assert_int_equal(none.own.count, 0);
+}
+
+static void what_is_no_sample_ends_the_log(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {
+        "",
+        "{",
+        "[]",
+        "{\"of\":\"rank\"}",
+        "\xff",
+        "{\"of\":\"restart\",\"second\":1}",
+        "{\"of\":\"rank\",\"source\":\"\",\"name\":\"a\",\"second\":\"1\",\"value\":1,\"life\":1,\"stride\":"
+        "1}",
+        "{\"of\":\"rank\",\"source\":\"\",\"name\":\"a\",\"second\":1,\"value\":1,\"life\":1,\"stride\":0}"};
+    for (size_t i = 0; i < COUNT(lines); i++) {
+        struct mh_samples written = {0}, read = {0};
+        write_log(&written, 10);
+        FILE *file = fopen(log_path, "a");
+        fprintf(file, "%s\n{\"of\":\"restart\",\"second\":1,\"what\":\"later\"}\n", lines[i]);
+        fclose(file);
+        assert_int_equal(mh_samples_read(&read, log_path), 0);
+        compare_lists(&written.own, &read.own);
+        assert_int_equal(read.restart_count, 1);
+        mh_samples_free(&written);
+        mh_samples_free(&read);
+        unlink(log_path);
+    }
+    fclose(fopen(log_path, "w"));
 }
 
 static void units_are_in_names(void **state)
@@ -189,6 +306,8 @@ int main(void)
         cmocka_unit_test(loopback_is_known),
         cmocka_unit_test(series_stay_small_and_even),
         cmocka_unit_test(series_are_not_without_number),
+        cmocka_unit_test_setup_teardown(samples_on_disk_come_back, make_log, remove_log),
+        cmocka_unit_test_setup_teardown(what_is_no_sample_ends_the_log, make_log, remove_log),
         cmocka_unit_test(units_are_in_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
