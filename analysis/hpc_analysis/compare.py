@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from hpc_analysis import audit, cli, gates, page, statistic, units
 from hpc_analysis.histogram import Histogram, merge
 from hpc_analysis.picture import Canvas, Picture, duration_axis, tail_axis
-from hpc_analysis.pictures import MOST_PANELS, _thin, instance
+from hpc_analysis.pictures import MOST_PANELS, _thin
 from hpc_analysis.report import embedded
 from hpc_analysis.result import Result, load
 from hpc_analysis.statistic import Ratio
@@ -113,7 +113,7 @@ def _one_run(run: Result) -> dict[Key, Operation]:
             continue
         figures = {name: float(histogram.quantile(quantile)) for name, quantile in QUANTILES.items()}
         figures |= {"per_second": row.per_second, "rows_per_second": row.rows_per_second}
-        found[row.stage, instance(row.role, row.latency), row.op] = Operation(histogram, [figures], _intervals(run, row), bool(row.client_limited))
+        found[row.stage, row.instance, row.op] = Operation(histogram, [figures], _intervals(run, row), bool(row.client_limited))
     return found
 
 

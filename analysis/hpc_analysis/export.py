@@ -13,7 +13,6 @@ from hdrh.histogram import HdrHistogram
 
 from hpc_analysis import cli
 from hpc_analysis.histogram import Histogram, high_edge
-from hpc_analysis.pictures import instance
 from hpc_analysis.result import Result, load
 
 ONE_HOUR_NS, DIGITS = 3_600_000_000_000, 3  # three digits: 2,048 buckets, then 1,024 for each power of two, as in the result
@@ -160,7 +159,7 @@ def operation_families(result: Result) -> list[Family]:
     rate = Family("operations_per_second", "gauge", "Successful operations a second, after the warm-up.")
     latency = Family("latency_seconds", "summary", "Latency of successful operations, from due time and from first sending.", "seconds")
     for row in result.operations.itertuples():
-        who = {"stage": row.stage, "role": instance(row.role, row.latency), "op": row.op}
+        who = {"stage": row.stage, "role": row.instance, "op": row.op}
         for outcome in ("ok", "failed", "unknown", "unsent", "in_flight"):
             count.add(getattr(row, outcome), "_total", **who, outcome=outcome)
         throttled.add(row.throttled, "_total", **who)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import matplotlib as mpl
@@ -47,9 +47,14 @@ class Palette:
     def series(self, index: int) -> str:
         return self[SERIES[index % len(SERIES)]]
 
-    def operation(self, op: str, index: int) -> str:
-        known = len(OF_OPERATION)
-        return self.series(OF_OPERATION.get(op, known + index % (len(SERIES) - known)))
+    def operations(self, ops: Iterable[str]) -> dict[str, str]:
+        """A colour each; the others take those that are left."""
+        ops = list(dict.fromkeys(ops))
+        free = [index for index in range(len(SERIES)) if index not in {OF_OPERATION.get(op) for op in ops}]
+        free.sort(key=lambda index: index in OF_OPERATION.values())
+        others = [op for op in ops if op not in OF_OPERATION]
+        return {op: self.series(OF_OPERATION[op]) for op in ops if op in OF_OPERATION} | {
+            op: self.series(free[nth % len(free)]) for nth, op in enumerate(others)}
 
 
 @dataclass
@@ -162,9 +167,9 @@ def duration_axis(axis: Axes, which: str = "y", label: str = "latency") -> None:
     getattr(axis, f"set_{which}label")(label)
 
 
-def count_axis(axis: Axes, label: str, which: str = "y") -> None:
+def count_axis(axis: Axes, label: str, which: str = "y", *, whole: bool = False) -> None:
     target = getattr(axis, f"{which}axis")
-    target.set_major_locator(MaxNLocator(5, min_n_ticks=3))
+    target.set_major_locator(MaxNLocator(5, min_n_ticks=1 if whole else 3, integer=whole))
     target.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     getattr(axis, f"set_{which}label")(label)
 

@@ -38,20 +38,19 @@ def _tail_rows(panel: str, op: str, base: str, histogram: Histogram) -> pd.DataF
     return pd.DataFrame({"panel": panel, "op": op, "from": base, "percentile": 100 * (1 - share), "latency_ns": latency})
 
 
-def instance(role: str, latency_name: str) -> str:
-    """The role, with its number where a stage has several of the name."""
-    return latency_name.rpartition(".")[0] or role
-
-
-def _panel_of(stage: str, role: str, latency: str) -> str:
-    """Operations of the same role share a panel; the group's name tells roles of one name apart."""
-    return f"{stage}: {instance(role, latency)}"
+def _panels_of(rows: pd.DataFrame) -> pd.Series:
+    """Operations of the same role share a panel, or several where they are many."""
+    role = rows["stage"] + ": " + rows["instance"]
+    count, nth = role.groupby(role).transform("size"), role.groupby(role).cumcount()
+    parts = np.ceil(count / MOST_LINES)
+    part = np.floor(nth * parts / count).astype(int) + 1
+    return role.where(parts == 1, role + " (" + part.astype(str) + ")")
 
 
 def _tails(result: Result) -> tuple[pd.DataFrame, int]:
     rows = result.operations
     rows = rows[rows["latency_count"] >= min(FEWEST, rows["latency_count"].max())]
-    rows = rows.assign(panel=[_panel_of(*row) for row in zip(rows["stage"], rows["role"], rows["latency"], strict=True)])
+    rows = rows.assign(panel=_panels_of(rows))
     most = rows.groupby("panel", sort=False)["ok"].sum()
     kept = set(most.sort_values(ascending=False, kind="stable").index[:MOST_PANELS])
     parts = [_tail_rows(row.panel, row.op, base, histogram)
@@ -63,11 +62,12 @@ def _tails(result: Result) -> tuple[pd.DataFrame, int]:
 
 def _draw_tail(axis: Axes, canvas: Canvas, title: str, lines: pd.DataFrame) -> None:
     most = 10.0
-    for index, (op, of_op) in enumerate(lines.groupby("op", sort=False)):
+    colours = canvas.palette.operations(lines["op"].unique())
+    for op, of_op in lines.groupby("op", sort=False):
         for base, line in of_op.groupby("from", sort=False):
             one_in = 1 / np.maximum(1 - line["percentile"] / 100, 1e-12)
             most = max(most, float(one_in.max()))
-            axis.plot(one_in, line["latency_ns"], color=canvas.palette.operation(str(op), index), linewidth=1.9 if base == "due" else 1.2,
+            axis.plot(one_in, line["latency_ns"], color=colours[op], linewidth=1.9 if base == "due" else 1.2,
                       linestyle="-" if base == "due" else (0, (2, 1.6)), drawstyle="steps-post",
                       marker="o" if len(line) < 4 and base == "due" else "", markersize=3, label=str(op) if base == "due" else None)
     tail_axis(axis, most)
@@ -197,10 +197,12 @@ def _with_gaps(line: pd.DataFrame) -> pd.DataFrame:
 
 def _draw_lines(rate: Axes, slow: Axes, canvas: Canvas, timeline: pd.DataFrame) -> None:
     taken: dict[str, int] = {}
-    for index, (role, op) in enumerate(_lines_of(timeline)[0]):
+    drawn = _lines_of(timeline)[0]
+    colours = canvas.palette.operations(op for _, op in drawn)
+    for index, (role, op) in enumerate(drawn):
         line = _with_gaps(_series(timeline, role, op))
         nth = taken[op] = taken.get(op, -1) + 1
-        keywords = {"color": canvas.palette.operation(op, index), "linestyle": DASHES[nth], "linewidth": 1.7,
+        keywords = {"color": colours[op], "linestyle": DASHES[nth], "linewidth": 1.7,
                     "marker": MARKERS[index] if len(line) <= 40 else "", "markersize": 3.5}
         middle = line["second"] + line["interval_s"] / 2
         rate.plot(middle, line["per_second"], label=f"{role} {op}", **keywords)
@@ -367,7 +369,7 @@ def _draw_samples(axis: Axes, canvas: Canvas, name: str, rows: pd.DataFrame) -> 
         line = _as_rate(line) if COUNTERS.search(name) else _with_lives(line)
         axis.plot(line["second"], line["value"], color=canvas.palette.series(index), linestyle=DASHES[index], linewidth=1.5,
                   marker="." if len(line) < 3 else "", label=one)
-    count_axis(axis, "")
+    count_axis(axis, "", whole=bool((rows["value"] % 1 == 0).all()) and not COUNTERS.search(name))
     if rows["unit"].iloc[0] == "bytes":
         axis.yaxis.set_major_locator(size_locator(*axis.get_ylim()))
         axis.yaxis.set_major_formatter(lambda value, _: units.tick(units.size(value)) if value else "0")
@@ -454,12 +456,13 @@ RANK_FIGURES = [("cpu_s", "CPU"), ("peak_rss_bytes", "peak memory"), ("private_b
 
 def rank_shares(result: Result) -> pd.DataFrame:
     """Each rank's figures as a multiple of the ranks' median."""
-    ranks = result.get("/ranks")
+    ranks = result.ranks
     shares = pd.DataFrame({"rank": ranks["rank"], "host": ranks["host"]})
     for name, _ in RANK_FIGURES:
         if name in ranks:
             values = ranks[name].astype(float)
-            middle = values[ranks["missing"] == 0].median() if "missing" in ranks else values.median()
+            whole = ranks["missing"] == 0 if "missing" in ranks else values.notna()
+            middle = values[whole if whole.any() else values.notna()].median()
             shares[name] = values / middle if middle > 0 else np.nan
     return shares
 
@@ -474,11 +477,11 @@ def _level(share: float) -> str:
 
 
 def ranks(result: Result) -> Picture | None:
-    rows = result.get("/ranks")
+    rows = result.ranks
     if len(rows) < 2:
         return None
     shares = rank_shares(result)
-    figures = [(name, label) for name, label in RANK_FIGURES if name in rows]
+    figures = [(name, label) for name, label in RANK_FIGURES if name in rows and rows[name].notna().any()]
     unit = result.tables["/ranks"].units
 
     def draw(canvas: Canvas) -> Figure:

@@ -89,7 +89,7 @@ CALIBRATION = ["stage", "role", "ranks", ("per_second", "ops/s"), ("ceiling_per_
 VISIBILITY = ["stage", "role", "write", "read", "consistency", ("count", "seen"), "never", "p50_ns", "p99_ns", ("max_ns", "longest")]
 PROBES = ["stage", "probe", ("wanted", "wanted/s"), ("achieved", "achieved/s"), "p50_ns", "p99_ns", "errors", "recall", "confirms", "held", "why"]
 MAX_RATE = ["stage", "role", "outcome", ("max_rate", "highest rate/s"), "probes", "seconds", "p99_ns", "recall"]
-RANKS = ["rank", "node", "host", "pid", ("cpu_s", "CPU"), ("peak_rss_bytes", "peak memory"), ("private_bytes", "own memory"), ("bytes_out", "sent"),
+RANKS = ["rank", "node", "host", "core", ("cores", "cores allowed"), "pid", ("cpu_s", "CPU"), ("peak_rss_bytes", "peak memory"), ("private_bytes", "own memory"), ("bytes_out", "sent"),
          ("bytes_in", "received"), ("schedule_lag_ns", "longest lag"), "missing"]
 
 
@@ -207,7 +207,7 @@ def outstanding_ranks(result: Result) -> str:
     if len(result.get("/ranks")) < 2:
         return ""
     shares = pictures.rank_shares(result).set_index("rank").drop(columns="host")
-    lags = result.get("/ranks").set_index("rank")["schedule_lag_ns"]
+    lags = result.ranks.set_index("rank")["schedule_lag_ns"]
     shares["schedule_lag_ns"] = shares["schedule_lag_ns"].where((lags >= LAG_WORTH_A_WORD_NS) & (shares["schedule_lag_ns"] > 2))
     far = shares[["cpu_s", "bytes_out", "bytes_in", "schedule_lag_ns"]].stack().dropna()
     far = far[(far > 2) | (far < 0.5)]
@@ -295,7 +295,7 @@ def picture_views(drawn: Iterable[Picture]) -> dict[str, dict[str, Any]]:
 
 def context(result: Result, drawn: list[Picture]) -> dict[str, Any]:
     rows, events, asked = result.get("/truth/violations"), result.get("/server/events"), result.get("/thresholds")
-    operations = result.operations.assign(role=[pictures.instance(row.role, row.latency) for row in result.operations.itertuples()])
+    operations = result.operations.assign(role=result.operations["instance"])
     changed = result.get("/job/options")
     changed = changed[(changed["origin"] != "default") & (changed["option"] != "server.token")] if len(changed) else changed
     return {
@@ -310,7 +310,7 @@ def context(result: Result, drawn: list[Picture]) -> dict[str, Any]:
             "errors": grid(result, "/errors", ERRORS),
             "events": grid(result, "/server/events", EVENTS, pictures.numbered(events).assign(number=range(1, len(events) + 1)) if len(events) else None),
             "calibration": grid(result, "/calibration", CALIBRATION), "visibility": grid(result, "/visibility", VISIBILITY),
-            "probes": grid(result, "/find_max", PROBES), "max_rate": grid(result, "/max_rate", MAX_RATE), "ranks": grid(result, "/ranks", RANKS),
+            "probes": grid(result, "/find_max", PROBES), "max_rate": grid(result, "/max_rate", MAX_RATE), "ranks": grid(result, "/ranks", RANKS, result.ranks),
             "trends": trends(result), "options": grid(result, "/job/options", ["option", "value", "origin"], changed),
         },
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import zlib
 from dataclasses import dataclass, field
@@ -120,7 +121,23 @@ class Result:
 
     @cached_property
     def operations(self) -> pd.DataFrame:
-        return self.get("/operations")
+        """And `instance`: the role, with its number where its stage has several of the name."""
+        rows = self.get("/operations")
+        numbered = rows["latency"].str.rpartition(".")[0] if len(rows) else rows["role"]
+        numbers = numbered.where(numbered != "").groupby([rows["stage"], rows["role"]]).transform("nunique")
+        return rows.assign(instance=numbered.where(numbers > 1, rows["role"]))
+
+    @cached_property
+    def ranks(self) -> pd.DataFrame:
+        """/ranks; NaN: what is not known, as most of a rank that died."""
+        ranks = self.get("/ranks")
+        unknown = {"core": ranks["core"] < 0, "cores": ranks["cores"] < 0} if "core" in ranks and "cores" in ranks else {}
+        if "missing" in ranks:
+            dead, unseen = ranks["missing"] != 0, (ranks["missing"] != 0) & (ranks["peak_rss_bytes"] == 0)
+            unknown |= {"bytes_out": dead, "bytes_in": dead, "schedule_lag_ns": dead, "cpu_s": unseen, "peak_rss_bytes": unseen, "private_bytes": unseen}
+        if "pid" in ranks:
+            ranks = ranks.assign(pid=ranks["pid"].astype(str))  # no quantity
+        return ranks.assign(**{name: ranks[name].astype(object).where(~which, math.nan) for name, which in unknown.items() if name in ranks})
 
     @property
     def missing_ranks(self) -> list[int]:

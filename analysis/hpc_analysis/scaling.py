@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 
 from hpc_analysis import cli, page, units
 from hpc_analysis.picture import DASHES, MARKERS, Canvas, Picture, count_axis, duration_axis, rate_axis
-from hpc_analysis.pictures import instance
 from hpc_analysis.report import embedded, save_pictures
 from hpc_analysis.result import Result, load
 
@@ -64,7 +63,7 @@ def series_of(runs: Sequence[Result]) -> list[str]:
 
 
 def scaling_rows(runs: Sequence[Result]) -> pd.DataFrame:
-    rows = [{"operation": f"{row.stage} {instance(row.role, row.latency)} {row.op}{series}", "ranks": int(run.attribute("np", 1)), "nodes": int(run.attribute("nodes", 1)),
+    rows = [{"operation": f"{row.stage} {row.instance} {row.op}{series}", "ranks": int(run.attribute("np", 1)), "nodes": int(run.attribute("nodes", 1)),
              "workers": workers_of(run, row.role), "per_second": row.per_second, "rows_per_second": row.rows_per_second, "p99_ns": row.due_p99_ns,
              "client_limited": bool(row.client_limited), "run": run.path.name} for run, series in zip(runs, series_of(runs), strict=True)
             for row in work(run).itertuples()]

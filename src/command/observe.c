@@ -155,12 +155,40 @@ int mh_session_put_samples(struct mh_session *session, struct mh_error *err)
     return mh_comm_agree(session->comm, rc, err) != 0 ? -1 : gather_samples(session, err);
 }
 
+static double newest(const struct mh_series *series)
+{
+    return series->count > 0 ? series->samples[series->count - 1].value : 0;
+}
+
+static int64_t highest(const struct mh_series *series)
+{
+    double most = 0;
+    for (int64_t i = 0; i < series->count; i++)
+        most = series->samples[i].value > most ? series->samples[i].value : most;
+    return (int64_t)most;
+}
+
+/* What a rank that ends in order says of itself. */
+static void describe_rank(struct mh_report_rank *rank, const struct mh_series_list *own)
+{
+    for (int64_t i = 0; i < own->count; i++) {
+        const struct mh_series *series = &own->items[i];
+        if (strcmp(series->name, "cpu_s") == 0 && series->count > 0)
+            rank->cpu_s = newest(series) - series->samples[0].value;
+        else if (strcmp(series->name, "rss_bytes") == 0)
+            rank->peak_rss_bytes = highest(series);
+        else if (strcmp(series->name, "private_bytes") == 0)
+            rank->private_bytes = highest(series);
+    }
+}
+
 int mh_session_restore_samples(struct mh_session *session, int rank, const char *path, struct mh_error *err)
 {
     struct mh_report *report = &session->report;
     struct mh_samples samples = {0};
     int rc = 0;
     if (mh_samples_read(&samples, path) == 0) {
+        describe_rank(&report->ranks[rank], &samples.own);
         coarsen(&samples.own, samples.own.count * session->np);
         if (!add_samples(&report->rank_samples, &report->rank_sample_count, rank, &samples.own))
             rc = mh_fail(err, "out of memory for samples");

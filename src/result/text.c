@@ -49,6 +49,7 @@ static void print_client(const struct mh_page *page)
         const struct mh_report_rank *rank = &report->ranks[i];
         all.bytes_out += rank->bytes_out;
         all.bytes_in += rank->bytes_in;
+        all.missing |= rank->missing;
         all.cpu_s = rank->cpu_s > all.cpu_s ? rank->cpu_s : all.cpu_s;
         if (rank->schedule_lag_ns > all.schedule_lag_ns)
             all.schedule_lag_ns = rank->schedule_lag_ns;
@@ -58,13 +59,21 @@ static void print_client(const struct mh_page *page)
     if (report->rank_count == 0 || report->duration_s <= 0)
         return;
     print_ceiling(page);
-    mh_page_fact(
-        page, report->calibration_count > 0 ? "" : "client",
-        "busiest rank used %.0f%% of a core and at most %s; latest send %s behind its due time; %s sent, %s "
-        "received",
-        100 * all.cpu_s / report->duration_s, mh_shown_bytes(all.peak_rss_bytes).text,
-        mh_shown_duration(all.schedule_lag_ns).text, mh_shown_bytes(all.bytes_out).text,
-        mh_shown_bytes(all.bytes_in).text);
+    const char *label = report->calibration_count > 0 ? "" : "client";
+    const double share = 100 * all.cpu_s / report->duration_s;
+    const struct mh_shown most = mh_shown_bytes(all.peak_rss_bytes);
+    if (all.missing && all.peak_rss_bytes == 0)
+        return; /* nothing was observed of those that died */
+    if (all.missing)
+        mh_page_fact(page, label, "busiest rank used %.0f%% of a core and at most %s, as far as was observed",
+                     share, most.text);
+    else
+        mh_page_fact(
+            page, label,
+            "busiest rank used %.0f%% of a core and at most %s; latest send %s behind its due time; %s "
+            "sent, %s received",
+            share, most.text, mh_shown_duration(all.schedule_lag_ns).text, mh_shown_bytes(all.bytes_out).text,
+            mh_shown_bytes(all.bytes_in).text);
 }
 
 static void print_head(const struct mh_page *page)
