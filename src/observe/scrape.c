@@ -52,6 +52,14 @@ static size_t take(char *bytes, size_t size, size_t count, void *of)
     return more;
 }
 
+/* Pages of a long-lived server grow with all that it ever held: none is kept until the next. */
+static void forget_page(struct target *target)
+{
+    free(target->page);
+    target->page = NULL;
+    target->length = target->room = 0;
+}
+
 static void count_and_hand_on(void *context, const char *name, double value)
 {
     struct mh_scraper *scraper = context;
@@ -93,6 +101,7 @@ static void finish(struct mh_scraper *scraper, struct target *target, CURLcode c
         if (target->found == 0)
             complain(target, "the page has none of observe.gauges");
     }
+    forget_page(target);
 }
 
 /* ---- all of them ---- */
