@@ -315,7 +315,7 @@ def change_axis(axis: Axes, low: float, high: float, most: int) -> None:
     for tick in sorted(ticks, key=lambda tick: abs(math.log(tick))):
         if all(abs(math.log(tick / other)) >= gap for other in kept):
             kept.append(tick)
-    axis.set_xticks(kept, ["0" if tick == 1 else f"{tick:g}x" if tick >= 2 or tick <= 0.5 else change(tick).replace(".0", "") for tick in kept])
+    axis.set_xticks(kept, ["same" if tick == 1 else f"{tick:g}x" if tick >= 2 or tick <= 0.5 else change(tick).replace(".0", "") for tick in kept])
     axis.minorticks_off()
     axis.set_xlabel("B against A")
 
@@ -343,7 +343,7 @@ def ratio_picture(lines: list[Line]) -> Picture:
         canvas.legend_above(figure, axis, 3)
         return figure
 
-    return Picture("ratios", "What changed", "B against A, with its interval of confidence. Right of 0 is more: more latency is worse, a higher rate is "
+    return Picture("ratios", "What changed", "B against A, with its interval of confidence. Right of the line is more: more latency is worse, a higher rate is "
                    "better. A hollow mark has no interval.", rows, draw)
 
 
