@@ -55,8 +55,8 @@ static int obey(int argc, char **argv, int rank, int np)
     return exit_code;
 }
 
-/* Large blocks go back to the system when they are freed, always: glibc would learn to keep them, and a rank's
- * memory would rise and fall by what was in flight at its busiest. */
+/* Large blocks go back to the system when they are freed, always: glibc would learn to keep them, and a
+ * rank's memory would rise and fall by what was in flight at its busiest. */
 static void give_memory_back(void)
 {
     mallopt(M_MMAP_THRESHOLD, 128 << 10);

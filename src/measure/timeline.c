@@ -99,7 +99,8 @@ void mh_timeline_coarsen(struct mh_timeline *t, int64_t interval_ns)
                 t->slots[i / 2] = t->slots[i];
         }
         const int64_t kept = (t->used + 1) / 2;
-        memset(&t->slots[kept], 0, (size_t)(t->used - kept) * sizeof *t->slots);
+        if (t->used > kept)
+            memset(&t->slots[kept], 0, (size_t)(t->used - kept) * sizeof *t->slots);
         t->used = kept;
         t->interval_ns *= 2;
     }

@@ -235,7 +235,8 @@ def test_killed_rank(server: Server, output: Path) -> None:
         os.kill(pids[2], signal.SIGKILL)
         done = run.finish(60)
     assert done.code != GOOD and not output.exists(), str(done)
-    assert sorted(path.name for path in journals.iterdir()) == [*(f"rank-{rank:05d}.journal" for rank in range(4)), "run.json"]
+    assert sorted(path.name for path in journals.iterdir()) == [
+        *(f"rank-{rank:05d}.{kind}" for rank in range(4) for kind in ("journal", "samples")), "run.json"]
 
     merged = hpc("merge", journals, "-o", output.with_name("merged.h5"), result=output.with_name("merged.h5"))
     assert merged.code == UNUSABLE and merged.errors == [], str(merged)
