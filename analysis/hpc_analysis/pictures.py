@@ -17,7 +17,7 @@ from hpc_analysis.histogram import Histogram
 from hpc_analysis.picture import DASHES, MARKERS, Canvas, Picture, count_axis, duration_axis, rate_axis, seconds_axis, size_locator, tail_axis
 from hpc_analysis.result import Result
 
-MOST_PANELS, MOST_LINES, MOST_POINTS = 12, 6, 240
+MOST_PANELS, MOST_LINES, MOST_POINTS, FEWEST_POINTS = 12, 6, 240, 50
 FEWEST = 10  # operations that have a tail to speak of
 
 
@@ -181,26 +181,41 @@ def _lines_of(timeline: pd.DataFrame) -> tuple[list[tuple[str, str]], int]:
     return ordered[:MOST_LINES], max(0, len(ordered) - MOST_LINES)
 
 
-def _series(timeline: pd.DataFrame, role: str, op: str) -> pd.DataFrame:
+def _drawn_interval(timeline: pd.DataFrame) -> float:
+    """Of operations so rare that most intervals have none or one, a line would show little but that: seconds that hold some of each."""
+    lines = _lines_of(timeline)[0]
+    drawn = timeline[pd.MultiIndex.from_frame(timeline[["role", "op"]]).isin(lines)]
+    each = drawn.groupby(["role", "op"]).agg(ok=("ok", "sum"), begin=("second", "min"), end=("second", "max"))
+    interval = float(timeline["interval_s"].max())
+    gap = ((each["end"] - each["begin"] + interval) / each["ok"].clip(lower=1)).median()
+    most = max((timeline["second"].max() - timeline["second"].min()) / FEWEST_POINTS, interval)
+    while interval < 4 * FEWEST * gap and 2 * interval <= most:
+        interval *= 2
+    return interval
+
+
+def _series(timeline: pd.DataFrame, role: str, op: str, interval: float) -> pd.DataFrame:
     """One line: roles of one name together. Sums are exact; of their p99 the highest is taken."""
     rows = timeline[(timeline["role"] == role) & (timeline["op"] == op)]
-    line = rows.groupby("second").agg(interval_s=("interval_s", "max"), ok=("ok", "sum"), p99_ns=("p99_ns", "max"))
+    fine = rows.groupby("second").agg(interval_s=("interval_s", "max"), ok=("ok", "sum"), p99_ns=("p99_ns", "max")).reset_index()
+    line = fine.assign(second=np.maximum(np.floor(fine["second"] / interval) * interval, fine["second"].min())).groupby("second").agg(
+        interval_s=("interval_s", "sum"), ok=("ok", "sum"), p99_ns=("p99_ns", "max"))
     return line.assign(per_second=line["ok"] / line["interval_s"], p99_ns=line["p99_ns"].where(line["ok"] > 0)).reset_index()
 
 
 def _with_gaps(line: pd.DataFrame) -> pd.DataFrame:
     """A row without a value where the role did nothing for longer than an interval: no line across."""
-    far = line["second"].diff() > 1.5 * line["interval_s"]
+    far = line["second"].diff() > 1.5 * line["interval_s"].shift()
     gaps = line[far].assign(second=line["second"].shift()[far] + line["interval_s"][far], per_second=np.nan, p99_ns=np.nan)
     return pd.concat([line, gaps]).sort_values("second", kind="stable")
 
 
-def _draw_lines(rate: Axes, slow: Axes, canvas: Canvas, timeline: pd.DataFrame) -> None:
+def _draw_lines(rate: Axes, slow: Axes, canvas: Canvas, timeline: pd.DataFrame, interval: float) -> None:
     taken: dict[str, int] = {}
     drawn = _lines_of(timeline)[0]
     colours = canvas.palette.operations(op for _, op in drawn)
     for index, (role, op) in enumerate(drawn):
-        line = _with_gaps(_series(timeline, role, op))
+        line = _with_gaps(_series(timeline, role, op, interval))
         nth = taken[op] = taken.get(op, -1) + 1
         keywords = {"color": colours[op], "linestyle": DASHES[nth], "linewidth": 1.7,
                     "marker": MARKERS[index] if len(line) <= 40 else "", "markersize": 3.5}
@@ -226,14 +241,14 @@ def over_time(result: Result) -> Picture | None:
     if timeline.empty:
         return None
     trouble = bool(timeline[["failed", "unknown", "throttled"]].to_numpy().sum())
-    stages, left_out = _stages(result), _lines_of(timeline)[1]
+    stages, left_out, drawn = _stages(result), _lines_of(timeline)[1], _drawn_interval(timeline)
 
     def draw(canvas: Canvas) -> Figure:
         heights = [3, 3, 1.6] if trouble else [3, 3]
         figure, axes = canvas.figure(sum(heights) * (1.05 if canvas.narrow else 0.95) + 0.5, len(heights), 1, sharex=True,
                                      gridspec_kw={"height_ratios": heights})
         rate, slow = axes[0, 0], axes[1, 0]
-        _draw_lines(rate, slow, canvas, timeline)
+        _draw_lines(rate, slow, canvas, timeline, drawn)
         rate.set_ylim(bottom=0)
         count_axis(rate, "operations/s")
         duration_axis(slow, label="p99 from due")
@@ -247,8 +262,9 @@ def over_time(result: Result) -> Picture | None:
         canvas.legend_above(figure, rate, 2 if canvas.narrow else 3)
         return figure
 
-    interval = f"{timeline['interval_s'].max():g}"
-    caption = (f"Successful operations a second, and the 99th percentile of their latency, for each {interval} s; a role often fills only part of its first and "
+    fine = timeline["interval_s"].max()
+    interval = f"{drawn:g} s" + (f" (its highest of {fine:g} s; the data has each)" if drawn > fine else "")
+    caption = (f"Successful operations a second, and the 99th percentile of their latency, for each {interval}; a role often fills only part of its first and "
                "last. Shades are stages.")
     if trouble:
         caption += " Below: operations that failed or have no known outcome, and replies that asked for less."
@@ -323,6 +339,7 @@ def staleness(result: Result) -> Picture | None:
 # --- gauges of servers and ranks over time --------------------------------------------------------------------------------
 
 # Of every process, and first: pages of metrics may hold hundreds.
+NOT_DRAWN = {"process_start_time_seconds", "process_max_fds"}  # they never change
 TITLES = {"rss_bytes": "memory (RSS)", "private_bytes": "private memory", "cpu_s": "CPU (cores)", "fds": "open descriptors", "threads": "threads"}
 LONGEST_TITLE = 40
 COUNTERS = re.compile(r"(_s|_seconds_total|_total|_count|_sum)(?=\{|$)")  # how names of what only grows end: they are drawn as rates
@@ -383,7 +400,7 @@ def _gauges(result: Result, path: str, key: str, title: str, caption: str) -> Pi
         return None
     rows, stages = _samples(result.get(path)), _stages(result) if result.has("/timeline") else pd.DataFrame()
     names = sorted(rows["name"].unique(), key=lambda name: list(TITLES).index(name) if name in TITLES else len(TITLES))
-    panels, events = names[:MOST_PANELS], result.get("/server/events")
+    panels, events = [name for name in names if name not in NOT_DRAWN][:MOST_PANELS], result.get("/server/events")
     if not panels:
         return None
 
