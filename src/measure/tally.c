@@ -33,11 +33,11 @@ void mh_tallies_free(struct mh_tallies *tallies)
 static void reset_tally(struct mh_tally *tally, int64_t start_ns)
 {
     const struct mh_histogram due = tally->due, sent = tally->sent;
-    mh_timeline_free(&tally->timeline);
-    *tally = (struct mh_tally){.due = due, .sent = sent};
+    const struct mh_timeline timeline = tally->timeline;
+    *tally = (struct mh_tally){.due = due, .sent = sent, .timeline = timeline};
     mh_histogram_reset(&tally->due);
     mh_histogram_reset(&tally->sent);
-    mh_timeline_init(&tally->timeline, start_ns);
+    mh_timeline_reset(&tally->timeline, start_ns);
 }
 
 void mh_tallies_reset(struct mh_tallies *tallies, int64_t start_ns)

@@ -23,16 +23,34 @@ void mh_timeline_free(struct mh_timeline *t)
     mh_timeline_init(t, t->start_ns);
 }
 
+void mh_timeline_reset(struct mh_timeline *t, int64_t start_ns)
+{
+    if (t->used > 0)
+        memset(t->slots, 0, (size_t)t->used * sizeof *t->slots);
+    t->used = 0;
+    t->start_ns = start_ns;
+    t->interval_ns = MH_S;
+}
+
+/* All of its pages, now: a rank must not grow with each second. In two steps, as those of a journal's
+ * intervals never need the second. */
+static int grow(struct mh_timeline *t, int64_t wanted)
+{
+    const int64_t room = wanted <= MH_TIMELINE_SLOTS / 4 ? MH_TIMELINE_SLOTS / 4 : MH_TIMELINE_SLOTS;
+    struct mh_timeline_slot *slots = realloc(t->slots, (size_t)room * sizeof *slots);
+    if (!slots)
+        return -1;
+    explicit_bzero(slots + t->room, (size_t)(room - t->room) * sizeof *slots);
+    t->slots = slots;
+    t->room = room;
+    return 0;
+}
+
 /* Slots up to `used` exist. */
 static int extend(struct mh_timeline *t, int64_t used)
 {
-    enum { ALL_BYTES = MH_TIMELINE_SLOTS * sizeof *t->slots };
-    if (!t->slots) {
-        t->slots = malloc(ALL_BYTES);
-        if (!t->slots)
-            return -1;
-        explicit_bzero(t->slots, ALL_BYTES); /* all of its pages, now: a rank must not grow with time */
-    }
+    if (used > t->room && grow(t, used) != 0)
+        return -1;
     t->used = used > t->used ? used : t->used;
     return 0;
 }

@@ -1,6 +1,6 @@
 /* Counters and a coarse latency histogram for each second of a stage and each operation. Memory is bounded:
- * once MH_TIMELINE_SLOTS intervals are full, neighbours are merged and the interval doubles; it is all taken
- * (1 MiB) with the first use. */
+ * once MH_TIMELINE_SLOTS intervals are full, neighbours are merged and the interval doubles; a quarter
+ * of it (of 1 MiB) is taken with the first use, all with the first slot beyond that. */
 #ifndef MH_MEASURE_TIMELINE_H
 #define MH_MEASURE_TIMELINE_H
 
@@ -19,11 +19,13 @@ struct mh_timeline {
     int64_t start_ns;               /* begin of slot 0, monotonic clock */
     int64_t interval_ns;            /* 1 s times a power of two; the same on every rank once merged */
     int64_t used;                   /* slots in use, from the first */
-    struct mh_timeline_slot *slots; /* MH_TIMELINE_SLOTS, all zeros from `used` on; NULL: none in use */
+    int64_t room;                   /* slots allocated */
+    struct mh_timeline_slot *slots; /* all zeros from `used` on */
 };
 
 void mh_timeline_init(struct mh_timeline *t, int64_t start_ns);
 void mh_timeline_free(struct mh_timeline *t);
+void mh_timeline_reset(struct mh_timeline *t, int64_t start_ns); /* as new, but keeps the memory */
 
 /* The slot of that moment (before start_ns: the first), or NULL when there is no memory. */
 struct mh_timeline_slot *mh_timeline_at(struct mh_timeline *t, int64_t now_ns);
