@@ -104,7 +104,7 @@ static void it_does_not_grow_with_time(void **state)
             mh_timeline_reset(&t, t.start_ns);
             assert_true(t.slots == first && t.used == 0 && t.interval_ns == MH_S);
         }
-        for (int64_t i = t.used; i < MH_TIMELINE_SLOTS; i++)
+        for (int64_t i = t.used; i < t.room; i++)
             assert_int_equal(t.slots[i].ok, 0);
     }
     mh_timeline_free(&t);
