@@ -266,7 +266,7 @@ static bool find_longest(const struct merge *merge, path_of_rank *path_of, int r
     for (int d = 0; d < merge->dir_count; d++) {
         struct stat info;
         path_of(path, 4200, merge->dirs[d], rank);
-        if (stat(path, &info) == 0 && info.st_size > longest) {
+        if (stat(path, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > longest) {
             longest = info.st_size;
             best = d;
         }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MOST_STRIDE (INT64_C(1) << 40)
+
 static size_t base_length(const char *name)
 {
     return strcspn(name, "{");
@@ -98,7 +100,9 @@ bool mh_series_add(struct mh_series_list *list, const char *source, const char *
 bool mh_series_restore(struct mh_series_list *list, const char *source, const char *name,
                        struct mh_sample sample, int64_t stride)
 {
-    struct mh_series *series = stride > 0 ? of_name(list, source, name) : NULL;
+    const bool fits =
+        stride > 0 && stride <= MOST_STRIDE && (stride & (stride - 1)) == 0; /* it only doubles */
+    struct mh_series *series = fits ? of_name(list, source, name) : NULL;
     while (series && series->stride < stride && series->count > 0)
         halve(series);
     if (!series || stride < series->stride || series->count == MH_MOST_SAMPLES)

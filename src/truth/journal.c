@@ -228,15 +228,15 @@ static bool read_slot(struct reader *reader, union slot *slot, bool *right)
     return there;
 }
 
-/* A wrong checksum: of what a node that went down had not on its disk yet, or of damage in the midst. */
+/* A wrong checksum: of what a node that went down had not on its disk yet, if only zeros follow; else damage.
+ */
 static void look_behind(struct reader *reader)
 {
     const long behind = ftell(reader->file);
-    union slot slot;
-    bool right = false;
-    while (!right && read_slot(reader, &slot, &right))
-        mh_alive();
-    reader->damaged = right ? behind : 0;
+    int byte = 0;
+    while (byte == 0)
+        byte = getc(reader->file);
+    reader->damaged = byte == EOF ? 0 : behind;
 }
 
 static bool next_slot(struct reader *reader)

@@ -65,9 +65,9 @@ typedef int mh_journal_visitor(void *context, const struct mh_record *record, co
 
 int mh_journal_read_start(const char *path, struct mh_journal_start *start, struct mh_error *err);
 
-/* A record cut off at the end (the rank was killed in mid-write), or from which on no checksum is right (its
- * node went down), ends the reading quietly; a wrong one before a right one is an error. *whole says whether
- * the END record was there. */
+/* A record cut off at the end (the rank was killed in mid-write), or with a wrong checksum and nothing but
+ * zeros behind it (its node went down), ends the reading quietly; any other wrong checksum is an error.
+ * *whole says whether the END record was there. */
 int mh_journal_read(const char *path, struct mh_journal_start *start, mh_journal_visitor *visit,
                     void *context, bool *whole, struct mh_error *err);
 

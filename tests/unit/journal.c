@@ -310,6 +310,25 @@ static void a_tail_of_zeros_is_cut_off(void **state)
     free(bytes);
 }
 
+static void records_that_are_gone_from_the_midst_are_damage(void **state)
+{
+    (void)state;
+    struct reading reading;
+    size_t length;
+    write_events();
+    uint8_t *bytes = load(&length), *copy = malloc(length);
+    for (size_t at = MH_JOURNAL_ENTRY; at + 2 * MH_JOURNAL_ENTRY < length; at += MH_JOURNAL_ENTRY) {
+        struct mh_error err = {""};
+        bool whole;
+        memcpy(copy, bytes, at);
+        memcpy(copy + at, bytes + at + MH_JOURNAL_ENTRY, length - at - MH_JOURNAL_ENTRY);
+        store(copy, length - MH_JOURNAL_ENTRY);
+        assert_int_equal(read_events(&reading, &whole, &err), -1);
+    }
+    free(bytes);
+    free(copy);
+}
+
 static void records_that_changed_places_are_damage(void **state)
 {
     (void)state;
@@ -550,6 +569,7 @@ int main(void)
         ON_DISK(cut_off_anywhere_it_is_a_prefix),
         ON_DISK(one_flipped_bit_is_damage),
         ON_DISK(a_tail_of_zeros_is_cut_off),
+        ON_DISK(records_that_are_gone_from_the_midst_are_damage),
         ON_DISK(records_that_changed_places_are_damage),
         ON_DISK(whatever_passes_for_records_does_no_harm),
         ON_DISK(missing_keys_are_damage_unless_the_file_ends),
