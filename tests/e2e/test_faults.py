@@ -201,7 +201,7 @@ def test_frozen_server_leaves_writes_in_doubt(new_server: Callable[..., Server],
 
 # --- a rank ---------------------------------------------------------------------------------------------------------
 
-RECORD = struct.Struct("<4Bhh7iII4xqqqqqqqQ")
+RECORD = struct.Struct("<4Bhh7iII4xqqqqqqqQI")  # the last: its checksum
 INTENT, DONE = 1, 2
 INSERT, UPSERT, DELETE = range(3)
 
