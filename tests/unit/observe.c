@@ -269,8 +269,10 @@ static void what_is_no_sample_ends_the_log(void **state)
         "{\"of\":\"rank\",\"source\":\"\",\"name\":\"a\",\"second\":\"1\",\"value\":1,\"life\":1,\"stride\":"
         "1}",
         "{\"of\":\"rank\",\"source\":\"\",\"name\":\"a\",\"second\":1,\"value\":1,\"life\":1,\"stride\":0}",
-        "{\"of\":\"rank\",\"source\":\"\",\"name\":\"rss_bytes\",\"second\":1,\"value\":1,\"life\":1,\"stride\":3}",
-        "{\"of\":\"rank\",\"source\":\"\",\"name\":\"rss_bytes\",\"second\":1,\"value\":1,\"life\":1,\"stride\":"
+        "{\"of\":\"rank\",\"source\":\"\",\"name\":\"rss_bytes\",\"second\":1,\"value\":1,\"life\":1,"
+        "\"stride\":3}",
+        "{\"of\":\"rank\",\"source\":\"\",\"name\":\"rss_bytes\",\"second\":1,\"value\":1,\"life\":1,"
+        "\"stride\":"
         "9223372036854775807}"};
     for (size_t i = 0; i < COUNT(lines); i++) {
         struct mh_samples written = {0}, read = {0};
