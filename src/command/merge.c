@@ -253,11 +253,6 @@ static void describe_rank(struct merge *merge, int rank, const struct mh_journal
 
 typedef void path_of_rank(char *path, size_t size, const char *dir, int rank);
 
-static void journal_path(char *path, size_t size, const char *dir, int rank)
-{
-    snprintf(path, size, "%.4000s/rank-%05d.journal", dir, rank);
-}
-
 /* Of the copies in the folders the longest. False, and where it was looked for last: there is none. */
 static bool find_longest(const struct merge *merge, path_of_rank *path_of, int rank, char path[4200])
 {
@@ -291,7 +286,7 @@ static int read_journal(struct merge *merge, int rank, struct mh_error *err)
     char path[4200];
     struct mh_journal_start start = {0};
     bool whole = false;
-    if (!find_longest(merge, journal_path, rank, path)) {
+    if (!find_longest(merge, mh_journal_path, rank, path)) {
         mh_warn("%s: not there: what rank %d did is not known", path, rank);
         merge->missing++;
         merge->sign_s[rank] = -1;
@@ -355,7 +350,7 @@ static int restore_samples(struct merge *merge, struct mh_error *err)
 {
     char path[4200];
     for (int rank = 0; rank < merge->np; rank++)
-        if (find_longest(merge, mh_session_samples_path, rank, path) &&
+        if (find_longest(merge, mh_sample_log_path, rank, path) &&
             mh_session_restore_samples(&merge->session, rank, path, err) != 0)
             return -1;
     return 0;

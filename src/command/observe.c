@@ -11,15 +11,10 @@
 /* So that a table of a week with many ranks or servers stays one that can be read. */
 enum { MOST_ROWS = 100000, LEAST_SAMPLES = 64 };
 
-void mh_session_samples_path(char *path, size_t size, const char *journals, int rank)
-{
-    snprintf(path, size, "%.4000s/rank-%05d.samples", journals, rank);
-}
-
 void mh_session_observe(struct mh_session *session)
 {
     if (session->journals[0])
-        mh_session_samples_path(session->samples, sizeof session->samples, session->journals, session->rank);
+        mh_sample_log_path(session->samples, sizeof session->samples, session->journals, session->rank);
     const struct mh_observer_options options = {.job = session->job,
                                                 .rank = session->rank,
                                                 .start_ns = session->run.start_ns,
@@ -155,11 +150,6 @@ int mh_session_put_samples(struct mh_session *session, struct mh_error *err)
     return mh_comm_agree(session->comm, rc, err) != 0 ? -1 : gather_samples(session, err);
 }
 
-static double newest(const struct mh_series *series)
-{
-    return series->count > 0 ? series->samples[series->count - 1].value : 0;
-}
-
 static int64_t highest(const struct mh_series *series)
 {
     double most = 0;
@@ -168,13 +158,13 @@ static int64_t highest(const struct mh_series *series)
     return (int64_t)most;
 }
 
-/* What a rank that ends in order says of itself. */
-static void describe_rank(struct mh_report_rank *rank, const struct mh_series_list *own)
+/* What a rank that ends in order says of itself. A series has at least one sample. */
+static void note_use(struct mh_report_rank *rank, const struct mh_series_list *own)
 {
     for (int64_t i = 0; i < own->count; i++) {
         const struct mh_series *series = &own->items[i];
-        if (strcmp(series->name, "cpu_s") == 0 && series->count > 0)
-            rank->cpu_s = newest(series) - series->samples[0].value;
+        if (strcmp(series->name, "cpu_s") == 0)
+            rank->cpu_s = series->samples[series->count - 1].value - series->samples[0].value;
         else if (strcmp(series->name, "rss_bytes") == 0)
             rank->peak_rss_bytes = highest(series);
         else if (strcmp(series->name, "private_bytes") == 0)
@@ -188,7 +178,7 @@ int mh_session_restore_samples(struct mh_session *session, int rank, const char 
     struct mh_samples samples = {0};
     int rc = 0;
     if (mh_samples_read(&samples, path) == 0) {
-        describe_rank(&report->ranks[rank], &samples.own);
+        note_use(&report->ranks[rank], &samples.own);
         coarsen(&samples.own, samples.own.count * session->np);
         if (!add_samples(&report->rank_samples, &report->rank_sample_count, rank, &samples.own))
             rc = mh_fail(err, "out of memory for samples");

@@ -110,7 +110,6 @@ void mh_session_observe(struct mh_session *session); /* from now on */
 int mh_session_put_samples(struct mh_session *session, struct mh_error *err);
 /* Of a run that was killed: a rank's, from its log; the server's too from rank 0's. No log: nothing. */
 int mh_session_restore_samples(struct mh_session *session, int rank, const char *path, struct mh_error *err);
-void mh_session_samples_path(char *path, size_t size, const char *journals, int rank);
 
 /* trends.c: after samples and operations are in the report */
 int mh_session_put_trends(struct mh_session *session); /* -1: no memory */

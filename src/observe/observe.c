@@ -373,12 +373,15 @@ struct mh_observer *mh_observer_start(const struct mh_observer_options *options)
 
 void mh_observer_stop(struct mh_observer *observer)
 {
-    if (!observer || !observer->runs)
+    if (!observer)
         return;
-    atomic_store(&observer->stop, true);
-    mh_scraper_wake(observer->scraper);
-    pthread_join(observer->thread, NULL);
-    observer->runs = false;
+    if (observer->runs) {
+        atomic_store(&observer->stop, true);
+        mh_scraper_wake(observer->scraper);
+        pthread_join(observer->thread, NULL);
+        observer->runs = false;
+    }
+    mh_sample_log_close(&observer->log); /* before the folder that it lies in goes */
 }
 
 struct mh_samples *mh_observer_samples(struct mh_observer *observer)
@@ -394,7 +397,6 @@ void mh_observer_free(struct mh_observer *observer)
     close_system_info(&observer->info);
     mh_scraper_close(observer->scraper);
     mh_samples_free(&observer->samples);
-    mh_sample_log_close(&observer->log);
     free(observer->lives);
     free(observer);
 }

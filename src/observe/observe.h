@@ -17,13 +17,14 @@ struct mh_observer_options {
     int rank;
     int64_t start_ns;                 /* this rank's clock when the run began */
     const atomic_llong *ledger_bytes; /* what the rank's ledger holds, kept up by the thread that writes it */
-    const char *log_path;             /* of observe/samples.h; "": none. Valid until the observer is freed */
+    const char *log_path;             /* of observe/samples.h; "": none. Valid until the stop */
 };
 
 /* NULL: the job wants none, or it cannot be had (and a warning says why): a run does without. */
 struct mh_observer *mh_observer_start(const struct mh_observer_options *options);
 
-/* Ends the thread, within milliseconds; what it saw stays. NULL is allowed, here and below. */
+/* Ends the thread, within milliseconds, and closes the log; what it saw stays. NULL is allowed, here and
+ * below. */
 void mh_observer_stop(struct mh_observer *observer);
 
 struct mh_samples *mh_observer_samples(struct mh_observer *observer); /* after the stop; NULL for NULL */

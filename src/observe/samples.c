@@ -38,6 +38,11 @@ static void give_up(struct mh_sample_log *log)
     log->file = NULL;
 }
 
+void mh_sample_log_path(char *path, size_t size, const char *dir, int rank)
+{
+    snprintf(path, size, "%.4000s/rank-%05d.samples", dir, rank);
+}
+
 void mh_sample_log_open(struct mh_sample_log *log, const char *path)
 {
     *log = (struct mh_sample_log){.path = path};

@@ -31,6 +31,8 @@ struct mh_sample_log {
     const char *path;
 };
 
+void mh_sample_log_path(char *path, size_t size, const char *dir, int rank); /* DIR/rank-00007.samples */
+
 /* path: valid until the close; "": none. A log that cannot be made or written warns once; the run goes on. */
 void mh_sample_log_open(struct mh_sample_log *log, const char *path);
 /* The newest of the series; own: of the rank's, not the server's. */

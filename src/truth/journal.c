@@ -77,6 +77,11 @@ static void put(struct mh_journal *journal, const union slot *slot)
     journal->used += MH_JOURNAL_ENTRY;
 }
 
+void mh_journal_path(char *path, size_t size, const char *dir, int rank)
+{
+    snprintf(path, size, "%.4000s/rank-%05d.journal", dir, rank);
+}
+
 int mh_journal_open(struct mh_journal *journal, const char *dir, const struct mh_journal_start *start,
                     struct mh_error *err)
 {
@@ -87,7 +92,7 @@ int mh_journal_open(struct mh_journal *journal, const char *dir, const struct mh
     slot.start.sign_ns = start->start_ns;
     journal->used = journal->records = 0;
     journal->failed = false;
-    snprintf(journal->path, sizeof journal->path, "%s/rank-%05d.journal", dir, start->rank);
+    mh_journal_path(journal->path, sizeof journal->path, dir, start->rank);
     journal->fd = open(journal->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (journal->fd < 0)
         return mh_fail(err, "journal %s: %s", journal->path, strerror(errno));

@@ -41,7 +41,9 @@ struct mh_journal_start {
         sign_ns; /* the rank's last sign of life, on its clock; written in place, and not in the checksum */
 };
 
-/* Creates DIR/rank-00007.journal; it must not exist. */
+void mh_journal_path(char *path, size_t size, const char *dir, int rank); /* DIR/rank-00007.journal */
+
+/* Creates the rank's; it must not exist. */
 int mh_journal_open(struct mh_journal *journal, const char *dir, const struct mh_journal_start *start,
                     struct mh_error *err);
 

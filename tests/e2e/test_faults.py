@@ -6,13 +6,13 @@ import os
 import re
 import shutil
 import signal
-import struct
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from journals import DONE, INTENT, RECORD, places
 from pymilvus import MilvusClient, MilvusException
 from support import (GOOD, MNIST, UNUSABLE, Done, Result, Row, Running, Server, assert_books_balance, assert_ledger_agrees, count, hpc,
                      load, ranks_of, read_all, running, write_job)
@@ -201,8 +201,6 @@ def test_frozen_server_leaves_writes_in_doubt(new_server: Callable[..., Server],
 
 # --- a rank ---------------------------------------------------------------------------------------------------------
 
-RECORD = struct.Struct("<4Bhh7iII4xqqqqqqqQI")  # the last: its checksum
-INTENT, DONE = 1, 2
 INSERT, UPSERT, DELETE = range(3)
 
 
@@ -212,7 +210,7 @@ def journal_sums(folder: Path) -> Counter[str]:
     names = ("inserts", "upserts", "deletes")
     for path in folder.glob("rank-*.journal"):
         data, begun = path.read_bytes(), {}
-        for at in range(RECORD.size, len(data) - RECORD.size + 1, RECORD.size):
+        for at in places(data):
             kind_of_record, kind, outcome, _, _, _, worker, *_ = record = RECORD.unpack_from(data, at)
             rows, sequence = record[13], record[15]
             if kind_of_record == INTENT:

@@ -8,11 +8,11 @@ import signal
 import socket
 import struct
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from journals import DONE, ENTRY, FIRST_ID, INTENT, places, sealed
 from mockserver import Mock
 from support import (GOOD, UNUSABLE, Done, Running, assert_books_balance, assert_ledger_agrees, command_line, hpc, ranks_of, running, write_job)
 
@@ -191,27 +191,12 @@ def test_journals_gathered_from_nodes_are_merged(mock: Mock, output: Path) -> No
     assert refused.code == UNUSABLE and "holds the journals of a run that was killed" in refused.errors[0], str(refused)
 
 
-INTENT, DONE = 1, 2  # types of a journal's records: before a write is sent, and at its end
-RECORD, ENTRY = 112, 116  # bytes: of one, and of one with its checksum
-SIGN = slice(104, 112)  # of life, in the first: not in its checksum
-
-
-def sealed(journal: bytes) -> bytes:
-    """With the right checksums for whatever stands there."""
-    entries = []
-    for place, at in enumerate(range(0, len(journal) - ENTRY + 1, ENTRY)):
-        record = journal[at:at + RECORD]
-        counted = record[:SIGN.start] + bytes(8) + record[SIGN.stop:] if place == 0 else record
-        entries.append(record + struct.pack("<I", zlib.crc32(counted, place)))
-    return b"".join(entries)
-
-
 def with_first_id(journal: bytes, types: tuple[int, ...], first_id: int) -> bytes:
     """The same in the first record of each of these types."""
     changed = bytearray(journal)
     for kind in types:
-        at = next(at for at in range(ENTRY, len(journal), ENTRY) if journal[at] == kind)
-        struct.pack_into("<q", changed, at + 56, first_id)
+        at = next(at for at in places(journal) if journal[at] == kind)
+        struct.pack_into("<q", changed, at + FIRST_ID, first_id)
     return sealed(changed)
 
 

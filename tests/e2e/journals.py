@@ -1,0 +1,27 @@
+"""A rank's journal as its bytes are: docs/architecture.md, src/truth/journal.h."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+RECORD = struct.Struct("<4Bhh7iII4xqqqqqqqQ")
+ENTRY = RECORD.size + 4  # with its checksum
+FIRST_ID = 56  # where a record has it
+INTENT, DONE = 1, 2  # a record's type: before a write is sent, and at its end
+_SIGN = slice(104, 112)  # of life, in the first record: not in its checksum
+
+
+def places(journal: bytes) -> range:
+    """Where the records begin, but for the first, which is the journal's own."""
+    return range(ENTRY, len(journal) - ENTRY + 1, ENTRY)
+
+
+def sealed(journal: bytes) -> bytes:
+    """With the right checksums for whatever stands there."""
+    entries = []
+    for place, at in enumerate(range(0, len(journal) - ENTRY + 1, ENTRY)):
+        record = journal[at:at + RECORD.size]
+        counted = record[:_SIGN.start] + bytes(8) + record[_SIGN.stop:] if place == 0 else record
+        entries.append(record + struct.pack("<I", zlib.crc32(counted, place)))
+    return b"".join(entries)
