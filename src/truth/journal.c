@@ -40,13 +40,16 @@ union slot {
 _Static_assert(sizeof(union slot) == sizeof(struct mh_record), "every record has one size");
 _Static_assert(sizeof(union slot) + sizeof(uint32_t) == MH_JOURNAL_ENTRY, "and its checksum behind it");
 
-/* Of the record at that place: one that was moved or doubled has a wrong one. */
-static uint32_t checksum(const union slot *slot, uint32_t place)
+/* Of the record at that place of this journal: one that was moved or doubled has a wrong one, and one of
+ * another journal, as the start's is in all that follow. */
+static uint32_t checksum(const union slot *slot, uint32_t place, uint32_t *of_start)
 {
     union slot counted = *slot;
-    if (place == 0)
-        counted.start.sign_ns = 0; /* which is written over */
-    return (uint32_t)crc32(place, (const Bytef *)&counted, sizeof counted);
+    if (place > 0)
+        return (uint32_t)crc32(*of_start ^ place, (const Bytef *)&counted, sizeof counted);
+    counted.start.sign_ns = 0; /* which is written over */
+    *of_start = (uint32_t)crc32(0, (const Bytef *)&counted, sizeof counted);
+    return *of_start;
 }
 
 /* ---- writing ---- */
@@ -71,7 +74,7 @@ static void put(struct mh_journal *journal, const union slot *slot)
 {
     if (journal->used + MH_JOURNAL_ENTRY > sizeof journal->buffer)
         mh_journal_flush(journal);
-    const uint32_t sum = checksum(slot, journal->records++);
+    const uint32_t sum = checksum(slot, journal->records++, &journal->of_start);
     memcpy(journal->buffer + journal->used, slot, sizeof *slot);
     memcpy(journal->buffer + journal->used + sizeof *slot, &sum, sizeof sum);
     journal->used += MH_JOURNAL_ENTRY;
@@ -213,6 +216,7 @@ struct reader {
     union slot ahead; /* read, not yet used */
     bool has_ahead;
     uint32_t place;             /* of the next in the file */
+    uint32_t of_start;          /* checksum of the first */
     long damaged;               /* byte behind a record with a wrong checksum that others follow; 0: none */
     struct pending *pending;    /* newest first */
     struct mh_tallies *tallies; /* for the summaries; NULL: nobody wants them */
@@ -228,7 +232,7 @@ static bool read_slot(struct reader *reader, union slot *slot, bool *right)
     uint32_t sum;
     const bool there =
         fread(slot, sizeof *slot, 1, reader->file) == 1 && fread(&sum, sizeof sum, 1, reader->file) == 1;
-    *right = there && sum == checksum(slot, reader->place);
+    *right = there && sum == checksum(slot, reader->place, &reader->of_start);
     reader->place += there;
     return there;
 }

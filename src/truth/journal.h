@@ -1,7 +1,8 @@
 /* A rank's journal: fixed-size records appended with write(2), so that what was measured survives a kill -9
  * (the page cache keeps it; a crash of the node may take the last seconds). Each has a checksum, of its place
- * in the file too. A write is on record before it is sent. What changes no rows has no record of its own: of
- * it a summary is written at intervals, so that the file's length goes by time and by writes, not by reads.
+ * in the file and of the first record, too. A write is on record before it is sent. What changes no rows has
+ * no record of its own: of it a summary is written at intervals, so that the file's length goes by time and
+ * by writes, not by reads.
  */
 #ifndef MH_TRUTH_JOURNAL_H
 #define MH_TRUTH_JOURNAL_H
@@ -22,7 +23,8 @@ enum {
 struct mh_journal {
     int fd; /* -1: closed */
     size_t used;
-    uint32_t records; /* put so far */
+    uint32_t records;  /* put so far */
+    uint32_t of_start; /* checksum of the first */
     uint8_t buffer[MH_JOURNAL_BUFFER];
     bool failed; /* said so once */
     char path[4096];

@@ -19,9 +19,11 @@ def places(journal: bytes) -> range:
 
 def sealed(journal: bytes) -> bytes:
     """With the right checksums for whatever stands there."""
-    entries = []
+    entries, of_start = [], 0
     for place, at in enumerate(range(0, len(journal) - ENTRY + 1, ENTRY)):
         record = journal[at:at + RECORD.size]
         counted = record[:_SIGN.start] + bytes(8) + record[_SIGN.stop:] if place == 0 else record
-        entries.append(record + struct.pack("<I", zlib.crc32(counted, place)))
+        checksum = zlib.crc32(counted, of_start ^ place)
+        of_start = checksum if place == 0 else of_start
+        entries.append(record + struct.pack("<I", checksum))
     return b"".join(entries)

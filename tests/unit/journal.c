@@ -35,11 +35,16 @@ static int remove_folder(void **state)
     return rmdir(folder);
 }
 
-static void open_journal(void)
+static void open_journal_of(const struct mh_journal_start *start)
 {
     struct mh_error err = {""};
-    if (mh_journal_open(&journal, folder, &started, &err) != 0)
+    if (mh_journal_open(&journal, folder, start, &err) != 0)
         fail_msg("%s", err.text);
+}
+
+static void open_journal(void)
+{
+    open_journal_of(&started);
 }
 
 /* ---- what is written ---- */
@@ -57,12 +62,17 @@ static void append(const struct event *event)
     mh_journal_append(&journal, &record, with_keys ? keys : NULL, versions, event->text);
 }
 
-static void write_events(void)
+static void write_events_of(const struct mh_journal_start *start)
 {
-    open_journal();
+    open_journal_of(start);
     for (size_t i = 0; i < COUNT(events); i++)
         append(&events[i]);
     mh_journal_close(&journal, false);
+}
+
+static void write_events(void)
+{
+    write_events_of(&started);
 }
 
 /* ---- what is read ---- */
@@ -247,8 +257,10 @@ static void seal(uint8_t *bytes, size_t length)
     int64_t kept;
     memcpy(&kept, bytes + sign, sizeof kept);
     memcpy(bytes + sign, &no_sign, sizeof no_sign);
+    const uint32_t of_start = (uint32_t)crc32(0, bytes, (uInt)size);
     for (size_t at = 0; at + MH_JOURNAL_ENTRY <= length; at += MH_JOURNAL_ENTRY) {
-        const uint32_t sum = (uint32_t)crc32(at / MH_JOURNAL_ENTRY, bytes + at, (uInt)size);
+        const uint32_t place = (uint32_t)(at / MH_JOURNAL_ENTRY), seed = place ? of_start ^ place : 0;
+        const uint32_t sum = (uint32_t)crc32(seed, bytes + at, (uInt)size);
         memcpy(bytes + at + size, &sum, sizeof sum);
     }
     memcpy(bytes + sign, &kept, sizeof kept);
@@ -327,6 +339,36 @@ static void records_that_are_gone_from_the_midst_are_damage(void **state)
     }
     free(bytes);
     free(copy);
+}
+
+/* What an interrupted copy over another run's file leaves: each record is one that was written at its place.
+ */
+static void the_tail_of_another_journal_is_damage(void **state)
+{
+    (void)state;
+    struct reading reading;
+    size_t length;
+    write_events();
+    uint8_t *bytes = load(&length);
+    for (int field = 0; field < 3; field++) {
+        struct mh_journal_start other = started;
+        other.run += field == 0;
+        other.pid += field == 1;
+        other.start_ns += field == 2;
+        unlink(file);
+        write_events_of(&other);
+        uint8_t *mixed = load(&length);
+        for (size_t at = MH_JOURNAL_ENTRY; at + MH_JOURNAL_ENTRY < length; at += MH_JOURNAL_ENTRY) {
+            struct mh_error err = {""};
+            bool whole;
+            memcpy(mixed, bytes, at); /* more and more of it */
+            store(mixed, length);
+            assert_int_equal(read_events(&reading, &whole, &err), -1);
+            assert_non_null(strstr(err.text, "is damaged"));
+        }
+        free(mixed);
+    }
+    free(bytes);
 }
 
 static void records_that_changed_places_are_damage(void **state)
@@ -570,6 +612,7 @@ int main(void)
         ON_DISK(one_flipped_bit_is_damage),
         ON_DISK(a_tail_of_zeros_is_cut_off),
         ON_DISK(records_that_are_gone_from_the_midst_are_damage),
+        ON_DISK(the_tail_of_another_journal_is_damage),
         ON_DISK(records_that_changed_places_are_damage),
         ON_DISK(whatever_passes_for_records_does_no_harm),
         ON_DISK(missing_keys_are_damage_unless_the_file_ends),
