@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -186,9 +187,10 @@ def other_families(result: Result) -> list[Family]:
             held.add(int(row.held), figure=row.figure, wanted=row.wanted)
     cpu = Family("rank_cpu_seconds", "gauge", "User and system time of a rank.", "seconds")
     memory = Family("rank_peak_memory_bytes", "gauge", "Most memory that a rank held.", "bytes")
-    for row in result.get("/ranks").itertuples():
-        cpu.add(row.cpu_s, rank=row.rank, host=row.host)
-        memory.add(row.peak_rss_bytes, rank=row.rank, host=row.host)
+    for row in result.ranks.itertuples():
+        for family, value in ((cpu, row.cpu_s), (memory, row.peak_rss_bytes)):
+            if not math.isnan(value):
+                family.add(value, rank=row.rank, host=row.host)
     recall = Family("recall", "gauge", "Share of true neighbours found, of the searches compared.")
     if result.has("/recall"):
         for (stage, role, item), rows in result.get("/recall").groupby(["stage", "role", "item"], sort=False):

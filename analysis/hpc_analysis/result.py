@@ -19,6 +19,7 @@ from hpc_analysis.histogram import Histogram
 FORMAT, VERSION = "milvus-hpc result", 1
 LAZY = ("/truth/ledger",)  # may be large; read when asked for
 DEFLATE_RATIO = 1100  # zlib's best is 1032 to 1: more than that cannot be in the file
+MAYBE_UNKNOWN = ("core", "cores", "cpu_s", "peak_rss_bytes", "private_bytes", "bytes_out", "bytes_in", "schedule_lag_ns")  # of /ranks: then -1
 # Fields that are read by name; a file of this format that lacks one is of a milvus-hpc that was still in the making.
 NEEDED = {
     "/operations": ("stage", "role", "op", "latency", "planned", "ok", "failed", "unknown", "throttled", "unsent", "in_flight", "timed_out", "rows", "bytes_out",
@@ -129,15 +130,12 @@ class Result:
 
     @cached_property
     def ranks(self) -> pd.DataFrame:
-        """/ranks; NaN: what is not known, as most of a rank that died."""
+        """/ranks; NaN: what is not known, as much of a run that merge has rebuilt."""
         ranks = self.get("/ranks")
-        unknown = {"core": ranks["core"] < 0, "cores": ranks["cores"] < 0} if "core" in ranks and "cores" in ranks else {}
-        if "missing" in ranks:
-            dead, unseen = ranks["missing"] != 0, (ranks["missing"] != 0) & (ranks["peak_rss_bytes"] == 0)
-            unknown |= {"bytes_out": dead, "bytes_in": dead, "schedule_lag_ns": dead, "cpu_s": unseen, "peak_rss_bytes": unseen, "private_bytes": unseen}
         if "pid" in ranks:
             ranks = ranks.assign(pid=ranks["pid"].astype(str))  # no quantity
-        return ranks.assign(**{name: ranks[name].astype(object).where(~which, math.nan) for name, which in unknown.items() if name in ranks})
+        known = [name for name in MAYBE_UNKNOWN if name in ranks]
+        return ranks.assign(**{name: ranks[name].astype(object).where(ranks[name] >= 0, math.nan) for name in known})
 
     @property
     def missing_ranks(self) -> list[int]:

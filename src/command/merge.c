@@ -246,6 +246,12 @@ static void describe_rank(struct merge *merge, int rank, const struct mh_journal
                                    .pid = start->pid,
                                    .core = -1,
                                    .cores = -1,
+                                   .cpu_s = -1,
+                                   .peak_rss_bytes = -1,
+                                   .private_bytes = -1,
+                                   .bytes_out = -1,
+                                   .bytes_in = -1,
+                                   .schedule_lag_ns = -1,
                                    .clock_offset_ns = start->clock_offset_ns,
                                    .missing = !whole};
     snprintf(out->host, sizeof out->host, "%s", start->host);

@@ -18,11 +18,11 @@ struct mh_report_option {
     char *path, *value, *origin;
 };
 
-struct mh_report_rank {
+struct mh_report_rank { /* -1: not known */
     int32_t rank, node;
     char host[64];
     int64_t pid;
-    int32_t core, cores; /* where it was when it ended, and how many it may use; -1: not known */
+    int32_t core, cores; /* where it was when it ended, and how many it may use */
     double cpu_s;
     int64_t peak_rss_bytes;
     int64_t private_bytes;   /* most at the end of a stage: without libraries and the shared vectors */

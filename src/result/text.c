@@ -44,12 +44,11 @@ static void print_ceiling(const struct mh_page *page)
 static void print_client(const struct mh_page *page)
 {
     const struct mh_report *report = page->report;
-    struct mh_report_rank all = {0};
+    struct mh_report_rank all = {.cpu_s = -1, .peak_rss_bytes = -1, .schedule_lag_ns = -1};
     for (int64_t i = 0; i < report->rank_count; i++) {
         const struct mh_report_rank *rank = &report->ranks[i];
         all.bytes_out += rank->bytes_out;
         all.bytes_in += rank->bytes_in;
-        all.missing |= rank->missing;
         all.cpu_s = rank->cpu_s > all.cpu_s ? rank->cpu_s : all.cpu_s;
         if (rank->schedule_lag_ns > all.schedule_lag_ns)
             all.schedule_lag_ns = rank->schedule_lag_ns;
@@ -62,9 +61,9 @@ static void print_client(const struct mh_page *page)
     const char *label = report->calibration_count > 0 ? "" : "client";
     const double share = 100 * all.cpu_s / report->duration_s;
     const struct mh_shown most = mh_shown_bytes(all.peak_rss_bytes);
-    if (all.missing && all.peak_rss_bytes == 0)
-        return; /* nothing was observed of those that died */
-    if (all.missing)
+    if (all.peak_rss_bytes < 0)
+        return; /* rebuilt by merge, and nothing was observed */
+    if (all.schedule_lag_ns < 0)
         mh_page_fact(page, label, "busiest rank used %.0f%% of a core and at most %s, as far as was observed",
                      share, most.text);
     else

@@ -45,6 +45,10 @@ def merge(output: Path, *folders: Path) -> Done:
     done = hpc("merge", *(folders or [output.with_name(f"{output.name}.journals")]), "-o", merged, result=merged)
     assert done.code == UNUSABLE and done.errors == [], str(done)
     assert not done.result.attributes["whole"] and done.result.attributes["verdict"].startswith("INCOMPLETE")
+    for name in ("core", "cores", "bytes_out", "bytes_in", "schedule_lag_ns"):  # nobody knows: no zeros
+        assert {row[name] for row in done.result.tables["ranks"]} == {-1}, name
+    assert all(row["cpu_s"] >= 0 and row["peak_rss_bytes"] > 1 << 20 for row in done.result.tables["ranks"])
+    assert "as far as was observed" in done.out and "behind its due time" not in done.out
     assert_books_balance(done.result)
     assert_ledger_agrees(done.result)
     return done
