@@ -257,58 +257,102 @@ static void describe_rank(struct merge *merge, int rank, const struct mh_journal
     snprintf(out->host, sizeof out->host, "%s", start->host);
 }
 
-typedef void path_of_rank(char *path, size_t size, const char *dir, int rank);
+/* ---- of copies in several folders the best ---- */
 
-/* Of the copies in the folders the longest. False, and where it was looked for last: there is none. */
-static bool find_longest(const struct merge *merge, path_of_rank *path_of, int rank, char path[4200])
+static uint32_t run_of(const struct merge *merge)
 {
-    off_t longest = -1;
+    const char *tail = strrchr(text_of(merge, "run_id"), '-');
+    return tail ? (uint32_t)strtoul(tail + 1, NULL, 16) : 0;
+}
+
+typedef void path_of_rank(char *path, size_t size, const char *dir, int rank);
+typedef int64_t worth_of(const struct merge *merge, int rank, const char *path); /* -1: nothing */
+
+static int64_t worth_of_journal(const struct merge *merge, int rank, const char *path)
+{
+    (void)rank;
+    return merge->dir_count > 1 ? mh_journal_sound_bytes(path) : 0; /* to choose, it is read through */
+}
+
+static int64_t worth_of_samples(const struct merge *merge, int rank, const char *path)
+{
+    const struct mh_sample_head head = {rank, merge->np, run_of(merge)};
+    return mh_sample_log_bytes(path, &head);
+}
+
+/* False, and where it was looked for last: there is none. */
+static bool find_best(const struct merge *merge, path_of_rank *path_of, worth_of *worth, int rank,
+                      char path[4200])
+{
+    int64_t most = -1;
     int best = merge->dir_count - 1;
     for (int d = 0; d < merge->dir_count; d++) {
         struct stat info;
         path_of(path, 4200, merge->dirs[d], rank);
-        if (stat(path, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > longest) {
-            longest = info.st_size;
+        const bool regular = stat(path, &info) == 0 && S_ISREG(info.st_mode);
+        const int64_t got = regular ? worth(merge, rank, path) : -1;
+        if (got > most) {
+            most = got;
             best = d;
         }
     }
     path_of(path, 4200, merge->dirs[best], rank);
-    return longest >= 0;
+    return most >= 0;
 }
 
 /* A copy under another rank's name, or one of another run, would be counted as if it were this one. */
 static int check_start(const struct merge *merge, int rank, const struct mh_journal_start *start,
                        const char *path, struct mh_error *err)
 {
-    const char *tail = strrchr(text_of(merge, "run_id"), '-');
-    if (start->rank == rank && start->np == merge->np && tail && start->run == strtoul(tail + 1, NULL, 16))
+    if (start->rank == rank && start->np == merge->np && start->run == run_of(merge))
         return 0;
     return mh_fail(err, "%s: is that of rank %d of %d of run %08x; expected rank %d of %d of run %s", path,
                    start->rank, start->np, start->run, rank, merge->np, text_of(merge, "run_id"));
+}
+
+static void note_missing(struct merge *merge, int rank, const char *path, const char *how)
+{
+    static const struct mh_journal_start nothing;
+    mh_warn("%s: %s: what rank %d did is not known", path, how, rank);
+    merge->missing++;
+    merge->sign_s[rank] = -1;
+    describe_rank(merge, rank, &nothing, false);
+}
+
+static void note_end(struct merge *merge, int rank, const char *path, const struct mh_journal_start *start,
+                     const struct mh_journal_end *end)
+{
+    merge->unfinished += !end->whole;
+    merge->sign_s[rank] =
+        start->sign_ns >= 0 ? (double)(start->sign_ns - start->start_ns) / (double)MH_S : -1;
+    if (merge->sign_s[rank] > merge->last_s)
+        merge->last_s = merge->sign_s[rank];
+    if (start->sign_ns < 0)
+        mh_warn("%s: its sign of life is damaged: when rank %d fell silent is not known", path, rank);
+    if (end->lost_bytes > 0)
+        mh_warn("%s: its last %lld bytes are half a record or zeros, and left out: what rank %d did last is "
+                "not known",
+                path, (long long)end->lost_bytes, rank);
+    describe_rank(merge, rank, start, end->whole);
 }
 
 static int read_journal(struct merge *merge, int rank, struct mh_error *err)
 {
     char path[4200];
     struct mh_journal_start start = {0};
-    bool whole = false;
-    if (!find_longest(merge, mh_journal_path, rank, path)) {
-        mh_warn("%s: not there: what rank %d did is not known", path, rank);
-        merge->missing++;
-        merge->sign_s[rank] = -1;
-        describe_rank(merge, rank, &start, false);
-        return 0;
-    }
-    if (mh_journal_read_start(path, &start, err) != 0 || check_start(merge, rank, &start, path, err) != 0)
+    struct mh_journal_end end;
+    const bool there = find_best(merge, mh_journal_path, worth_of_journal, rank, path);
+    const int got = there ? mh_journal_read_start(path, &start, err) : 1;
+    if (got == 1)
+        note_missing(merge, rank, path, there ? "there is nothing in it" : "not there");
+    if (got != 0)
+        return got < 0 ? -1 : 0;
+    if (check_start(merge, rank, &start, path, err) != 0)
         return -1;
     merge->start_ns = start.start_ns;
-    if (mh_journal_read_all(path, &start, visit, merge, &merge->session.run.tallies, &whole, err) != 0)
+    if (mh_journal_read_all(path, &start, visit, merge, &merge->session.run.tallies, &end, err) != 0)
         return strncmp(err->text, path, strlen(path)) == 0 ? -1 : mh_fail_in(err, "%s", path);
-    merge->unfinished += !whole;
-    merge->sign_s[rank] = (double)(start.sign_ns - start.start_ns) / (double)MH_S;
-    if (merge->sign_s[rank] > merge->last_s)
-        merge->last_s = merge->sign_s[rank];
-    describe_rank(merge, rank, &start, whole);
+    note_end(merge, rank, path, &start, &end);
     return 0;
 }
 
@@ -352,12 +396,21 @@ static void note_spans(struct merge *merge)
         }
 }
 
+/* Of a rank without a journal nothing is told anyway. */
+static void miss_samples(const struct merge *merge, int rank, const char *path)
+{
+    if (merge->session.job->observe.enabled && merge->session.report.ranks[rank].pid > 0)
+        mh_warn("%s: not there: what was observed of rank %d%s is not in the result", path, rank,
+                rank == 0 ? " and of the server" : "");
+}
+
 static int restore_samples(struct merge *merge, struct mh_error *err)
 {
     char path[4200];
     for (int rank = 0; rank < merge->np; rank++)
-        if (find_longest(merge, mh_sample_log_path, rank, path) &&
-            mh_session_restore_samples(&merge->session, rank, path, err) != 0)
+        if (!find_best(merge, mh_sample_log_path, worth_of_samples, rank, path))
+            miss_samples(merge, rank, path);
+        else if (mh_session_restore_samples(&merge->session, rank, path, err) != 0)
             return -1;
     return 0;
 }

@@ -16,7 +16,7 @@ void mh_session_observe(struct mh_session *session)
     if (session->journals[0])
         mh_sample_log_path(session->samples, sizeof session->samples, session->journals, session->rank);
     const struct mh_observer_options options = {.job = session->job,
-                                                .rank = session->rank,
+                                                .head = {session->rank, session->np, session->run.tag},
                                                 .start_ns = session->run.start_ns,
                                                 .ledger_bytes = &session->run.ledger_bytes,
                                                 .log_path = session->samples};
@@ -155,7 +155,7 @@ static int64_t highest(const struct mh_series *series)
     double most = 0;
     for (int64_t i = 0; i < series->count; i++)
         most = series->samples[i].value > most ? series->samples[i].value : most;
-    return (int64_t)most;
+    return most < 0x1p62 ? (int64_t)most : -1; /* as a damaged log may have it */
 }
 
 /* What a rank that ends in order says of itself. A series has at least one sample. */
@@ -177,14 +177,13 @@ int mh_session_restore_samples(struct mh_session *session, int rank, const char 
     struct mh_report *report = &session->report;
     struct mh_samples samples = {0};
     int rc = 0;
-    if (mh_samples_read(&samples, path) == 0) {
-        note_use(&report->ranks[rank], &samples.own);
-        coarsen(&samples.own, samples.own.count * session->np);
-        if (!add_samples(&report->rank_samples, &report->rank_sample_count, rank, &samples.own))
-            rc = mh_fail(err, "out of memory for samples");
-        else if (rank == 0)
-            rc = put_server(session, &samples, err);
-    }
+    mh_samples_read(&samples, path);
+    note_use(&report->ranks[rank], &samples.own);
+    coarsen(&samples.own, samples.own.count * session->np);
+    if (!add_samples(&report->rank_samples, &report->rank_sample_count, rank, &samples.own))
+        rc = mh_fail(err, "out of memory for samples");
+    else if (rank == 0)
+        rc = put_server(session, &samples, err);
     mh_samples_free(&samples);
     return rc;
 }

@@ -108,7 +108,7 @@ void mh_session_observe(struct mh_session *session); /* from now on */
 /* What was observed, into the report; rank 0 gets the samples of all ranks. Collective, after the observer's
  * stop. */
 int mh_session_put_samples(struct mh_session *session, struct mh_error *err);
-/* Of a run that was killed: a rank's, from its log; the server's too from rank 0's. No log: nothing. */
+/* Of a run that was killed: a rank's, from its log; the server's too from rank 0's. */
 int mh_session_restore_samples(struct mh_session *session, int rank, const char *path, struct mh_error *err);
 
 /* trends.c: after samples and operations are in the report */

@@ -254,7 +254,7 @@ static int open_system_info(struct mh_observer *observer)
     static const struct mh_retry_options no_retry;
     struct system_info *info = &observer->info;
     struct mh_error err;
-    if (observer->options.rank != 0 || observer->wanted->system_info_ns == 0)
+    if (observer->options.head.rank != 0 || observer->wanted->system_info_ns == 0)
         return 0;
     info->server = observer->options.job->server;
     info->server.connections = 1;
@@ -318,7 +318,7 @@ static void find_local(struct mh_observer *observer)
     const char *uri = observer->options.job->server.uris.items[0], *from = strstr(uri, "://");
     struct local *local = &observer->local;
     local->pid = -1;
-    if (observer->options.rank != 0 || observer->wanted->local != MH_LOCAL_AUTO || !from)
+    if (observer->options.head.rank != 0 || observer->wanted->local != MH_LOCAL_AUTO || !from)
         return;
     snprintf(local->source, sizeof local->source, "%.*s", (int)strcspn(from + 3, "/"), from + 3);
     char host[sizeof local->source];
@@ -346,7 +346,7 @@ static int start_thread(struct mh_observer *observer)
 static const struct mh_observe_options *pages_of(const struct mh_observer_options *options)
 {
     static const struct mh_observe_options none;
-    return options->rank == 0 ? &options->job->observe : &none;
+    return options->head.rank == 0 ? &options->job->observe : &none;
 }
 
 struct mh_observer *mh_observer_start(const struct mh_observer_options *options)
@@ -360,7 +360,7 @@ struct mh_observer *mh_observer_start(const struct mh_observer_options *options)
         observer->wanted = &options->job->observe;
         find_local(observer);
         observer->lives = calloc(observer->wanted->metrics.count + 1, sizeof *observer->lives);
-        mh_sample_log_open(&observer->log, options->log_path);
+        mh_sample_log_open(&observer->log, options->log_path, &options->head);
         observer->scraper = mh_scraper_open(pages_of(options), &hooks);
     }
     if (observer && observer->lives && observer->scraper && open_system_info(observer) == 0 &&

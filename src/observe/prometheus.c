@@ -1,5 +1,6 @@
 #include "observe/prometheus.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,7 +49,7 @@ static void read_line(const char *line, const char *const *wanted, size_t wanted
     if (bare == 0 || whole == 0 || whole >= sizeof name || (*rest != ' ' && *rest != '\t'))
         return;
     const double value = strtod(rest, &end);
-    if (end == rest || memchr(rest, '\n', (size_t)(end - rest)))
+    if (end == rest || memchr(rest, '\n', (size_t)(end - rest)) || !isfinite(value))
         return;
     memcpy(name, line, whole);
     name[whole] = '\0';

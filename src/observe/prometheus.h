@@ -13,7 +13,7 @@ typedef void mh_metric_visitor(void *context, const char *name, double value);
 bool mh_metric_is_wanted(const char *name, const char *const *wanted, size_t wanted_count);
 
 /* Hands on the samples of the page that are wanted. `text` ends in a NUL; lines that are none of the format
- * are passed over. */
+ * are passed over, and so are NaN and infinities. */
 void mh_prometheus_read(const char *text, const char *const *wanted, size_t wanted_count,
                         mh_metric_visitor *visit, void *context);
 

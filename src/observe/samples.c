@@ -43,22 +43,25 @@ void mh_sample_log_path(char *path, size_t size, const char *dir, int rank)
     snprintf(path, size, "%.4000s/rank-%05d.samples", dir, rank);
 }
 
-void mh_sample_log_open(struct mh_sample_log *log, const char *path)
-{
-    *log = (struct mh_sample_log){.path = path};
-    if (!path[0])
-        return;
-    log->file = fopen(path, "wxe");
-    if (!log->file)
-        give_up(log);
-}
-
 static void put_line(struct mh_sample_log *log, json_t *line)
 {
     if (log->file && line &&
         (json_dumpf(line, log->file, JSON_COMPACT) != 0 || fputc('\n', log->file) == EOF))
         give_up(log);
     json_decref(line);
+}
+
+void mh_sample_log_open(struct mh_sample_log *log, const char *path, const struct mh_sample_head *head)
+{
+    *log = (struct mh_sample_log){.path = path};
+    if (!path[0])
+        return;
+    log->file = fopen(path, "wxe");
+    if (log->file)
+        put_line(log, json_pack("{s:s, s:i, s:i, s:I}", "of", "run", "rank", head->rank, "np", head->np,
+                                "run", (json_int_t)head->run));
+    else
+        give_up(log);
 }
 
 void mh_sample_log_put(struct mh_sample_log *log, bool own, const struct mh_series *series)
@@ -94,11 +97,53 @@ void mh_sample_log_close(struct mh_sample_log *log)
 
 /* ---- reading ---- */
 
+/* 0: there is one; 1: there is no more; -1: it cannot be read, and a warning says so. */
+static int read_line(FILE *file, const char *path, char text[MOST_LINE])
+{
+    if (fgets(text, MOST_LINE, file))
+        return 0;
+    if (ferror(file))
+        mh_warn("%s: %s; it, or the rest of it, is left out", path, strerror(errno));
+    return ferror(file) ? -1 : 1;
+}
+
+static bool is_of(const char *text, const struct mh_sample_head *wanted)
+{
+    struct mh_sample_head head = {0};
+    json_int_t run = -1;
+    const char *of = "";
+    json_t *line = json_loads(text, 0, NULL);
+    const bool taken = json_unpack(line, "{s:s, s:i, s:i, s:I}", "of", &of, "rank", &head.rank, "np",
+                                   &head.np, "run", &run) == 0 &&
+                       strcmp(of, "run") == 0 && head.rank == wanted->rank && head.np == wanted->np &&
+                       run == (json_int_t)wanted->run;
+    json_decref(line);
+    return taken;
+}
+
+/* One that was killed at once may not have come to the end of its first line. */
+int64_t mh_sample_log_bytes(const char *path, const struct mh_sample_head *head)
+{
+    char text[MOST_LINE];
+    int64_t bytes = -1;
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return -1;
+    const int got = read_line(file, path, text);
+    if (got == 0 && strchr(text, '\n') && !is_of(text, head))
+        mh_warn("%s: does not begin as the samples of rank %d of %d of run %08x do; it is left out", path,
+                head->rank, head->np, head->run);
+    else if (got >= 0 && fseek(file, 0, SEEK_END) == 0)
+        bytes = ftell(file);
+    fclose(file);
+    return bytes;
+}
+
 static bool take_restart(struct mh_samples *samples, json_t *line)
 {
     struct mh_restart restart = {0};
     const char *what;
-    if (json_unpack(line, "{s:F, s:s}", "second", &restart.second, "what", &what) != 0)
+    if (json_unpack(line, "{s:F, s:s}", "second", &restart.second, "what", &what) != 0 || restart.second < 0)
         return false;
     snprintf(restart.what, sizeof restart.what, "%s", what);
     return mh_samples_add_restart(samples, &restart);
@@ -108,12 +153,12 @@ static bool take_sample(struct mh_series_list *list, json_t *line)
 {
     const char *source, *name;
     struct mh_sample sample;
-    json_int_t stride;
-    int life;
-    if (json_unpack(line, "{s:s, s:s, s:F, s:F, s:i, s:I}", "source", &source, "name", &name, "second",
-                    &sample.second, "value", &sample.value, "life", &life, "stride", &stride) != 0)
+    json_int_t stride, life;
+    if (json_unpack(line, "{s:s, s:s, s:F, s:F, s:I, s:I}", "source", &source, "name", &name, "second",
+                    &sample.second, "value", &sample.value, "life", &life, "stride", &stride) != 0 ||
+        sample.second < 0 || life < 1 || life > INT32_MAX)
         return false;
-    sample.life = life;
+    sample.life = (int32_t)life;
     return mh_series_restore(list, source, name, sample, stride);
 }
 
@@ -130,18 +175,19 @@ static bool take_line(struct mh_samples *samples, const char *text)
     return taken;
 }
 
-int mh_samples_read(struct mh_samples *samples, const char *path)
+void mh_samples_read(struct mh_samples *samples, const char *path)
 {
     char text[MOST_LINE];
     FILE *file = fopen(path, "re");
-    if (!file)
-        return -1;
+    if (!file) {
+        mh_warn("%s: %s", path, strerror(errno));
+        return;
+    }
     bool taken = true;
-    for (long number = 1; taken && fgets(text, sizeof text, file); number++) {
-        taken = take_line(samples, text);
+    for (long number = 1; taken && read_line(file, path, text) == 0; number++) {
+        taken = number == 1 || take_line(samples, text); /* the first says whose it is */
         if (!taken && fgetc(file) != EOF)
             mh_warn("%s: line %ld is no sample; it and what follows is left out", path, number);
     }
     fclose(file);
-    return 0;
 }

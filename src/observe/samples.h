@@ -26,6 +26,12 @@ void mh_samples_free(struct mh_samples *samples);
 /* False: no memory, or they are too many. */
 bool mh_samples_add_restart(struct mh_samples *samples, const struct mh_restart *restart);
 
+/* The first line of a log: whose it is. */
+struct mh_sample_head {
+    int rank, np;
+    uint32_t run; /* as in the rank's journal */
+};
+
 struct mh_sample_log {
     FILE *file; /* NULL: none is kept */
     const char *path;
@@ -34,15 +40,19 @@ struct mh_sample_log {
 void mh_sample_log_path(char *path, size_t size, const char *dir, int rank); /* DIR/rank-00007.samples */
 
 /* path: valid until the close; "": none. A log that cannot be made or written warns once; the run goes on. */
-void mh_sample_log_open(struct mh_sample_log *log, const char *path);
+void mh_sample_log_open(struct mh_sample_log *log, const char *path, const struct mh_sample_head *head);
 /* The newest of the series; own: of the rank's, not the server's. */
 void mh_sample_log_put(struct mh_sample_log *log, bool own, const struct mh_series *series);
 void mh_sample_log_restart(struct mh_sample_log *log, const struct mh_restart *restart);
 void mh_sample_log_flush(struct mh_sample_log *log);
 void mh_sample_log_close(struct mh_sample_log *log);
 
+/* A log's length; -1: it is not there, cannot be read, or is another rank's or run's. But for the first a
+ * warning says so. */
+int64_t mh_sample_log_bytes(const char *path, const struct mh_sample_head *head);
+
 /* Adds what a log holds. A line that makes no sense ends it, with a warning unless it is the last: the rank
- * was killed in mid-write. -1: there is no such file. */
-int mh_samples_read(struct mh_samples *samples, const char *path);
+ * was killed in mid-write. */
+void mh_samples_read(struct mh_samples *samples, const char *path);
 
 #endif

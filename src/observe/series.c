@@ -105,7 +105,8 @@ bool mh_series_restore(struct mh_series_list *list, const char *source, const ch
     struct mh_series *series = fits ? of_name(list, source, name) : NULL;
     while (series && series->stride < stride && series->count > 0)
         halve(series);
-    if (!series || stride < series->stride || series->count == MH_MOST_SAMPLES)
+    if (!series || stride < series->stride || series->count == MH_MOST_SAMPLES ||
+        (series->count > 0 && sample.second < series->samples[series->count - 1].second))
         return false;
     series->stride = stride;
     series->samples[series->count++] = sample;

@@ -119,10 +119,10 @@ int mh_history_make(struct mh_history *history, const struct mh_plan *plan, cons
     struct mh_journal_start start;
     struct mh_bytes received = {0};
     struct sorting sorting = {.plan = plan, .start_ns = start_ns};
-    bool whole;
+    struct mh_journal_end end;
     *history = (struct mh_history){0};
     sorting.to = calloc((size_t)plan->np, sizeof *sorting.to);
-    int rc = sorting.to ? mh_journal_read(journal, &start, visit, &sorting, &whole, err)
+    int rc = sorting.to ? mh_journal_read(journal, &start, visit, &sorting, &end, err)
                         : mh_fail(err, "out of memory for the history of writes");
     rc = mh_comm_agree(comm, rc, err);
     if (rc == 0)

@@ -16,7 +16,7 @@
 
 enum {
     MH_JOURNAL_BUFFER = 64 << 10,
-    MH_JOURNAL_FORMAT = 4,
+    MH_JOURNAL_FORMAT = 5,
     MH_JOURNAL_ENTRY = 112 + 4 /* a record's bytes in the file: CRC-32 behind it */
 };
 
@@ -38,9 +38,15 @@ struct mh_journal_start {
     int64_t pid;
     int64_t start_ns;        /* this rank's monotonic clock when the run began on rank 0 */
     int64_t clock_offset_ns; /* this rank's clock minus rank 0's */
-    char host[64];
-    int64_t
-        sign_ns; /* the rank's last sign of life, on its clock; written in place, and not in the checksum */
+    char host[60];
+    uint32_t sign_sum; /* checksum of sign_ns: both are written in place, and not in the record's checksum */
+    int64_t sign_ns; /* the rank's last sign of life, on its clock; as read: -1 where its checksum is wrong */
+};
+
+/* How a journal ends. */
+struct mh_journal_end {
+    bool whole;         /* with the END record */
+    int64_t lost_bytes; /* behind the last sound record: half of one, or zeros */
 };
 
 void mh_journal_path(char *path, size_t size, const char *dir, int rank); /* DIR/rank-00007.journal */
@@ -67,16 +73,22 @@ void mh_journal_close(struct mh_journal *journal, bool remove_file);
 typedef int mh_journal_visitor(void *context, const struct mh_record *record, const int64_t *keys,
                                const uint16_t *versions, const char *text, struct mh_error *err);
 
+/* 0; 1: there is nothing in it, its rank or its node went down at once; -1: error, as of all that follow. */
 int mh_journal_read_start(const char *path, struct mh_journal_start *start, struct mh_error *err);
 
+/* Bytes of sound records, from the first on: of several copies of a journal the one with the most has all
+ * that the others have. */
+int64_t mh_journal_sound_bytes(const char *path);
+
 /* A record cut off at the end (the rank was killed in mid-write), or with a wrong checksum and nothing but
- * zeros behind it (its node went down), ends the reading quietly; any other wrong checksum is an error.
- * *whole says whether the END record was there. */
+ * zeros behind it (its node went down), ends the reading quietly; any other wrong checksum is an error, and
+ * so is a journal with nothing in it. */
 int mh_journal_read(const char *path, struct mh_journal_start *start, mh_journal_visitor *visit,
-                    void *context, bool *whole, struct mh_error *err);
+                    void *context, struct mh_journal_end *end, struct mh_error *err);
 
 /* The same; the summaries are added to `tallies`, whose times are since the run began. */
 int mh_journal_read_all(const char *path, struct mh_journal_start *start, mh_journal_visitor *visit,
-                        void *context, struct mh_tallies *tallies, bool *whole, struct mh_error *err);
+                        void *context, struct mh_tallies *tallies, struct mh_journal_end *end,
+                        struct mh_error *err);
 
 #endif

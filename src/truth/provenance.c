@@ -130,14 +130,14 @@ int mh_audit_provenance(struct mh_audit *audit, const char *journal_path, struct
 {
     struct search search = {.plan = audit->plan, .rank = audit->rank, .start_ns = audit->start_ns};
     struct mh_journal_start start;
-    bool whole;
+    struct mh_journal_end end;
     mh_comm_sum_i64(audit->comm, &audit->violations_dropped, 1);
     if (gather(audit, &search, err) != 0)
         return -1;
     int rc = 0;
     if (search.count > 0 && journal_path)
-        rc = mh_comm_agree(audit->comm, mh_journal_read(journal_path, &start, visit, &search, &whole, err),
-                           err);
+        rc =
+            mh_comm_agree(audit->comm, mh_journal_read(journal_path, &start, visit, &search, &end, err), err);
     if (!journal_path)
         name_writers(&search);
     if (rc == 0)

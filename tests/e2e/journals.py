@@ -9,7 +9,7 @@ RECORD = struct.Struct("<4Bhh7iII4xqqqqqqqQ")
 ENTRY = RECORD.size + 4  # with its checksum
 FIRST_ID = 56  # where a record has it
 INTENT, DONE = 1, 2  # a record's type: before a write is sent, and at its end
-_SIGN = slice(104, 112)  # of life, in the first record: not in its checksum
+_SIGN = slice(100, 112)  # of life, in the first record, with a checksum of its own: not in the record's
 
 
 def places(journal: bytes) -> range:
@@ -22,7 +22,7 @@ def sealed(journal: bytes) -> bytes:
     entries, of_start = [], 0
     for place, at in enumerate(range(0, len(journal) - ENTRY + 1, ENTRY)):
         record = journal[at:at + RECORD.size]
-        counted = record[:_SIGN.start] + bytes(8) + record[_SIGN.stop:] if place == 0 else record
+        counted = record[:_SIGN.start] + bytes(12) + record[_SIGN.stop:] if place == 0 else record
         checksum = zlib.crc32(counted, of_start ^ place)
         of_start = checksum if place == 0 else of_start
         entries.append(record + struct.pack("<I", checksum))

@@ -248,9 +248,63 @@ def test_journals_that_are_not_this_runs_or_damaged_make_no_result(mock: Mock, o
     wrong[5 * ENTRY + 60] ^= 4  # one bit
     path.write_bytes(wrong)
     refused(f"the record before byte {6 * ENTRY} is damaged", "without it")
-    for length in range(0, ENTRY, 37):
-        path.write_bytes(twice[:length])
-        refused("no journal of this program")
+    struct.pack_into("<i", wrong, 0, 3)
+    path.write_bytes(wrong)
+    refused("of another version of this program", "format 3")
+
+
+def test_what_a_node_that_died_left_is_merged_and_its_gaps_are_told(mock: Mock, output: Path) -> None:
+    with running(*words(mock, output, job_for(), "--set", "calibrate=never"), np=3, result=output) as run:
+        run.wait_for("^load 1 s")
+        kill_all(run)
+        run.finish(60)
+    journals = output.with_name(f"{output.name}.journals")
+    kept = {path.name: path.read_bytes() for path in journals.iterdir()}
+    whole = merge(output).result
+    merged, copies = output.with_name("merged.h5"), output.with_name("copies")
+    copies.mkdir()
+
+    def left(changes: dict[str, bytes | None], *folders: Path) -> Done:
+        for name, content in (kept | changes).items():
+            (journals / name).unlink(missing_ok=True)
+            if content is not None:
+                (journals / name).write_bytes(content)
+        merged.unlink(missing_ok=True)
+        done = hpc("merge", *folders, journals, "-o", merged, result=merged)
+        assert done.code == UNUSABLE and done.errors == [], str(done)
+        assert_books_balance(done.result)
+        return done
+
+    def observed(done: Done) -> set[int]:
+        return {int(row["rank"]) for row in done.result.tables["rank_samples"]}
+
+    journal = kept["rank-00001.journal"]
+    for content in (b"", journal[:ENTRY - 1], bytes(len(journal)), journal[:50] + bytes(len(journal) - 50)):
+        done = left({"rank-00001.journal": content})
+        assert "rank-00001.journal: there is nothing in it: what rank 1 did is not known" in done.err, str(done)
+        assert "1 left none" in done.result.attributes["verdict"]
+
+    done = left({"rank-00001.journal": journal + bytes(4096)})
+    assert "rank-00001.journal: its last 4096 bytes are half a record or zeros" in done.err, str(done)
+    assert done.result.figures["acknowledged_inserts"] == whole.figures["acknowledged_inserts"]
+
+    sign = bytearray(journal)  # it would be days later than the others', and they be blamed
+    sign[109] ^= 1
+    done = left({"rank-00001.journal": bytes(sign)})
+    assert "its sign of life is damaged: when rank 1 fell silent is not known" in done.err and "fell silent" not in done.result.attributes["verdict"]
+    assert done.result.figures == whole.figures
+
+    half = len(journal) // ENTRY // 2 * ENTRY  # of two copies the one that has more, not the longer one
+    (copies / "run.json").write_bytes(kept["run.json"])
+    (copies / "rank-00001.journal").write_bytes(journal[:half] + bytes(len(journal)))
+    (copies / "rank-00001.samples").write_bytes(2 * kept["rank-00000.samples"])
+    done = left({}, copies)
+    assert done.result.figures == whole.figures and observed(done) == {0, 1, 2}
+    assert "rank-00001.samples: does not begin as the samples of rank 1 of 3" in done.err, str(done)
+
+    done = left({"rank-00000.samples": None, "rank-00001.samples": kept["rank-00002.samples"]})
+    assert "rank-00000.samples: not there: what was observed of rank 0 and of the server is not in the result" in done.err, str(done)
+    assert "rank-00001.samples: does not begin as" in done.err and observed(done) == {2}
 
 
 # --- what grows -----------------------------------------------------------------------------------------------------

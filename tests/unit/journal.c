@@ -121,16 +121,17 @@ static int check(void *context, const struct mh_record *record, const int64_t *k
     return 0;
 }
 
-static int read_events(struct reading *reading, bool *whole, struct mh_error *err)
+static int read_events(struct reading *reading, struct mh_journal_end *end, struct mh_error *err)
 {
     struct mh_journal_start start;
     *reading = (struct reading){.order_of_last = -1};
-    int rc = mh_journal_read(file, &start, check, reading, whole, err);
+    int rc = mh_journal_read(file, &start, check, reading, end, err);
     if (rc != 0)
         return rc;
     struct mh_journal_start expected = started;
     expected.format = MH_JOURNAL_FORMAT;
     expected.sign_ns = started.start_ns;
+    expected.sign_sum = start.sign_sum; /* were it wrong, sign_ns would be -1 */
     assert_memory_equal(&start, &expected, sizeof expected);
     return 0;
 }
@@ -183,12 +184,12 @@ static void what_is_written_comes_back(void **state)
     struct reading reading;
     struct mh_error err;
     struct stat info;
-    bool whole = false;
+    struct mh_journal_end end = {.whole = false};
     write_events();
     assert_int_equal(stat(file, &info), 0);
     assert_int_equal(info.st_size, records_in_all() * MH_JOURNAL_ENTRY);
-    assert_int_equal(read_events(&reading, &whole, &err), 0);
-    assert_true(whole);
+    assert_int_equal(read_events(&reading, &end, &err), 0);
+    assert_true(end.whole);
     check_reading(&reading, records_in_all());
 }
 
@@ -199,10 +200,10 @@ static void cut_off_anywhere_it_is_a_prefix(void **state)
     for (long length = (long)(records_in_all() * MH_JOURNAL_ENTRY) - 1; length >= 0; length--) {
         struct reading reading;
         struct mh_error err = {""};
-        bool whole = true;
+        struct mh_journal_end end = {.whole = true};
         assert_int_equal(truncate(file, length), 0);
-        int rc = read_events(&reading, &whole, &err);
-        assert_false(whole);
+        int rc = read_events(&reading, &end, &err);
+        assert_false(end.whole);
         if (length < MH_JOURNAL_ENTRY) { /* not even its start */
             assert_int_equal(rc, -1);
             assert_non_null(strstr(err.text, file));
@@ -248,22 +249,25 @@ static void store(const uint8_t *bytes, size_t length)
     fclose(stream);
 }
 
+/* Of life: its checksum and itself, written in place. */
+enum { SIGN = offsetof(struct mh_journal_start, sign_sum), SIGN_BYTES = sizeof(uint32_t) + sizeof(int64_t) };
+
 /* The right checksums for whatever stands there. */
 static void seal(uint8_t *bytes, size_t length)
 {
-    static const int64_t no_sign;
-    const size_t sign = offsetof(struct mh_journal_start, sign_ns),
-                 size = MH_JOURNAL_ENTRY - sizeof(uint32_t);
-    int64_t kept;
-    memcpy(&kept, bytes + sign, sizeof kept);
-    memcpy(bytes + sign, &no_sign, sizeof no_sign);
-    const uint32_t of_start = (uint32_t)crc32(0, bytes, (uInt)size);
+    const size_t size = MH_JOURNAL_ENTRY - sizeof(uint32_t);
+    uint8_t sign[SIGN_BYTES];
+    memcpy(sign, bytes + SIGN, SIGN_BYTES);
+    memset(bytes + SIGN, 0, SIGN_BYTES);
+    const uint32_t of_start = (uint32_t)crc32(0, bytes, (uInt)size),
+                   of_sign = (uint32_t)crc32(of_start, sign + sizeof of_start, sizeof(int64_t));
+    memcpy(sign, &of_sign, sizeof of_sign);
     for (size_t at = 0; at + MH_JOURNAL_ENTRY <= length; at += MH_JOURNAL_ENTRY) {
         const uint32_t place = (uint32_t)(at / MH_JOURNAL_ENTRY), seed = place ? of_start ^ place : 0;
         const uint32_t sum = (uint32_t)crc32(seed, bytes + at, (uInt)size);
         memcpy(bytes + at + size, &sum, sizeof sum);
     }
-    memcpy(bytes + sign, &kept, sizeof kept);
+    memcpy(bytes + SIGN, sign, SIGN_BYTES);
 }
 
 static void flip(uint8_t *bytes, size_t at, struct mh_random *random)
@@ -275,28 +279,49 @@ static void one_flipped_bit_is_damage(void **state)
 {
     (void)state;
     struct mh_random random = {.seed = 3};
-    const size_t sign = offsetof(struct mh_journal_start, sign_ns);
     size_t length;
     write_events();
     uint8_t *bytes = load(&length), *copy = malloc(length);
     for (size_t at = 0; at < length; at++) {
         struct reading reading;
         struct mh_error err = {""};
-        bool whole = true;
-        if (at >= sign && at < sign + sizeof(int64_t)) /* written in place */
+        struct mh_journal_end end = {.whole = true};
+        if (at >= SIGN && at < SIGN + SIGN_BYTES)
             continue;
         memcpy(copy, bytes, length);
         flip(copy, at, &random);
         store(copy, length);
         const size_t record = at / MH_JOURNAL_ENTRY;
         const bool last = record == records_in_all() - 1;
-        assert_int_equal(read_events(&reading, &whole, &err), last ? 0 : -1);
+        assert_int_equal(read_events(&reading, &end, &err), last ? 0 : -1);
         if (last) { /* its END: as if it had been cut off */
-            assert_false(whole);
+            assert_false(end.whole);
             check_reading(&reading, record);
         } else {
             assert_non_null(strstr(err.text, file));
         }
+    }
+    free(bytes);
+    free(copy);
+}
+
+/* The rest of the journal is not for it to refuse. */
+static void a_flipped_bit_of_the_sign_of_life_makes_that_unknown(void **state)
+{
+    (void)state;
+    struct mh_random random = {.seed = 5};
+    size_t length;
+    write_events();
+    uint8_t *bytes = load(&length), *copy = malloc(length);
+    for (size_t at = SIGN; at < SIGN + SIGN_BYTES; at++) {
+        struct mh_journal_start start;
+        struct mh_error err = {""};
+        memcpy(copy, bytes, length);
+        flip(copy, at, &random);
+        store(copy, length);
+        assert_int_equal(mh_journal_read_start(file, &start, &err), 0);
+        assert_int_equal(start.sign_ns, -1);
+        assert_int_equal(start.pid, started.pid);
     }
     free(bytes);
     free(copy);
@@ -312,14 +337,55 @@ static void a_tail_of_zeros_is_cut_off(void **state)
     for (size_t from = length - 1; from >= MH_JOURNAL_ENTRY; from -= 7) {
         struct reading reading;
         struct mh_error err = {""};
-        bool whole = true;
+        struct mh_journal_end end = {.whole = true};
         memset(bytes + from, 0, length - from);
         store(bytes, length);
-        assert_int_equal(read_events(&reading, &whole, &err), 0);
-        assert_false(whole);
+        assert_int_equal(read_events(&reading, &end, &err), 0);
+        assert_false(end.whole);
         check_reading(&reading, from / MH_JOURNAL_ENTRY);
+        const size_t sound = from / MH_JOURNAL_ENTRY * MH_JOURNAL_ENTRY;
+        assert_int_equal(end.lost_bytes, length - sound);
+        assert_int_equal(mh_journal_sound_bytes(file), sound);
     }
     free(bytes);
+}
+
+static void a_journal_may_have_nothing_in_it(void **state)
+{
+    (void)state;
+    size_t length;
+    write_events();
+    uint8_t *bytes = load(&length);
+    for (size_t kept = 0; kept < MH_JOURNAL_ENTRY; kept++)
+        for (int zeros = 0; zeros < 2; zeros++) {
+            struct mh_journal_start start;
+            struct mh_journal_end end;
+            struct mh_error err = {""};
+            int seen = 0;
+            memset(bytes + kept, 0, length - kept);
+            store(bytes, zeros ? length : kept);
+            assert_int_equal(mh_journal_read_start(file, &start, &err), 1);
+            assert_int_equal(mh_journal_sound_bytes(file), 0);
+            assert_int_equal(mh_journal_read(file, &start, touch, &seen, &end, &err), -1);
+            assert_non_null(strstr(err.text, "nothing in it"));
+            free(bytes);
+            unlink(file);
+            write_events();
+            bytes = load(&length);
+        }
+    free(bytes);
+}
+
+/* As EIO would: not as if it had ended there. */
+static void one_that_cannot_be_read_is_an_error(void **state)
+{
+    (void)state;
+    struct mh_journal_start start;
+    struct mh_error err = {""};
+    assert_int_equal(mh_journal_read_start("/tmp", &start, &err), -1);
+    assert_string_equal(err.text, "/tmp: Is a directory");
+    assert_int_equal(mh_journal_sound_bytes("/tmp"), 0);
+    assert_int_equal(mh_journal_sound_bytes("/tmp/no/such/journal"), 0);
 }
 
 static void records_that_are_gone_from_the_midst_are_damage(void **state)
@@ -331,11 +397,11 @@ static void records_that_are_gone_from_the_midst_are_damage(void **state)
     uint8_t *bytes = load(&length), *copy = malloc(length);
     for (size_t at = MH_JOURNAL_ENTRY; at + 2 * MH_JOURNAL_ENTRY < length; at += MH_JOURNAL_ENTRY) {
         struct mh_error err = {""};
-        bool whole;
+        struct mh_journal_end end;
         memcpy(copy, bytes, at);
         memcpy(copy + at, bytes + at + MH_JOURNAL_ENTRY, length - at - MH_JOURNAL_ENTRY);
         store(copy, length - MH_JOURNAL_ENTRY);
-        assert_int_equal(read_events(&reading, &whole, &err), -1);
+        assert_int_equal(read_events(&reading, &end, &err), -1);
     }
     free(bytes);
     free(copy);
@@ -360,10 +426,10 @@ static void the_tail_of_another_journal_is_damage(void **state)
         uint8_t *mixed = load(&length);
         for (size_t at = MH_JOURNAL_ENTRY; at + MH_JOURNAL_ENTRY < length; at += MH_JOURNAL_ENTRY) {
             struct mh_error err = {""};
-            bool whole;
+            struct mh_journal_end end;
             memcpy(mixed, bytes, at); /* more and more of it */
             store(mixed, length);
-            assert_int_equal(read_events(&reading, &whole, &err), -1);
+            assert_int_equal(read_events(&reading, &end, &err), -1);
             assert_non_null(strstr(err.text, "is damaged"));
         }
         free(mixed);
@@ -381,11 +447,11 @@ static void records_that_changed_places_are_damage(void **state)
     uint8_t *bytes = load(&length);
     for (size_t at = MH_JOURNAL_ENTRY; at + 3 * MH_JOURNAL_ENTRY <= length; at += MH_JOURNAL_ENTRY) {
         struct mh_error err = {""};
-        bool whole;
+        struct mh_journal_end end;
         memcpy(kept, bytes + at, sizeof kept);
         memcpy(bytes + at, bytes + at + sizeof kept, sizeof kept);
         store(bytes, length); /* one twice, one never */
-        assert_int_equal(read_events(&reading, &whole, &err), -1);
+        assert_int_equal(read_events(&reading, &end, &err), -1);
         memcpy(bytes + at, kept, sizeof kept);
     }
     free(bytes);
@@ -404,7 +470,7 @@ static void whatever_passes_for_records_does_no_harm(void **state)
         uint8_t *copy = malloc(length);
         struct mh_journal_start start;
         struct mh_error err = {""};
-        bool whole;
+        struct mh_journal_end end;
         memcpy(copy, bytes, length);
         for (uint64_t flips = 1 + mh_random_below(&random, 4); flips > 0; flips--)
             flip(copy, mh_random_below(&random, length), &random);
@@ -413,7 +479,7 @@ static void whatever_passes_for_records_does_no_harm(void **state)
                 (uint8_t)mh_random_below(&random, 12);
         seal(copy, length);
         store(copy, length);
-        if (mh_journal_read(file, &start, touch, &seen, &whole, &err) != 0) {
+        if (mh_journal_read(file, &start, touch, &seen, &end, &err) != 0) {
             errors++;
             assert_true(err.text[0] != '\0');
         }
@@ -430,7 +496,7 @@ static void missing_keys_are_damage_unless_the_file_ends(void **state)
     (void)state;
     size_t length, at = 1;
     struct reading reading;
-    bool whole;
+    struct mh_journal_end end;
     write_events();
     uint8_t *bytes = load(&length);
     for (size_t i = 0; i < COUNT(events); at += records_for(&events[i++])) {
@@ -444,7 +510,7 @@ static void missing_keys_are_damage_unless_the_file_ends(void **state)
         seal(copy, length - MH_JOURNAL_ENTRY);
         store(copy, length - MH_JOURNAL_ENTRY);
         free(copy);
-        assert_int_equal(read_events(&reading, &whole, &err), -1);
+        assert_int_equal(read_events(&reading, &end, &err), -1);
         assert_non_null(strstr(err.text, file));
     }
     free(bytes);
@@ -455,7 +521,7 @@ static void only_this_format_is_read(void **state)
     (void)state;
     size_t length;
     int seen = 0;
-    bool whole;
+    struct mh_journal_end end;
     struct mh_journal_start start;
     struct mh_error err = {""};
     write_events();
@@ -463,15 +529,19 @@ static void only_this_format_is_read(void **state)
     memset(bytes + offsetof(struct mh_journal_start, host), 'h', sizeof start.host);
     seal(bytes, length);
     store(bytes, length);
-    assert_int_equal(mh_journal_read(file, &start, touch, &seen, &whole, &err), 0);
+    assert_int_equal(mh_journal_read(file, &start, touch, &seen, &end, &err), 0);
     assert_int_equal(strnlen(start.host, sizeof start.host), sizeof start.host - 1);
-    bytes[offsetof(struct mh_journal_start, format)]++;
-    store(bytes, length);
-    assert_int_equal(mh_journal_read(file, &start, touch, &seen, &whole, &err), -1);
-    assert_non_null(strstr(err.text, file));
+    for (int format = MH_JOURNAL_FORMAT - 1; format <= MH_JOURNAL_FORMAT + 1; format += 2) {
+        bytes[offsetof(struct mh_journal_start, format)] = (uint8_t)format;
+        store(bytes, length);
+        assert_int_equal(mh_journal_read(file, &start, touch, &seen, &end, &err), -1);
+        assert_non_null(strstr(err.text, file));
+        assert_non_null(
+            strstr(err.text, format < MH_JOURNAL_FORMAT ? "another version" : "no journal of this program"));
+    }
     free(bytes);
     unlink(file);
-    assert_int_equal(mh_journal_read(file, &start, touch, &seen, &whole, &err), -1);
+    assert_int_equal(mh_journal_read(file, &start, touch, &seen, &end, &err), -1);
     assert_non_null(strstr(err.text, file));
 }
 
@@ -491,8 +561,8 @@ static void a_visitor_can_stop_the_reading(void **state)
         struct mh_journal_start start;
         struct mh_error err = {""};
         int left = after;
-        bool whole;
-        assert_int_equal(mh_journal_read(file, &start, refuse, &left, &whole, &err), -1);
+        struct mh_journal_end end;
+        assert_int_equal(mh_journal_read(file, &start, refuse, &left, &end, &err), -1);
         assert_string_equal(err.text, "enough");
         assert_int_equal(left, -1);
     }
@@ -538,7 +608,7 @@ static void an_intent_is_on_file_before_it_is_sent(void **state)
     struct mh_journal_start start;
     struct mh_error err;
     int seen = 0;
-    bool whole;
+    struct mh_journal_end end;
     open_journal();
     assert_int_equal(size_now(), 1);
     append(&events[0]);
@@ -557,7 +627,7 @@ static void an_intent_is_on_file_before_it_is_sent(void **state)
     assert_int_equal(size_now(), 6 + 1 + (MANY + 12) / 13 + 2);
     assert_string_equal(journal.path, file);
     mh_journal_close(&journal, false);
-    assert_int_equal(mh_journal_read(file, &start, check_large, &seen, &whole, &err), 0);
+    assert_int_equal(mh_journal_read(file, &start, check_large, &seen, &end, &err), 0);
     assert_int_equal(seen, 1);
 }
 
@@ -583,7 +653,7 @@ static void a_full_disk_leaves_a_prefix(void **state)
     struct rlimit limit, before;
     struct reading reading;
     struct mh_error err;
-    bool whole;
+    struct mh_journal_end end;
     signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
     limit = before;
@@ -597,8 +667,8 @@ static void a_full_disk_leaves_a_prefix(void **state)
     append(&events[0]); /* there is room again, but behind a gap */
     mh_journal_close(&journal, false);
     assert_true(failed);
-    assert_int_equal(read_events(&reading, &whole, &err), 0);
-    assert_false(whole);
+    assert_int_equal(read_events(&reading, &end, &err), 0);
+    assert_false(end.whole);
     check_reading(&reading, 7);
 }
 
@@ -610,7 +680,10 @@ int main(void)
         ON_DISK(what_is_written_comes_back),
         ON_DISK(cut_off_anywhere_it_is_a_prefix),
         ON_DISK(one_flipped_bit_is_damage),
+        ON_DISK(a_flipped_bit_of_the_sign_of_life_makes_that_unknown),
         ON_DISK(a_tail_of_zeros_is_cut_off),
+        ON_DISK(a_journal_may_have_nothing_in_it),
+        ON_DISK(one_that_cannot_be_read_is_an_error),
         ON_DISK(records_that_are_gone_from_the_midst_are_damage),
         ON_DISK(the_tail_of_another_journal_is_damage),
         ON_DISK(records_that_changed_places_are_damage),

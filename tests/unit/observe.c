@@ -38,7 +38,7 @@ static void pages_are_read(void **state)
     assert_read("up 1\n", "up", "up=1;");
     assert_read("up 1", "up", "up=1;");
     assert_read("up\t1.5e3 1700000000\r\n", "up", "up=1500;");
-    assert_read("# TYPE up gauge\nup +Inf\nup NaN\nup -0x1p3\n", "up", "up=inf;up=nan;up=-8;");
+    assert_read("# TYPE up gauge\nup +Inf\nup NaN\nup -0x1p3\n", "up", "up=-8;");
     assert_read("up{a=\"b c\",d=\"}\"} 2\nup{a=\"\\\"}\"} 3\n", "up",
                 "up{a=\"b c\",d=\"}\"}=2;up{a=\"\\\"}\"}=3;");
     assert_read("up{a=\"1\"} 2\nup{a=\"2\"} 3\n", "up{a=\"2\"}", "up{a=\"2\"}=3;");
@@ -175,6 +175,7 @@ static void series_are_not_without_number(void **state)
 /* ---- samples on disk ---- */
 
 static char log_path[] = "/tmp/mh-samples-XXXXXX";
+static const struct mh_sample_head head = {.rank = 2, .np = 4, .run = 0xfedcba98};
 
 static int make_log(void **state)
 {
@@ -195,7 +196,7 @@ static int remove_log(void **state)
 static void write_log(struct mh_samples *samples, int count)
 {
     struct mh_sample_log log;
-    mh_sample_log_open(&log, log_path);
+    mh_sample_log_open(&log, log_path, &head);
     for (int i = 0; i < 2 * count; i++) {
         const struct mh_sample sample = {i / 2, i * 1.0e9 + 0.125, 1 + i / 1000};
         const bool own = i % 2;
@@ -236,7 +237,7 @@ static void samples_on_disk_come_back(void **state)
         struct mh_samples written = {0}, read = {0};
         struct stat info;
         write_log(&written, count);
-        assert_int_equal(mh_samples_read(&read, log_path), 0);
+        mh_samples_read(&read, log_path);
         compare_lists(&written.server, &read.server);
         compare_lists(&written.own, &read.own);
         assert_int_equal(read.restart_count, 1);
@@ -244,16 +245,36 @@ static void samples_on_disk_come_back(void **state)
         assert_string_equal(read.restarts[0].what, written.restarts[0].what);
         assert_int_equal(stat(log_path, &info), 0);
         assert_true(count < 100000 || info.st_size < 4 * bytes);
+        assert_int_equal(mh_sample_log_bytes(log_path, &head), info.st_size);
         bytes = info.st_size;
         mh_samples_free(&written);
         mh_samples_free(&read);
         unlink(log_path);
     }
     struct mh_samples none = {0};
-    assert_int_equal(mh_samples_read(&none, log_path), -1);
+    assert_int_equal(mh_sample_log_bytes(log_path, &head), -1);
     fclose(fopen(log_path, "w"));
-    assert_int_equal(mh_samples_read(&none, log_path), 0); /* empty */
+    assert_int_equal(mh_sample_log_bytes(log_path, &head), 0); /* killed at once */
+    mh_samples_read(&none, log_path);
     assert_int_equal(none.own.count, 0);
+}
+
+static void a_log_says_whose_it_is(void **state)
+{
+    (void)state;
+    static const struct mh_sample_head others[] = {
+        {1, 4, 0xfedcba98}, {2, 5, 0xfedcba98}, {2, 4, 0xfedcba99}};
+    struct mh_samples written = {0};
+    write_log(&written, 3);
+    assert_true(mh_sample_log_bytes(log_path, &head) > 0);
+    for (size_t i = 0; i < COUNT(others); i++)
+        assert_int_equal(mh_sample_log_bytes(log_path, &others[i]), -1);
+    mh_samples_free(&written);
+    FILE *file = fopen(log_path, "w"); /* as those of a version that did not say it */
+    fputs("{\"of\":\"restart\",\"second\":1,\"what\":\"later\"}\n", file);
+    fclose(file);
+    assert_int_equal(mh_sample_log_bytes(log_path, &head), -1);
+    assert_int_equal(mh_sample_log_bytes("/tmp", &head), -1);
 }
 
 static void what_is_no_sample_ends_the_log(void **state)
@@ -273,14 +294,24 @@ static void what_is_no_sample_ends_the_log(void **state)
         "\"stride\":3}",
         "{\"of\":\"rank\",\"source\":\"\",\"name\":\"rss_bytes\",\"second\":1,\"value\":1,\"life\":1,"
         "\"stride\":"
-        "9223372036854775807}"};
+        "9223372036854775807}",
+#define SAMPLE(second, value, life)                                                                          \
+    "{\"of\":\"rank\",\"source\":\"\",\"name\":\"rss_bytes\",\"second\":" second ",\"value\":" value         \
+    ",\"life\":" life ",\"stride\":1}"
+        SAMPLE("8.9", "1", "1") /* time does not go back */,
+        SAMPLE("-1", "1", "1"),
+        SAMPLE("10", "1e999", "1"),
+        SAMPLE("10", "NaN", "1"),
+        SAMPLE("10", "1", "0"),
+        SAMPLE("10", "1", "4294967297"),
+        "{\"of\":\"restart\",\"second\":-1,\"what\":\"\"}"};
     for (size_t i = 0; i < COUNT(lines); i++) {
         struct mh_samples written = {0}, read = {0};
         write_log(&written, 10);
         FILE *file = fopen(log_path, "a");
         fprintf(file, "%s\n{\"of\":\"restart\",\"second\":1,\"what\":\"later\"}\n", lines[i]);
         fclose(file);
-        assert_int_equal(mh_samples_read(&read, log_path), 0);
+        mh_samples_read(&read, log_path);
         compare_lists(&written.own, &read.own);
         assert_int_equal(read.restart_count, 1);
         mh_samples_free(&written);
@@ -312,6 +343,7 @@ int main(void)
         cmocka_unit_test(series_stay_small_and_even),
         cmocka_unit_test(series_are_not_without_number),
         cmocka_unit_test_setup_teardown(samples_on_disk_come_back, make_log, remove_log),
+        cmocka_unit_test_setup_teardown(a_log_says_whose_it_is, make_log, remove_log),
         cmocka_unit_test_setup_teardown(what_is_no_sample_ends_the_log, make_log, remove_log),
         cmocka_unit_test(units_are_in_names),
     };

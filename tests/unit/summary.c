@@ -99,8 +99,8 @@ static int no_record(void *context, const struct mh_record *record, const int64_
 static int read_back(struct mh_error *err)
 {
     struct mh_journal_start start;
-    bool whole;
-    return mh_journal_read_all(file, &start, no_record, NULL, &got, &whole, err);
+    struct mh_journal_end end;
+    return mh_journal_read_all(file, &start, no_record, NULL, &got, &end, err);
 }
 
 static void compare_histograms(const struct mh_histogram *a, const struct mh_histogram *b)
@@ -194,13 +194,13 @@ static void a_sign_of_life_costs_no_room(void **state)
 {
     struct mh_error err = {""};
     struct mh_journal_start start;
-    bool whole;
+    struct mh_journal_end end;
     (void)state;
     const int64_t before = length_of_file();
     for (int i = 1; i <= 1000; i++)
         mh_journal_sign(&journal, start_ns + i);
     assert_int_equal(length_of_file(), before);
-    assert_int_equal(mh_journal_read(file, &start, no_record, NULL, &whole, &err), 0);
+    assert_int_equal(mh_journal_read(file, &start, no_record, NULL, &end, &err), 0);
     assert_int_equal(start.sign_ns, start_ns + 1000);
 }
 
