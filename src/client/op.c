@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -222,9 +223,14 @@ void mh_op_describe(const struct mh_op *op, char *text, size_t size)
 
 void mh_op_warn_of_trouble(const struct mh_op *op)
 {
+    static atomic_ullong times;
     char text[400];
     if (op->asked != 1 || op->outcome != MH_OUTCOME_FAILED || op->call.status != MH_GRPC_OK)
         return;
+    const unsigned long long before = atomic_fetch_add(&times, 1);
+    if ((before & (before + 1)) != 0) /* the 1st, 2nd, 4th, 8th...: a server in trouble fills no disk */
+        return;
     mh_op_describe(op, text, sizeof text);
-    mh_warn("%s: %s: asked again", mh_connection_uri(op->connection), text);
+    mh_warn("%s: %s: asked again (%llu of this rank's questions so far)", mh_connection_uri(op->connection),
+            text, before + 1);
 }

@@ -16,7 +16,7 @@ enum {
     BUSY_WAIT_MS =
         2, /* longest in the completion queue while a round is under way: MPI wants to be looked at */
     CALM_WAIT_MS = 10,   /* and while none is: claims may have come */
-    IDLE_FACTOR = 3,     /* longer are both where no worker is: nothing is late there but the round */
+    IDLE_FACTOR = 5,     /* longer are both where no worker is: nothing is late there but the round */
     LATE_MS = 3,         /* that a wait which is not sharp may be */
     MOST_AT_ONCE = 256,  /* calls, before the heartbeat and the feed get their turn */
     DRAIN_S = 5,         /* what is in flight when a stop is asked for gets so long */
@@ -257,6 +257,10 @@ static struct mh_call *next_call(const struct mh_stage *stage, int64_t until_ns)
 static void take_calls(struct mh_stage *stage, int64_t until_ns)
 {
     struct mh_call *call;
+    if (stage->hand_count == 0) { /* none will come, and plain sleep costs less than the completion queue */
+        mh_sleep_ns(until_ns - mh_now_ns());
+        return;
+    }
     for (int taken = 0; taken < MOST_AT_ONCE && (call = next_call(stage, until_ns)); taken++) {
         struct mh_op *op = mh_op_of(call);
         struct mh_hand *hand = op->owner;
