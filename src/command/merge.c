@@ -4,6 +4,7 @@
 #include "command/session.h"
 
 #include "base/clock.h"
+#include "base/grow.h"
 #include "base/log.h"
 
 #include <jansson.h>
@@ -33,6 +34,12 @@ static const char *text_of(const struct merge *merge, const char *key)
 {
     const char *text = json_string_value(json_object_get(merge->run, key));
     return text ? text : "";
+}
+
+static uint32_t run_of(const struct merge *merge)
+{
+    const char *tail = strrchr(text_of(merge, "run_id"), '-');
+    return tail ? (uint32_t)strtoul(tail + 1, NULL, 16) : 0;
 }
 
 /* The folders of several nodes hold the same; a node's may have been lost before it was there. */
@@ -105,6 +112,7 @@ static int restore_session(struct merge *merge, struct mh_error *err)
     struct mh_session *session = &merge->session;
     session->arguments = &merge->as_run;
     session->comm = MPI_COMM_SELF;
+    session->run.tag = run_of(merge);
     session->np = merge->np;
     session->seed = (uint64_t)json_integer_value(json_object_get(merge->run, "seed"));
     session->started_wall_ns = json_integer_value(json_object_get(merge->run, "started_wall_ns"));
@@ -221,11 +229,34 @@ static int book(struct merge *merge, struct mh_record *record, const int64_t *ke
     }
 }
 
+/* A violation that is of no worker or partition of the job is damage. */
+static int take_accusation(struct merge *merge, const struct mh_record *record, struct mh_error *err)
+{
+    struct mh_run *run = &merge->session.run;
+    const struct mh_plan *plan = merge->session.plan;
+    struct mh_accusation found;
+    mh_journal_accusation(record, &found);
+    const struct mh_violation *v = &found.violation;
+    if (v->reader < 0 || v->reader >= plan->worker_count || v->partition < -1 ||
+        v->partition >= plan->partition_count || v->seen_partition < -1)
+        return mh_fail(err, "a violation does not fit the job: worker %d, partition %d", v->reader,
+                       v->partition);
+    if (found.more > 0)
+        run->accused_more[v->kind] += found.more;
+    else if (!mh_grow(&run->accused, &run->accused_room, run->accused_count, sizeof *run->accused))
+        return mh_fail(err, "out of memory for violations");
+    else
+        run->accused[run->accused_count++] = *v;
+    return 0;
+}
+
 static int visit(void *context, const struct mh_record *given, const int64_t *keys, const uint16_t *versions,
                  const char *text, struct mh_error *err)
 {
     struct merge *merge = context;
     struct mh_record record = *given;
+    if (record.type == MH_RECORD_FOUND)
+        return take_accusation(merge, given, err);
     if (!fits(merge, &record, keys))
         return mh_fail(err,
                        "a record does not fit the job: worker %d, stage %d, role %d, %u rows from id %lld",
@@ -258,12 +289,6 @@ static void describe_rank(struct merge *merge, int rank, const struct mh_journal
 }
 
 /* ---- of copies in several folders the best ---- */
-
-static uint32_t run_of(const struct merge *merge)
-{
-    const char *tail = strrchr(text_of(merge, "run_id"), '-');
-    return tail ? (uint32_t)strtoul(tail + 1, NULL, 16) : 0;
-}
 
 typedef void path_of_rank(char *path, size_t size, const char *dir, int rank);
 typedef int64_t worth_of(const struct merge *merge, int rank, const char *path); /* -1: nothing */
@@ -444,8 +469,31 @@ static int put_ledger(struct merge *merge, struct mh_error *err)
                        err) != 0)
         return -1;
     merge->plan_alone.np = 1;
-    audit->plan = merge->session.plan;
     return mh_slices_make(&audit->slices, &merge->plan_alone, &merge->session.run.ledger, MPI_COMM_SELF, err);
+}
+
+static int sign(struct merge *merge, int rank, struct mh_error *err)
+{
+    const struct mh_audit *audit = &merge->session.audit;
+    char path[4200];
+    struct mh_journal_start start;
+    if (!find_best(merge, mh_journal_path, worth_of_journal, rank, path) ||
+        mh_journal_read_start(path, &start, err) != 0)
+        return 0; /* it was not there before, either */
+    return mh_sign_violations(audit->violations, audit->violation_count, rank, path, start.start_ns, err);
+}
+
+/* What reads had seen wrong by then, and who wrote it. */
+static int put_accused(struct merge *merge, struct mh_error *err)
+{
+    struct mh_audit *audit = &merge->session.audit;
+    audit->plan = &merge->plan_alone;
+    mh_session_condemn(&merge->session);
+    audit->plan = merge->session.plan;
+    for (int rank = 0; rank < merge->np && audit->violation_count > 0; rank++)
+        if (sign(merge, rank, err) != 0)
+            return -1;
+    return 0;
 }
 
 static int write_merged(struct merge *merge, const char *output, struct mh_error *err)
@@ -484,6 +532,7 @@ static void close_merge(struct merge *merge)
     free(session->run.stage_seconds);
     free(session->run.stage_spans);
     free(session->node_of_rank);
+    free(session->run.accused);
     free(merge->stage_begin_s);
     free(merge->sign_s);
     mh_arguments_free(&merge->as_run);
@@ -500,7 +549,8 @@ int mh_command_merge(const struct mh_arguments *arguments)
     merge->dir_count = arguments->folder_count;
     if (read_run_file(merge, &err) != 0 || restore_arguments(merge, &err) != 0 ||
         restore_session(merge, &err) != 0 || read_journals(merge, &err) != 0 ||
-        put_ledger(merge, &err) != 0 || write_merged(merge, arguments->output, &err) != 0)
+        put_ledger(merge, &err) != 0 || put_accused(merge, &err) != 0 ||
+        write_merged(merge, arguments->output, &err) != 0)
         mh_complain("%s", err.text);
     else
         mh_report_print(stdout, &merge->session.report, arguments->output);

@@ -282,6 +282,17 @@ static void count_missed(struct mh_session *session)
     session->neighbors_missed_wrong = counts[1];
 }
 
+void mh_session_condemn(struct mh_session *session)
+{
+    struct mh_audit *audit = &session->audit;
+    for (int64_t i = 0; i < session->run.accused_count; i++)
+        mh_audit_condemn(audit, &session->run.accused[i]);
+    for (int kind = 0; kind < MH_WRONGS; kind++) {
+        audit->figures.wrong[kind] += session->run.accused_more[kind];
+        audit->violations_dropped += session->run.accused_more[kind];
+    }
+}
+
 static void audit(struct mh_session *session)
 {
     struct mh_error err;
@@ -301,12 +312,7 @@ static void audit(struct mh_session *session)
                                .start_ns = session->run.start_ns,
                                .tallies = &session->run.tallies,
                                .stop = stop_audit};
-    for (int64_t i = 0; i < session->run.accused_count; i++)
-        mh_audit_condemn(audit, &session->run.accused[i]);
-    for (int kind = 0; kind < MH_WRONGS; kind++) {
-        audit->figures.wrong[kind] += session->run.accused_more[kind];
-        audit->violations_dropped += session->run.accused_more[kind];
-    }
+    mh_session_condemn(session);
     set_limit(session);
     int rc = session->job->verify.enabled ? mh_audit_run(audit, &err) : mh_audit_skip(audit, &err);
     if (rc != 0) {

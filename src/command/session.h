@@ -64,6 +64,8 @@ int mh_session_open_run(struct mh_session *session, struct mh_error *err); /* cl
 void mh_session_break(struct mh_session *session,
                       const struct mh_error *err); /* infrastructure failed: go on to the result */
 
+void mh_session_condemn(struct mh_session *session); /* of what reads saw, into the audit */
+
 /* job.c: what all commands do with a job file. Overrides --server and --set; `text` is the expanded file. */
 int mh_session_parse_job(const struct mh_arguments *arguments, const char *path, const char *text,
                          struct mh_job **job, struct mh_error *err);

@@ -46,10 +46,13 @@ static double row_rate(const struct mh_report_operation *op)
     return op->seconds > 0 ? (double)(op->tally->rows - op->tally->warm_up_rows) / op->seconds : 0;
 }
 
+/* A cycle that is cut by the stage's end is none that went wrong. */
 static double errors(const struct mh_report_operation *op)
 {
     const struct mh_tally *t = op->tally;
-    return t->planned > 0 ? (double)(t->failed + t->unknown + t->unsent) / (double)t->planned : 0;
+    const int64_t cut = strcmp(op->op, mh_tally_name(MH_TALLY_CYCLE)) == 0 ? t->unsent : 0;
+    const int64_t wrong = t->failed + t->unknown + t->unsent - cut;
+    return t->planned > cut ? (double)wrong / (double)(t->planned - cut) : 0;
 }
 
 static double succeeded(const struct mh_report_operation *op)

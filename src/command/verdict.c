@@ -189,12 +189,14 @@ static void judge_audit(struct verdict *verdict, const struct mh_session *sessio
         say(verdict, 0, "not audited (verify.enabled is false)");
 }
 
-static void judge_cycles(struct verdict *verdict, const struct mh_report *report)
+/* Of a run that broke off nobody knows what was on its way to be found. */
+static void judge_cycles(struct verdict *verdict, const struct mh_report *report, bool broken)
 {
     const int64_t whole = mh_report_figure(report, "cycles_whole");
     if (whole > 0 && verdict->exit_code == 0)
-        say(verdict, 0, "%lld of %lld cycles whole, and what they looked at was as it had to be",
-            (long long)whole, (long long)mh_report_figure(report, "cycles_begun"));
+        say(verdict, 0, "%lld of %lld cycles whole%s", (long long)whole,
+            (long long)mh_report_figure(report, "cycles_begun"),
+            broken ? "" : ", and what they looked at was as it had to be");
 }
 
 /* In the job's collection, or in one of a role's own. */
@@ -224,7 +226,7 @@ void mh_session_judge(struct mh_session *session, const struct mh_ledger_totals 
     const char *astray = rows_astray(session, totals);
     report->verdict[0] = '\0';
     judge_audit(&verdict, session);
-    judge_cycles(&verdict, report);
+    judge_cycles(&verdict, report, session->broken);
     if (session->broken)
         say(&verdict, MH_EXIT_UNUSABLE, "INCOMPLETE: %.300s", session->broken_why);
     else if (session->run.gave_up)

@@ -19,9 +19,8 @@ enum {
 static int adopt(struct mh_run *run, const struct mh_hits *hits, struct mh_error *err)
 {
     for (int64_t i = 0; i < hits->violation_count; i++) {
-        if (!mh_grow(&run->accused, &run->accused_room, run->accused_count, sizeof *run->accused))
+        if (mh_run_accuse(run, &hits->violations[i]) != 0)
             return mh_fail(err, "out of memory for violations");
-        run->accused[run->accused_count++] = hits->violations[i];
     }
     for (int64_t i = 0; i < hits->recall_count; i++) {
         if (!mh_grow(&run->recall, &run->recall_room, run->recall_count, sizeof *run->recall))
@@ -128,7 +127,8 @@ int mh_judge_stage(struct mh_stage *stage, struct mh_error *err)
         return 0;
     if (!read)
         *judged = (struct mh_judged){.recall = (double)NAN};
-    mh_comm_sum_i64(stage->run->comm, &stage->accused, 1);
-    judged->violations += stage->accused;
+    int64_t accused = stage->sums->accused;
+    mh_comm_sum_i64(stage->run->comm, &accused, 1);
+    judged->violations += accused;
     return 0;
 }

@@ -2,7 +2,6 @@
  */
 #include "run/stage.h"
 
-#include "base/grow.h"
 #include "truth/audit.h"
 
 _Static_assert((int)MH_SIGHT_ABSENT == (int)MH_VERSION_NONE &&
@@ -38,20 +37,17 @@ static void measure(struct mh_hand *hand, const struct mh_sighting *sighting)
 static void add(struct mh_hand *hand, struct mh_violation violation)
 {
     struct mh_run *run = hand->stage->run;
-    hand->stage->accused += mh_is_violation((int)violation.kind);
+    hand->stage->sums->accused += mh_is_violation((int)violation.kind);
     if (run->accused_count >=
         MH_VIOLATIONS_KEPT) { /* a server that lies for a week is no reason to run out */
-        run->accused_more[violation.kind]++;
-        return;
-    }
-    if (!mh_grow(&run->accused, &run->accused_room, run->accused_count, sizeof *run->accused)) {
-        out_of_memory(hand->stage);
+        mh_run_count_accused(run, violation.kind);
         return;
     }
     violation.seen_partition = violation.worker = violation.rank = violation.kind_of_write = -1;
     violation.first_pass = violation.last_pass = -1;
     violation.reader = (int32_t)hand->role.worker->number;
-    run->accused[run->accused_count++] = violation;
+    if (mh_run_accuse(run, &violation) != 0)
+        out_of_memory(hand->stage);
 }
 
 static void accuse(struct mh_hand *hand, const struct mh_sighting *sighting, enum mh_wrong kind)

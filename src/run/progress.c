@@ -122,9 +122,11 @@ static void draw(struct mh_progress *progress, const struct mh_stage *stage, int
     else if (done > 0.01)
         used = add(line, sizeof line, used, ", about %.0f s left", elapsed * (1 - done) / done);
     used = add_roles(line, sizeof line, used, stage, roles, progress->roles_before, seconds);
-    add(line, sizeof line, used, " | p99 %s | failed %lld unknown %lld throttled %lld",
-        mh_show_duration(quantile(sums, &progress->before, 0.99), p99, sizeof p99), (long long)sums->failed,
-        (long long)sums->unknown, (long long)sums->throttled);
+    used = add(line, sizeof line, used, " | p99 %s | failed %lld unknown %lld throttled %lld",
+               mh_show_duration(quantile(sums, &progress->before, 0.99), p99, sizeof p99),
+               (long long)sums->failed, (long long)sums->unknown, (long long)sums->throttled);
+    if (sums->accused > 0)
+        add(line, sizeof line, used, " violations seen %lld", (long long)sums->accused);
     put(progress, line);
     remember(progress, stage);
 }

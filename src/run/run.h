@@ -60,7 +60,9 @@ struct mh_run {
     int64_t accused_count, accused_room;
     int64_t
         accused_more[MH_WRONGS]; /* by roles that judge themselves, beyond MH_VIOLATIONS_KEPT: counted only */
-    struct mh_recall_point *recall; /* of all stages, on every rank; owned */
+    int64_t accused_unsaved[MH_WRONGS]; /* of all of them, not yet in the journal */
+    unsigned accused_kinds;             /* a bit each: the user was told of the first */
+    struct mh_recall_point *recall;     /* of all stages, on every rank; owned */
     int64_t recall_count, recall_room;
     int64_t *missed; /* ids of this rank's slices that searches left out; owned */
     int64_t missed_count, missed_room;
@@ -89,6 +91,12 @@ int mh_absences_report(struct mh_run *run, int stage, struct mh_error *err);
 
 /* Puts on record what `interval` holds. */
 void mh_run_summarise(struct mh_run *run);
+
+/* accuse.c: takes the violation into run->accused, and MH_VIOLATIONS_KEPT of them into the journal, at once;
+ * the first of a kind is told. -1: no memory. */
+int mh_run_accuse(struct mh_run *run, const struct mh_violation *violation);
+void mh_run_count_accused(struct mh_run *run, int kind); /* instead: counted only */
+void mh_run_save_accused(struct mh_run *run);            /* what was counted since the last time */
 
 /* SIGINT, SIGTERM and SIGUSR1 ask for an orderly end; a second SIGINT or SIGTERM ends the program at once.
  * After MPI_Init. */

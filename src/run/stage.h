@@ -21,6 +21,7 @@ struct mh_stage_sums {
     int64_t away;                          /* workers that use another proxy than their own */
     int64_t acknowledged_rows, acknowledged_deletes;
     int64_t failed, unknown, throttled;
+    int64_t accused;                      /* violations that probers saw */
     int64_t latency[MH_TIMELINE_BUCKETS]; /* of operations since the stage began */
 };
 
@@ -93,7 +94,6 @@ struct mh_stage {
     struct mh_stage_sums *sums;
     struct mh_role_sums *role_sums;
     int64_t begin_ns;
-    int64_t accused; /* violations that this rank's probers saw */
     double cpu_begin_s;
     int64_t starved_begin_ns;
     bool stopping;  /* agreed: nothing new is sent */

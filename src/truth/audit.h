@@ -83,6 +83,11 @@ void mh_audit_free(struct mh_audit *audit);
  * by id; the others none. */
 int mh_audit_provenance(struct mh_audit *audit, const char *journal_path, struct mh_error *err);
 
+/* Of one rank's journal, whose times count from start_ns: who wrote the rows of `violations`, which it sorts
+ * by id. A later write than is known already takes its place. */
+int mh_sign_violations(struct mh_violation *violations, int64_t count, int rank, const char *journal,
+                       int64_t start_ns, struct mh_error *err);
+
 /* Puts it on record, once for each (kind, id). */
 void mh_audit_condemn(struct mh_audit *audit, const struct mh_violation *violation);
 

@@ -118,6 +118,32 @@ void mh_journal_append(struct mh_journal *journal, const struct mh_record *recor
         mh_journal_flush(journal);
 }
 
+void mh_journal_accuse(struct mh_journal *journal, const struct mh_accusation *accusation)
+{
+    const struct mh_violation *v = &accusation->violation;
+    union mh_journal_slot slot;
+    if (journal->fd < 0 || journal->failed)
+        return;
+    memset(&slot, 0, sizeof slot);
+    slot.found = (struct mh_found_record){.type = MH_RECORD_FOUND,
+                                          .more = accusation->more,
+                                          .id = v->id,
+                                          .cycle = v->cycle,
+                                          .expected_version = v->expected_version,
+                                          .seen_version = v->seen_version,
+                                          .first_seen_ns = v->first_seen_ns,
+                                          .last_seen_ns = v->last_seen_ns,
+                                          .kind = v->kind,
+                                          .partition = v->partition,
+                                          .seen_partition = v->seen_partition,
+                                          .seen_by = v->seen_by,
+                                          .reader = v->reader,
+                                          .expected_value = v->expected_value,
+                                          .seen_value = v->seen_value};
+    put(journal, &slot);
+    mh_journal_flush(journal);
+}
+
 /* In its place, so that a sign costs no room. */
 void mh_journal_sign(struct mh_journal *journal, int64_t now_ns)
 {

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "measure/record.h"
 #include "measure/tally.h"
+#include "truth/violation.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -60,6 +61,13 @@ int mh_journal_open(struct mh_journal *journal, const char *dir, const struct mh
  * about once; the run goes on and its result says so. */
 void mh_journal_append(struct mh_journal *journal, const struct mh_record *record, const int64_t *keys,
                        const uint16_t *versions, const char *text);
+/* What reads of this rank saw wrong. */
+struct mh_accusation {
+    struct mh_violation violation; /* without the row's write, nor passes of the audit */
+    int64_t more;                  /* 0; or so many of the violation's kind, of which nothing else is known */
+};
+/* It reaches the file before this returns. */
+void mh_journal_accuse(struct mh_journal *journal, const struct mh_accusation *accusation);
 /* Of what `interval` holds; then empties it: its next interval begins at now_ns. */
 void mh_journal_summarise(struct mh_journal *journal, struct mh_tallies *interval, int64_t now_ns);
 void mh_journal_sign(struct mh_journal *journal, int64_t now_ns); /* this rank lives */
@@ -69,9 +77,11 @@ void mh_journal_close(struct mh_journal *journal, bool remove_file);
 /* Reads a journal. Called with each record but summaries, KEYS and TEXT, whose contents come with the record
  * that they belong to: a DONE of a write has the keys of its INTENT (NULL: consecutive from first_id).
  * INTENTs are held back; those that no DONE or UNSENT followed come at the end: writes in flight when the
- * rank died. */
+ * rank died. Of a FOUND only the type stands where others have it: mh_journal_accusation. */
 typedef int mh_journal_visitor(void *context, const struct mh_record *record, const int64_t *keys,
                                const uint16_t *versions, const char *text, struct mh_error *err);
+
+void mh_journal_accusation(const struct mh_record *found, struct mh_accusation *accusation);
 
 /* 0; 1: there is nothing in it, its rank or its node went down at once; -1: error, as of all that follow. */
 int mh_journal_read_start(const char *path, struct mh_journal_start *start, struct mh_error *err);

@@ -134,12 +134,13 @@ static bool counts_up(const struct mh_record *record)
 
 static bool sound(const struct mh_record *record)
 {
-    return record->type >= MH_RECORD_INTENT && record->type <= MH_RECORD_ERRORS &&
-           record->type != MH_RECORD_KEYS && record->type != MH_RECORD_TEXT &&
-           record->type != MH_RECORD_SPECTRUM && record->type != MH_RECORD_COUNTS &&
-           record->kind < MH_TALLY_KINDS && record->outcome < MH_OUTCOMES &&
-           (record->rows <= MOST_ROWS || record->type == MH_RECORD_UNSENT || counts_up(record)) &&
-           record->stage >= 0 && record->role >= 0;
+    return record->type == MH_RECORD_FOUND ||
+           (record->type >= MH_RECORD_INTENT && record->type <= MH_RECORD_ERRORS &&
+            record->type != MH_RECORD_KEYS && record->type != MH_RECORD_TEXT &&
+            record->type != MH_RECORD_SPECTRUM && record->type != MH_RECORD_COUNTS &&
+            record->kind < MH_TALLY_KINDS && record->outcome < MH_OUTCOMES &&
+            (record->rows <= MOST_ROWS || record->type == MH_RECORD_UNSENT || counts_up(record)) &&
+            record->stage >= 0 && record->role >= 0);
 }
 
 static int fail_damaged(const struct reader *reader)
@@ -253,6 +254,41 @@ static void take_errors(struct reader *reader, const struct mh_record *record)
         mh_tallies_add_error(reader->tallies, &error);
 }
 
+void mh_journal_accusation(const struct mh_record *found, struct mh_accusation *accusation)
+{
+    union mh_journal_slot slot = {.record = *found};
+    const struct mh_found_record *f = &slot.found;
+    *accusation = (struct mh_accusation){.more = f->more,
+                                         .violation = {.id = f->id,
+                                                       .cycle = f->cycle,
+                                                       .expected_version = f->expected_version,
+                                                       .seen_version = f->seen_version,
+                                                       .first_seen_ns = f->first_seen_ns,
+                                                       .last_seen_ns = f->last_seen_ns,
+                                                       .kind = f->kind,
+                                                       .partition = f->partition,
+                                                       .seen_partition = f->seen_partition,
+                                                       .worker = -1,
+                                                       .rank = -1,
+                                                       .kind_of_write = -1,
+                                                       .first_pass = -1,
+                                                       .last_pass = -1,
+                                                       .seen_by = f->seen_by,
+                                                       .reader = f->reader,
+                                                       .expected_value = f->expected_value,
+                                                       .seen_value = f->seen_value}};
+}
+
+static int take_found(struct reader *reader, const struct mh_record *record)
+{
+    struct mh_accusation accusation;
+    mh_journal_accusation(record, &accusation);
+    if (accusation.violation.kind < 0 || accusation.violation.kind >= MH_WRONGS || accusation.more < 0 ||
+        accusation.violation.seen_by < 0 || accusation.violation.seen_by >= MH_TALLY_KINDS)
+        return fail_damaged(reader);
+    return reader->visit(reader->context, record, NULL, NULL, "", reader->err);
+}
+
 static int take_one(struct reader *reader, const struct mh_record *record, bool *whole)
 {
     switch (record->type) {
@@ -260,6 +296,8 @@ static int take_one(struct reader *reader, const struct mh_record *record, bool 
         return take_intent(reader, record);
     case MH_RECORD_SUMMARY:
         return take_summary(reader, record);
+    case MH_RECORD_FOUND:
+        return take_found(reader, record);
     case MH_RECORD_ERRORS:
         take_errors(reader, record);
         return 0;

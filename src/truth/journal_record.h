@@ -18,6 +18,15 @@ struct mh_text_record {
     char text[MH_TEXT_A_RECORD];
 };
 
+/* A violation but for who wrote the row, which the records of writes say. */
+struct mh_found_record {
+    uint8_t type, spare[7];
+    int64_t more; /* as in struct mh_accusation */
+    int64_t id, cycle, expected_version, seen_version, first_seen_ns, last_seen_ns;
+    int32_t kind, partition, seen_partition, seen_by, reader, reserve;
+    double expected_value, seen_value;
+};
+
 union mh_journal_slot {
     uint8_t type;
     struct mh_record record;
@@ -27,6 +36,7 @@ union mh_journal_slot {
     struct mh_summary summary;
     struct mh_spectrum spectrum;
     struct mh_spectrum_part part;
+    struct mh_found_record found;
 };
 
 _Static_assert(sizeof(union mh_journal_slot) == sizeof(struct mh_record), "every record has one size");

@@ -8,7 +8,6 @@
 struct search {
     struct mh_violation *violations; /* by id */
     int64_t count;
-    const struct mh_plan *plan;
     int rank;
     int64_t start_ns; /* of the run, on this rank's clock */
 };
@@ -77,7 +76,19 @@ static int visit(void *context, const struct mh_record *record, const int64_t *k
     return 0;
 }
 
-/* All ranks' violations, on every rank, by id. */
+int mh_sign_violations(struct mh_violation *violations, int64_t count, int rank, const char *journal,
+                       int64_t start_ns, struct mh_error *err)
+{
+    struct search search = {.violations = violations, .count = count, .rank = rank, .start_ns = start_ns};
+    struct mh_journal_start start;
+    struct mh_journal_end end;
+    if (count == 0)
+        return 0;
+    qsort(violations, (size_t)count, sizeof *violations, by_id);
+    return mh_journal_read(journal, &start, visit, &search, &end, err);
+}
+
+/* All ranks' violations, on every rank. */
 static int gather(struct mh_audit *audit, struct search *search, struct mh_error *err)
 {
     void *all;
@@ -117,10 +128,10 @@ static int collect(struct mh_audit *audit, struct search *search, struct mh_erro
 }
 
 /* Without journals: who inserted it, by the plan. */
-static void name_writers(struct search *search)
+static void name_writers(struct search *search, const struct mh_plan *plan)
 {
     for (int64_t i = 0; i < search->count; i++) {
-        const struct mh_worker *writer = mh_plan_writer_of(search->plan, search->violations[i].id);
+        const struct mh_worker *writer = mh_plan_writer_of(plan, search->violations[i].id);
         if (writer)
             search->violations[i].worker = (int32_t)writer->number;
     }
@@ -128,18 +139,18 @@ static void name_writers(struct search *search)
 
 int mh_audit_provenance(struct mh_audit *audit, const char *journal_path, struct mh_error *err)
 {
-    struct search search = {.plan = audit->plan, .rank = audit->rank, .start_ns = audit->start_ns};
-    struct mh_journal_start start;
-    struct mh_journal_end end;
+    struct search search = {0};
     mh_comm_sum_i64(audit->comm, &audit->violations_dropped, 1);
     if (gather(audit, &search, err) != 0)
         return -1;
     int rc = 0;
     if (search.count > 0 && journal_path)
-        rc =
-            mh_comm_agree(audit->comm, mh_journal_read(journal_path, &start, visit, &search, &end, err), err);
+        rc = mh_comm_agree(audit->comm,
+                           mh_sign_violations(search.violations, search.count, audit->rank, journal_path,
+                                              audit->start_ns, err),
+                           err);
     if (!journal_path)
-        name_writers(&search);
+        name_writers(&search, audit->plan);
     if (rc == 0)
         rc = collect(audit, &search, err);
     free(audit->violations);

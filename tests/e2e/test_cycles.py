@@ -6,6 +6,7 @@ only broken must be counted; and no collection may be left.
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -238,7 +239,7 @@ def test_nothing_but_broken_cycles_is_no_test(tmp_path: Path) -> None:
 
 def test_stopped_in_mid_cycle(tmp_path: Path) -> None:
     """Nothing is left behind, and cycles cut short are neither whole nor broken."""
-    job = job_for([life(cycles=10**6, count=4)])
+    job = job_for([life(cycles=10**6, count=4)], thresholds={"cycle.errors": "<= 0%"})  # to be cut is none
     with Mock(tmp_path, (), ("--load-time", "300ms")) as mock:
         with running(*words(tmp_path, mock, job), np=2, result=tmp_path / "result.h5") as going:
             going.wait_for(r"^milvus-hpc: calibration")
@@ -267,23 +268,45 @@ def test_what_cannot_be_removed_is_named(tmp_path: Path) -> None:
     assert f"collection {name} is left on the server" in done.err, str(done)
 
 
+def killed_after(tmp_path: Path, mock: Mock, job: dict, seconds: float) -> tuple[str, Done]:
+    """What it had said by then, and what merge makes of it."""
+    output = tmp_path / "result.h5"
+    with running(*words(tmp_path, mock, job), "--progress", 1, np=2) as going:
+        going.wait_for(r"^milvus-hpc: calibration")
+        assert going.read_until(lambda: False, seconds) is False
+        for pid in ranks_of(going):
+            os.kill(pid, signal.SIGKILL)
+        said = going.finish().err
+    merged = hpc("merge", f"{output}.journals", "-o", output, result=output)
+    assert merged.code == UNUSABLE, str(merged)
+    assert_ledger_agrees(merged.result)
+    return said, merged
+
+
 def test_a_killed_run_tells_its_cycles(tmp_path: Path) -> None:
     """Whole and broken ones are in the journals, up to the last summary; none of their rows is in the ledger."""
     job = job_for([life(cycles=10**6, count=2), {"role": "writer", "rows": 100000, "batch": 10, "rate": "100/s"}])
-    output = tmp_path / "result.h5"
     with Mock(tmp_path) as mock:
-        with running(*words(tmp_path, mock, job), np=2) as going:
-            going.wait_for(r"^milvus-hpc: calibration")
-            assert going.read_until(lambda: False, 3.0) is False
-            for pid in ranks_of(going):
-                os.kill(pid, signal.SIGKILL)
-            going.finish()
-    merged = hpc("merge", f"{output}.journals", "-o", output, result=output)
-    assert merged.code == UNUSABLE, str(merged)
+        said, merged = killed_after(tmp_path, mock, job, 3.0)
     figures = merged.result.figures
     assert figures["cycles_whole"] > 0 and figures["cycle_rows"] == figures["cycles_whole"] * ROWS
-    assert_ledger_agrees(merged.result)
     assert max(merged.result.ledger) < FIRST_ID
+    verdict = merged.result.attributes["verdict"]
+    assert "cycles whole" in verdict and "as it had to be" not in verdict and "violation" not in said.lower()
+
+
+def test_a_killed_run_tells_what_it_had_found(tmp_path: Path) -> None:
+    """Each violation is in the journal as soon as it is seen, and was told while the run went on."""
+    with Mock(tmp_path, ["lose=7"]) as mock:
+        said, merged = killed_after(tmp_path, mock, job_for([life(cycles=10**6, count=2)]), 3.0)
+        lost = {entry["key"] for entry in mock.log() if kind_of(entry) == "lost"}
+    assert re.search(r"violation: lost: id \d{15}, seen by (query|count|search) of worker \d after \d", said), said
+    told = int(re.findall(r"violations seen (\d+)", said)[-1])
+    assert merged.result.attributes["verdict"].startswith("VIOLATED") and "INCOMPLETE" in merged.result.attributes["verdict"]
+    found = {row["id"] for row in merged.result.violations if row["kind"] == "lost"}
+    assert found == lost and len(lost) == 7 and told >= merged.result.figures["lost"] == 7, (told, found, lost)
+    assert_provenance(merged)
+    assert all(row["rank"] >= 0 and 0 < row["acknowledged_ns"] < row["first_seen_ns"] for row in merged.result.violations)
 
 
 # --- words of a job --------------------------------------------------------------------------------------------------

@@ -516,6 +516,60 @@ static void missing_keys_are_damage_unless_the_file_ends(void **state)
     free(bytes);
 }
 
+static int take_found(void *context, const struct mh_record *record, const int64_t *keys,
+                      const uint16_t *versions, const char *text, struct mh_error *err)
+{
+    (void)keys;
+    (void)versions;
+    (void)text;
+    (void)err;
+    if (record->type == MH_RECORD_FOUND)
+        mh_journal_accusation(record, context);
+    return 0;
+}
+
+static void a_violation_comes_back_but_for_its_write(void **state)
+{
+    (void)state;
+    struct mh_accusation found, put = {.more = 4,
+                                       .violation = {.id = -1 - (1LL << 50),
+                                                     .cycle = 7,
+                                                     .expected_version = 3,
+                                                     .seen_version = -2,
+                                                     .first_seen_ns = 5,
+                                                     .last_seen_ns = 6,
+                                                     .kind = MH_WRONG_ORDER,
+                                                     .partition = -1,
+                                                     .seen_partition = 2,
+                                                     .worker = -1,
+                                                     .rank = -1,
+                                                     .kind_of_write = -1,
+                                                     .first_pass = -1,
+                                                     .last_pass = -1,
+                                                     .seen_by = MH_OP_QUERY,
+                                                     .reader = 9,
+                                                     .expected_value = 0.5,
+                                                     .seen_value = -0.25}};
+    struct mh_journal_start start;
+    struct mh_journal_end end;
+    struct mh_error err = {""};
+    open_journal();
+    mh_journal_accuse(&journal, &put);
+    size_t length;
+    uint8_t *bytes = load(&length);
+    assert_int_equal(length, 2 * MH_JOURNAL_ENTRY); /* at once */
+    mh_journal_close(&journal, false);
+    memset(&found, 0, sizeof found);
+    assert_int_equal(mh_journal_read(file, &start, take_found, &found, &end, &err), 0);
+    assert_memory_equal(&found, &put, sizeof put);
+    bytes[MH_JOURNAL_ENTRY + 64] = MH_WRONGS; /* a kind that there is not */
+    seal(bytes, length);
+    store(bytes, length);
+    free(bytes);
+    assert_int_equal(mh_journal_read(file, &start, take_found, &found, &end, &err), -1);
+    assert_non_null(strstr(err.text, "is damaged"));
+}
+
 static void only_this_format_is_read(void **state)
 {
     (void)state;
@@ -689,6 +743,7 @@ int main(void)
         ON_DISK(records_that_changed_places_are_damage),
         ON_DISK(whatever_passes_for_records_does_no_harm),
         ON_DISK(missing_keys_are_damage_unless_the_file_ends),
+        ON_DISK(a_violation_comes_back_but_for_its_write),
         ON_DISK(only_this_format_is_read),
         ON_DISK(a_visitor_can_stop_the_reading),
         ON_DISK(an_intent_is_on_file_before_it_is_sent),
