@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -101,8 +102,11 @@ class Canvas:
                     columnspacing=1.2, borderpad=0.1)
 
     def legend_above(self, figure: Figure, axis: Axes, columns: int) -> None:
-        figure.legend(*axis.get_legend_handles_labels(), loc="outside upper left", ncols=columns, frameon=False, labelcolor=self.palette["ink"],
-                      handlelength=2.4)
+        """Labels that a column is too narrow for are broken."""
+        handles, labels = axis.get_legend_handles_labels()
+        letters = (58 if self.narrow else 140) // columns - 6 * (columns > 1)
+        figure.legend(handles, [textwrap.fill(label, letters, break_on_hyphens=False) for label in labels], loc="outside upper left", ncols=columns, frameon=False,
+                      labelcolor=self.palette["ink"], handlelength=2.4)
 
 
 @dataclass

@@ -134,7 +134,7 @@ def by_ranks(runs: Sequence[Result]) -> Picture | None:
     def draw(canvas: Canvas) -> Figure:
         depth, width = (2, 1) if canvas.narrow else (1, 2)
         drawn = lines(frame, "operation")
-        figure, axes = canvas.figure((6.2 if canvas.narrow else 3.5) + 0.2 * len(drawn), depth, width)
+        figure, axes = canvas.figure(6.2 + 0.3 * len(drawn) if canvas.narrow else 3.5 + 0.15 * len(drawn), depth, width)
         speed, efficiency = axes.flat
         for index, (name, rows) in enumerate(drawn):
             mean = rows.groupby("ranks")[["speed_up", "efficiency", "client_limited"]].mean()

@@ -71,18 +71,27 @@ def _words(values: dict[str, str], first: str) -> list[str]:
     return words if len(words) <= MOST_NAMED else [f"as {first}"]
 
 
+def _own(name: str, key: object, names: dict[str, object]) -> str:
+    """A name that no other key has, even if shortened values or files' names are the same."""
+    count, own = 1, name
+    while names.setdefault(own, key) != key:
+        count += 1
+        own = f"{name} ({count})"
+    return own
+
+
 def _of_label(label: str, points: Sequence[Point], free: str) -> list[Series]:
     table, places = pd.DataFrame([settings(point) for point in points]).fillna(""), pd.Series([point.place for point in points])
     dividing = [name for name in _differing(table) if table[name].groupby(places).nunique().max() > 1]
     keys = pd.Series([tuple(row) for row in table[dividing].itertuples(index=False)], dtype=object)
     whole = places.groupby(keys).transform("nunique") > 1  # the others make no line: how they differ is no name for one
     named = [name for name in dividing if table.loc[whole, name].nunique() > 1]
-    found = []
+    found, names = [], {}
     for at, key in enumerate(keys):
         alike = table[keys == key]
         following = tuple(name for name in _differing(alike) if name != "ranks" and not name.endswith(free))
         words = _words(alike[named if whole[at] else dividing].iloc[0].to_dict(), points[alike.index[0]].run.path.name)
-        found.append(Series(", ".join(filter(None, (label, *words))), following))
+        found.append(Series(_own(", ".join(filter(None, (label, *words))), key, names), following))
     return found
 
 

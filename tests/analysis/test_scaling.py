@@ -66,6 +66,11 @@ def test_options_with_several_values_on_the_same_ranks_make_series() -> None:
     assert {one.name for one in series_of(alone[:4])} == {""}
 
 
+def test_no_two_series_have_one_name() -> None:
+    runs = [run_of("same.h5", ranks, fill_filter="x" * 60 + end) for ranks in (1, 2) for end in "ab"]
+    assert len({one.name for one in series_of(runs)}) == 2
+
+
 def test_what_differs_with_the_ranks_is_said() -> None:
     weak = [run_of(f"{ranks}", ranks, fill_count=str(ranks), fill_rows=str(1000 // ranks)) for ranks in (1, 2, 4)]
     assert {(one.name, one.following) for one in series_of(weak)} == {("", ("stages.fill.writer.rows",))}
