@@ -227,7 +227,8 @@ def notes(a: Side, b: Side) -> list[str]:
 def confidence_from(lines: list[Line]) -> str:
     known = [line.ratios["p50"] for line in lines if line.ratios["p50"].known]
     alone = "; the verdict rests on the p50 alone, and says that these runs differ: how far runs of one job differ, 3 a side can show" if known and not known[0].of_runs else ""
-    return f"from {known[0].how}{alone}" if known else "of which there are none here: the runs are too short"
+    means = "; what changed is the ratio of the runs' geometric means, the figures are of all their operations together" if known and known[0].of_runs else ""
+    return f"from {known[0].how}{alone}{means}" if known else "of which there are none here: the runs are too short"
 
 
 def unmatched(a: Side, b: Side) -> list[str]:
@@ -251,7 +252,7 @@ def amount(name: str, value: float | None) -> str:
     if value is None:
         return "not measured"
     if name in ("errors", "recall"):
-        return units.percent(value) if name == "errors" else units.digits(value)
+        return units.percent(value) if name == "errors" else units.recall(value)
     return f"{units.digits(value)}/s" if name.endswith("per_second") else units.integer(value) if name == "violations" else units.duration(value)
 
 

@@ -69,7 +69,7 @@ def fits(words: tuple[str, ...], key: tuple[str, str, str]) -> bool:
 
 def _amount(figure: str, value: float) -> str:
     if figure in ("errors", "recall"):
-        return units.percent(value)
+        return units.percent(value) if figure == "errors" else units.recall(value)
     return units.duration(value) if figure in ("p50", "p95", "p99", "p999", "max", "mean", "duration") else units.digits(value)
 
 

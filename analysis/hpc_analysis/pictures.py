@@ -296,7 +296,7 @@ def recall(result: Result) -> Picture | None:
             ordered = group.sort_values("second")
             mean = ordered["recall"].rolling(max(5, len(ordered) // 25), min_periods=1, center=True).mean()
             axis.plot(ordered["second"].iloc[:: max(1, len(mean) // 300)], mean.iloc[:: max(1, len(mean) // 300)], color=colour,
-                      linestyle=DASHES[index], linewidth=1.8, label=f"{stage} {role}, item {item}: mean {units.digits(group['recall'].mean())}")
+                      linestyle=DASHES[index], linewidth=1.8, label=f"{stage} {role}, item {item}: mean {units.recall(group['recall'].mean())}")
         axis.set_ylim(min(0.9, float(rows["recall"].min())) - 0.02, 1.02)
         axis.set_yticks([tick for tick in axis.get_yticks() if axis.get_ylim()[0] <= tick <= 1.0001])
         axis.set_ylabel("recall")

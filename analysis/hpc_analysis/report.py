@@ -76,8 +76,8 @@ def grid(result: Result, path: str, columns: Sequence[str | tuple[str, str]] = (
     return Grid(path, [label for _, label in named], cells, marked)
 
 
-SHARES = {"/calibration": dict.fromkeys(("share", "starved", "blocked"), "share"), "/find_max": {"errors": "share", "recall": "measured"},
-          "/max_rate": {"recall": "measured", "max_rate": "found", "p99_ns": "found ns"}}
+SHARES = {"/calibration": dict.fromkeys(("share", "starved", "blocked"), "share"), "/find_max": {"errors": "share", "recall": "recall"},
+          "/max_rate": {"recall": "recall", "max_rate": "found", "p99_ns": "found ns"}}
 OPERATIONS = ["stage", "role", "op", "planned", "ok", "failed", "unknown", "throttled", "unsent", "in_flight", "timed_out", ("per_second", "ops/s"),
               ("rows_per_second", "rows/s")]
 LATENCIES = ["stage", "role", "op", ("latency_count", "count"), *((f"due_{name}_ns", shown) for name, shown in
@@ -263,7 +263,7 @@ def tiles(result: Result) -> list[tuple[str, str, str]]:
         found.append(("Violations", units.integer(audit.violations(result)), f"in {units.integer(result.truth.get('passes', 0))} passes of the audit"))
     recalls = result.get("/recall")
     if len(recalls) and recalls["wanted"].sum():
-        found.append(("Recall", units.digits(recalls["found"].sum() / recalls["wanted"].sum()), f"of {units.integer(len(recalls))} searches compared"))
+        found.append(("Recall", units.recall(recalls["found"].sum() / recalls["wanted"].sum()), f"of {units.integer(len(recalls))} searches compared"))
     return found
 
 

@@ -376,7 +376,7 @@ WORDS = {"operation", "kind", "from", "held", "line", "frontier", "stage", "role
 def cell(name: str, row: pd.Series) -> str:
     if name == "efficiency":
         return units.percent(float(row[name]))
-    return units.shown(row[name], "ns" if name.endswith("_ns") else "") + ("*" if name == "per_second" and row["client_limited"] else "")
+    return units.shown(row[name], "ns" if name.endswith("_ns") else "recall" if name == "recall" else "") + ("*" if name == "per_second" and row["client_limited"] else "")
 
 
 def table_of(picture: Picture) -> tuple[list[tuple[str, bool]], list[list[str]]]:

@@ -58,6 +58,11 @@ def tick(shown_text: str) -> str:
     return re.sub(r"(\.\d*?)0+(?= |$)", lambda zeros: zeros[1].rstrip("."), shown_text)
 
 
+def recall(share: float) -> str:
+    """Four decimals, and 1.0000 only where nothing at all was missed."""
+    return "–" if not math.isfinite(share) else "0.9999" if 0.9999 < share < 1 else f"{share:.4f}"
+
+
 def percent(share: float) -> str:
     return f"{digits(share * 100)}%" if math.isfinite(share) else "–"
 
@@ -69,9 +74,10 @@ def shown(value: object, unit: str) -> str:
     if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
         return "yes" if value else "no"
     number = float(value)
-    if unit.startswith(("measured", "found")):  # -1: it was not measured; 0: nothing was found
-        word, _, unit = unit.partition(" ")
-        number = number if number > 0 or (number == 0 and word == "measured") else math.nan
+    if unit == "recall":
+        return recall(number if number >= 0 else math.nan)  # -1: it was not measured
+    if unit.startswith("found"):  # 0: nothing was found
+        unit, number = unit.removeprefix("found").strip(), number if number > 0 else math.nan
     if not math.isfinite(number):
         return "–"
     if unit == "share":

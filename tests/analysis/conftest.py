@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -145,6 +146,14 @@ def killed(folder: Path) -> Path:
 def tool(name: str, *words: object) -> subprocess.CompletedProcess[str]:
     variables = os.environ | {"MILVUS_HPC_PYTHON": sys.executable}
     return subprocess.run([ROOT / "analysis" / name, *map(str, words)], capture_output=True, text=True, timeout=120, check=False, env=variables)
+
+
+@cache
+def page_of(result: Path) -> Path:
+    page = result.with_suffix(".html")
+    done = tool("report", result)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, str(page), "")
+    return page
 
 
 @pytest.fixture(scope="session")

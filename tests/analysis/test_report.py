@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +12,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import tool
+from conftest import page_of, tool
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from hpc_analysis import audit, report
@@ -28,14 +27,6 @@ def browser(chromium: str) -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield browser
         browser.close()
-
-
-@cache
-def page_of(result: Path) -> Path:
-    page = result.with_suffix(".html")
-    done = tool("report", result)
-    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, str(page), "")
-    return page
 
 
 @pytest.fixture(scope="session", params=["good", "violated", "rich", "killed"])
