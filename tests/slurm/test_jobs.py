@@ -113,6 +113,10 @@ def test_array(lab: Lab, server: Mock, results: Path, tmp_path: Path, write_job:
     assert [(point.attributes["np"], point.attributes["nodes"], point.operations("load", "insert")["ok"]) for point in points] == [
         (1, 1, 40), (1, 1, 20), (3, 2, 40), (3, 2, 20)]
     assert points[3].attributes["label"] == "ranks=3 batch=100"
+    lab.run("analysis/scaling", *sorted((results / f"array-{job.number}").glob("*.h5")), "--pictures", results / "figures")
+    with (results / "figures" / "ranks.csv").open() as file:
+        lines = {(row["operation"], row["ranks"]) for row in csv.DictReader(file) if " insert" in row["operation"]}
+    assert lines == {(f"load writer insert, writer.batch={batch}", ranks) for batch in ("50", "100") for ranks in "13"}
     beyond = lab.submit(results, "array", write_job(SHORT), options=["--array=4"], MILVUS_URI=server.uri, MATRIX=matrix)
     assert beyond.end() == UNUSABLE and "makes 4 points: sbatch --array=0-3%1" in beyond.words()
 
