@@ -85,6 +85,10 @@ class Result:
     job_text: str
     size: int
     lazy: set[str] = field(default_factory=set)
+    file: str = ""  # what to call it by: the file's name, or more of its path where several have that name
+
+    def __post_init__(self) -> None:
+        self.file = self.file or self.path.name
 
     def get(self, path: str) -> pd.DataFrame:
         """The rows; without any, and with no columns, where the file has no such table."""

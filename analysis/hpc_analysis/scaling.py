@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -64,7 +65,7 @@ def kind_of(rows: pd.DataFrame) -> str:
 def scaling_rows(runs: Sequence[Result]) -> pd.DataFrame:
     frame = pd.DataFrame([{"operation": f"{row.stage} {row.instance} {row.op}", "at": at, "stage": row.stage, "ranks": int(run.attribute("np", 1)),
                            "nodes": int(run.attribute("nodes", 1)), "workers": workers_of(run, row.stage, row.role), "per_second": row.per_second,
-                           "rows_per_second": row.rows_per_second, "p99_ns": row.due_p99_ns, "client_limited": bool(row.client_limited), "run": run.path.name}
+                           "rows_per_second": row.rows_per_second, "p99_ns": row.due_p99_ns, "client_limited": bool(row.client_limited), "run": run.file}
                           for at, run in enumerate(runs) for row in work(run).itertuples()])
     if frame.empty:
         return frame
@@ -170,14 +171,14 @@ def by_ranks(runs: Sequence[Result]) -> Picture | None:
 # --- latency by rate -------------------------------------------------------------------------------------------------------------
 
 
-def _of_probes(run: Result) -> pd.DataFrame:
+def _of_probes(run: Result, title: str) -> pd.DataFrame:
     """Was it the client? That is known of a stage as a whole, by its last probe."""
     rows = run.get("/find_max")
     if rows.empty:
         return pd.DataFrame()
     limited = {row.stage for row in run.get("/max_rate").itertuples() if row.client_limited} if run.has("/max_rate") else set()
-    return pd.DataFrame({"line": run.name + ": " + rows["stage"] + " " + rows["role"], "from": "find_max", "per_second": rows["achieved"],
-                         "p50_ns": rows["p50_ns"], "p99_ns": rows["p99_ns"], "held": rows["held"].astype(bool), "client_limited": rows["stage"].isin(limited), "run": run.path.name})
+    return pd.DataFrame({"line": title + ": " + rows["stage"] + " " + rows["role"], "from": "find_max", "per_second": rows["achieved"],
+                         "p50_ns": rows["p50_ns"], "p99_ns": rows["p99_ns"], "held": rows["held"].astype(bool), "client_limited": rows["stage"].isin(limited), "run": run.file})
 
 
 def step_spans(steps: str) -> list[tuple[float, float]]:
@@ -211,7 +212,7 @@ def level_of(rows: pd.DataFrame, steps: str) -> pd.Series:
     return np.round(np.log2(inner.clip(lower=1e-9)) * 4).reindex(rows.index)  # four levels for each power of two
 
 
-def _of_steps(run: Result) -> pd.DataFrame:
+def _of_steps(run: Result, title: str) -> pd.DataFrame:
     timeline, parts = run.get("/timeline"), []
     for row in work(run).itertuples():
         steps = series.option(run, row.stage, row.instance, "steps")
@@ -220,15 +221,15 @@ def _of_steps(run: Result) -> pd.DataFrame:
         rows = timeline[(timeline["stage"] == row.stage) & (timeline["role"] == row.role) & (timeline["op"] == row.op)]
         rows = rows.assign(per_second=rows["ok"] / rows["interval_s"])
         grouped = rows[rows["ok"] > 0].groupby(level_of(rows, steps))[["per_second", "p50_ns", "p99_ns"]].median()
-        parts.append(grouped.assign(line=f"{run.name}: {row.stage} {row.instance} {row.op}", **{"from": "steps"}, held=True,
-                                    client_limited=bool(row.client_limited), run=run.path.name))
+        parts.append(grouped.assign(line=f"{title}: {row.stage} {row.instance} {row.op}", **{"from": "steps"}, held=True,
+                                    client_limited=bool(row.client_limited), run=run.file))
     return pd.concat(parts) if parts else pd.DataFrame()
 
 
 def _rate_points(runs: Sequence[Result]) -> pd.DataFrame:
     return pd.DataFrame([{"line": f"{row.stage} {row.instance} {row.op}", "at": at, "stage": row.stage, "wanted": rate, "from": "rates",
                           "per_second": row.per_second, "p50_ns": row.due_p50_ns, "p99_ns": row.due_p99_ns, "held": True, "client_limited": bool(row.client_limited),
-                          "run": run.path.name}
+                          "run": run.file}
                          for at, run in enumerate(runs) for row in work(run).itertuples()
                          if (rate := series.option(run, row.stage, row.instance, "rate")) not in NO_RATE and row.due_p99_ns > 0])
 
@@ -247,8 +248,15 @@ def _of_rates(runs: Sequence[Result]) -> pd.DataFrame:
     return frame[frame["line"].isin(counts[counts > 1].index)].drop(columns=["at", "stage", "wanted"])
 
 
+def titles(runs: Sequence[Result]) -> list[str]:
+    """Their labels, where no two runs have the same one."""
+    labels = [str(run.attribute("label")) for run in runs]
+    return labels if all(labels) and len(set(labels)) == len(runs) else [run.file for run in runs]
+
+
 def rate_rows(runs: Sequence[Result]) -> pd.DataFrame:
-    parts = [part for part in (*(make(run) for run in runs for make in (_of_probes, _of_steps)), _of_rates(runs)) if len(part)]
+    own = (make(run, title) for run, title in zip(runs, titles(runs), strict=True) for make in (_of_probes, _of_steps))
+    parts = [part for part in (*own, _of_rates(runs)) if len(part)]
     return pd.concat(parts, ignore_index=True).sort_values(["line", "per_second"]).reset_index(drop=True) if parts else pd.DataFrame()
 
 
@@ -304,7 +312,7 @@ def recall_rows(runs: Sequence[Result]) -> pd.DataFrame:
             if rate > 0:
                 rows.append({"line": run.options.get("collection.index.type", "no index"), "recall": found["found"].sum() / found["wanted"].sum(),
                              "per_second": rate, "compared": len(found), "topk": "/".join(map(str, sorted(found["topk"].unique()))), "stage": stage,
-                             "role": role, "params": parameters(run, stage, role), "client_limited": limited, "run": run.path.name,
+                             "role": role, "params": parameters(run, stage, role), "client_limited": limited, "run": run.file,
                              **{name: str(run.attribute(attribute)) for name, attribute in series.ABOUT.items()}})
     frame = pd.DataFrame(rows)
     if frame.empty:
@@ -400,7 +408,7 @@ def as_text(drawn: list[Picture], said: Sequence[tuple[str, str]]) -> str:
 
 def notes(runs: Sequence[Result], drawn: Sequence[Picture]) -> list[tuple[str, str]]:
     """What a reader must know before any line: (heading, sentence)."""
-    said = [("Not a good run", f"{run.path.name}: {run.attribute('verdict')}") for run in runs if run.attribute("exit_code", 3) > 1]
+    said = [("Not a good run", f"{run.file}: {run.attribute('verdict')}") for run in runs if run.attribute("exit_code", 3) > 1]
     limited = sorted({name for picture in drawn for name in picture.data.loc[picture.data["client_limited"], "run"]})
     if limited:
         said.append(("Client-limited", f"What has a * may be this client's own limit rather than the server's, in {', '.join(limited)}"))
@@ -415,7 +423,7 @@ def notes(runs: Sequence[Result], drawn: Sequence[Picture]) -> list[tuple[str, s
 
 
 def unused(runs: Sequence[Result], drawn: set[str]) -> list[tuple[str, str]]:
-    left = [run.path.name for run in runs if run.path.name not in drawn]
+    left = [run.file for run in runs if run.file not in drawn]
     return [("Left out", f"{', '.join(left)}: nothing in common with another run that a line could join")] if left else []
 
 
@@ -430,6 +438,10 @@ def loaded(paths: Sequence[Path]) -> list[Result]:
     for run in runs:  # a run and its copy would pass for two that agree
         if (first := seen.setdefault(run.attribute("run_id"), run.path)) is not run.path:
             raise cli.Refused(f"{run.path}: is the same run as {first}")
+    if len({run.path.name for run in runs}) < len(runs):
+        common = os.path.commonpath([run.path.resolve().parent for run in runs])
+        for run in runs:
+            run.file = str(run.path.resolve().relative_to(common))
     return runs
 
 

@@ -90,7 +90,7 @@ def _of_label(label: str, points: Sequence[Point], free: str) -> list[Series]:
     for at, key in enumerate(keys):
         alike = table[keys == key]
         following = tuple(name for name in _differing(alike) if name != "ranks" and not name.endswith(free))
-        words = _words(alike[named if whole[at] else dividing].iloc[0].to_dict(), points[alike.index[0]].run.path.name)
+        words = _words(alike[named if whole[at] else dividing].iloc[0].to_dict(), points[alike.index[0]].run.file)
         found.append(Series(_own(", ".join(filter(None, (label, *words))), key, names), following))
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import h5py
@@ -116,6 +117,18 @@ def test_page(good: Path, rich: Path, violated: Path, folder: Path, tmp_path: Pa
     assert "Efficiency" in page.read_text() and "NOTE" not in done.stdout.partition("SCALING")[0].replace("NOTE  Client-limited", "")
     told = tool("scaling", alone, good, violated)
     assert "NOTE  Not a good run: violated.h5" in told.stdout and told.returncode == 0
+
+
+def test_runs_are_told_apart_by_name(good: Path, violated: Path, tmp_path: Path) -> None:
+    for run, folder in ((good, "one"), (violated, "two")):
+        (tmp_path / folder).mkdir()
+        shutil.copy(run, tmp_path / folder / "point-000.h5")
+    runs = scaling.loaded([tmp_path / folder / "point-000.h5" for folder in ("one", "two")])
+    assert [run.file for run in runs] == ["one/point-000.h5", "two/point-000.h5"] == scaling.titles(runs)
+    runs[0].attributes["label"], runs[1].attributes["label"] = "a", "b"
+    assert scaling.titles(runs) == ["a", "b"]
+    runs[1].attributes["label"] = "a"
+    assert scaling.titles(runs) == ["one/point-000.h5", "two/point-000.h5"]
 
 
 def test_nothing_to_compare(good: Path) -> None:
