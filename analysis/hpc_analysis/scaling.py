@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from hpc_analysis.report import embedded, save_pictures
 from hpc_analysis.result import Result, load
 
 MOST_LINES = 8
-NO_RATE = ("", "0", "0/s")
+NO_RATE = ("", "0", "0/s", "[]")
 STEP = re.compile(r"\S+ +for +([0-9.]+) *(ns|us|ms|s|m|h|d)")
 SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 EPILOG = """\
@@ -45,6 +46,11 @@ def work(result: Result) -> pd.DataFrame:
     return rows[(rows["stage"] != "verify") & ~rows["stage"].isin(searched) & (rows["ok"] > 0)]
 
 
+def is_paced(run: Result, row: Any) -> bool:
+    """By a rate or steps: then its rate is what was asked for, not what could be done."""
+    return any(series.option(run, row.stage, row.instance, name) not in NO_RATE for name in ("rate", "steps"))
+
+
 # --- ranks -----------------------------------------------------------------------------------------------------------------
 
 
@@ -66,7 +72,7 @@ def scaling_rows(runs: Sequence[Result]) -> pd.DataFrame:
     frame = pd.DataFrame([{"operation": f"{row.stage} {row.instance} {row.op}", "at": at, "stage": row.stage, "ranks": int(run.attribute("np", 1)),
                            "nodes": int(run.attribute("nodes", 1)), "workers": workers_of(run, row.stage, row.role), "per_second": row.per_second,
                            "rows_per_second": row.rows_per_second, "p99_ns": row.due_p99_ns, "client_limited": bool(row.client_limited), "run": run.file}
-                          for at, run in enumerate(runs) for row in work(run).itertuples()])
+                          for at, run in enumerate(runs) for row in work(run).itertuples() if not is_paced(run, row)])
     if frame.empty:
         return frame
     frame = pd.concat([with_series(rows, runs) for _, rows in frame.groupby("operation", sort=False)])
@@ -84,12 +90,12 @@ def with_series(rows: pd.DataFrame, runs: Sequence[Result]) -> pd.DataFrame:
 
 def with_efficiency(frame: pd.DataFrame) -> pd.DataFrame:
     parts = []
-    for _, rows in frame.groupby("operation", sort=False):
+    for _, rows in frame.sort_values("ranks", kind="stable").groupby("operation", sort=False):
         fewest = rows["ranks"].min()
         base = rows.loc[rows["ranks"] == fewest, "per_second"].mean()
         speed_up = rows["per_second"] / base
         parts.append(rows.assign(kind=kind_of(rows), speed_up=speed_up, efficiency=speed_up / (rows["ranks"] / fewest)))
-    return pd.concat(parts).sort_values(["operation", "ranks"], kind="stable", ignore_index=True)
+    return pd.concat(parts, ignore_index=True)
 
 
 def lines(frame: pd.DataFrame, by: str) -> list[tuple[str, pd.DataFrame]]:
@@ -162,7 +168,7 @@ def by_ranks(runs: Sequence[Result]) -> Picture | None:
         return figure
 
     caption = ("Operations a second on more ranks. Strong: the same workers on more ranks. Weak: as many more workers as ranks. Mixed: neither. "
-               "Efficiency is the rate's multiple divided by that of the ranks.")
+               "Efficiency is the rate's multiple divided by that of the ranks. Roles with a rate of their own are left out.")
     if frame.duplicated(["operation", "ranks"]).any():
         caption += " Lines join the means of runs that are alike; small points are single runs."
     return Picture("ranks", "Scaling", caption + hollow_words(frame) + left_out(frame, "operation"), frame, draw)
@@ -216,7 +222,7 @@ def _of_steps(run: Result, title: str) -> pd.DataFrame:
     timeline, parts = run.get("/timeline"), []
     for row in work(run).itertuples():
         steps = series.option(run, row.stage, row.instance, "steps")
-        if steps in ("", "[]"):
+        if steps in NO_RATE:
             continue
         rows = timeline[(timeline["stage"] == row.stage) & (timeline["role"] == row.role) & (timeline["op"] == row.op)]
         rows = rows.assign(per_second=rows["ok"] / rows["interval_s"])
@@ -296,8 +302,8 @@ def of_searchers(run: Result) -> dict[tuple[str, str], tuple[float, bool]]:
     maxima = {(row.stage, row.role): row.max_rate for row in run.get("/max_rate").itertuples()} if run.has("/max_rate") else {}
     found: dict[tuple[str, str], tuple[float, bool]] = {}
     for row in run.operations[run.operations["op"] == "search"].itertuples():
-        key, paced = (row.stage, row.role), any(series.option(run, row.stage, row.instance, name) not in (*NO_RATE, "[]") for name in ("rate", "steps"))
-        rate = 0.0 if paced else maxima.get(key, row.per_second) * int(series.option(run, row.stage, row.instance, "nq") or 1)
+        key = (row.stage, row.role)
+        rate = 0.0 if is_paced(run, row) or (key in maxima and key in found) else maxima.get(key, row.per_second) * int(series.option(run, row.stage, row.instance, "nq") or 1)
         before, limited = found.get(key, (0.0, False))
         found[key] = before + rate, limited or bool(row.client_limited)
     return found

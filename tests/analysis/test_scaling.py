@@ -96,6 +96,7 @@ def test_searches_a_second_count_query_vectors_of_searchers_at_full_speed() -> N
     paced = run_of("x", 1, look_nq="10", look_rate="5/s")
     paced.tables["/operations"] = Table("/operations", operations, {})
     assert scaling.of_searchers(paced)["look", "searcher"][0] == 0
+    assert [scaling.is_paced(one, row) for one in (run, paced) for row in one.operations.itertuples()] == [False, True]
 
 
 def test_page(good: Path, rich: Path, violated: Path, folder: Path, tmp_path: Path) -> None:
