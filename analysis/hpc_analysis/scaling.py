@@ -83,9 +83,9 @@ def scaling_rows(runs: Sequence[Result]) -> pd.DataFrame:
 
 def with_series(rows: pd.DataFrame, runs: Sequence[Result]) -> pd.DataFrame:
     """Of one operation: the name of the series behind its own, and what goes with the ranks."""
-    found = series.series_of([series.Point(runs[row.at], row.stage, row.ranks) for row in rows.itertuples()], ".count")
+    found = series.series_of([series.Point(runs[row.at], row.stage, row.ranks) for row in rows.itertuples()], (".count", "ranks"))
     names = [", ".join(filter(None, (row.operation, one.name))) for row, one in zip(rows.itertuples(), found, strict=True)]
-    return rows.assign(operation=names, with_ranks=[", ".join(one.following) for one in found])
+    return rows.assign(operation=names, also_differs=[", ".join(one.following) for one in found])
 
 
 def with_efficiency(frame: pd.DataFrame) -> pd.DataFrame:
@@ -247,8 +247,8 @@ def _of_rates(runs: Sequence[Result]) -> pd.DataFrame:
         return frame
     parts = []
     for line, rows in frame.groupby("line", sort=False):
-        found = series.series_of([series.Point(runs[row.at], row.stage, row.wanted) for row in rows.itertuples()], ".rate")
-        parts.append(rows.assign(line=[", ".join(filter(None, (line, one.name))) for one in found]))
+        found = series.series_of([series.Point(runs[row.at], row.stage, row.wanted) for row in rows.itertuples()], (".rate",))
+        parts.append(rows.assign(line=[", ".join(filter(None, (line, one.name))) for one in found], also_differs=[", ".join(one.following) for one in found]))
     frame = pd.concat(parts)
     counts = frame.groupby("line")["wanted"].nunique()
     return frame[frame["line"].isin(counts[counts > 1].index)].drop(columns=["at", "stage", "wanted"])
@@ -419,11 +419,11 @@ def notes(runs: Sequence[Result], drawn: Sequence[Picture]) -> list[tuple[str, s
     if limited:
         said.append(("Client-limited", f"What has a * may be this client's own limit rather than the server's, in {', '.join(limited)}"))
     for picture in drawn:
-        found = picture.data["with_ranks"].unique() if "with_ranks" in picture.data else ()
+        found = picture.data["also_differs"].dropna().unique() if "also_differs" in picture.data else ()
         following = sorted({option for options in found for option in options.split(", ") if option})
         if following:
             shown = ", ".join(following[:4]) + (f" and {len(following) - 4} more" if len(following) > 4 else "")
-            said.append(("More than the ranks differs", f"{shown}: what changes along a line may come of that"))
+            said.append((f"{picture.title}: the runs of a line differ in more", f"{shown}; what changes along it may come of that"))
     seen = {name for picture in drawn for name in picture.data["run"]}
     return said + unused(runs, seen)
 

@@ -80,7 +80,7 @@ def _own(name: str, key: object, names: dict[str, object]) -> str:
     return own
 
 
-def _of_label(label: str, points: Sequence[Point], free: str) -> list[Series]:
+def _of_label(label: str, points: Sequence[Point], free: tuple[str, ...]) -> list[Series]:
     table, places = pd.DataFrame([settings(point) for point in points]).fillna(""), pd.Series([point.place for point in points])
     dividing = [name for name in _differing(table) if table[name].groupby(places).nunique().max() > 1]
     keys = pd.Series([tuple(row) for row in table[dividing].itertuples(index=False)], dtype=object)
@@ -89,15 +89,15 @@ def _of_label(label: str, points: Sequence[Point], free: str) -> list[Series]:
     found, names = [], {}
     for at, key in enumerate(keys):
         alike = table[keys == key]
-        following = tuple(name for name in _differing(alike) if name != "ranks" and not name.endswith(free))
+        following = tuple(name for name in _differing(alike) if not name.endswith(free))
         words = _words(alike[named if whole[at] else dividing].iloc[0].to_dict(), points[alike.index[0]].run.file)
         found.append(Series(_own(", ".join(filter(None, (label, *words))), key, names), following))
     return found
 
 
-def series_of(points: Sequence[Point], free: str) -> list[Series]:
+def series_of(points: Sequence[Point], free: tuple[str, ...]) -> list[Series]:
     """Of points of one operation. A setting with several values at the same place divides them; one with a value for each place goes with the place:
-    options that end in `free` are meant to."""
+    names that end in one of `free` are meant to."""
     every, found = labels(points), {}
     for label in dict.fromkeys(every):
         where = [at for at, one in enumerate(every) if one == label]

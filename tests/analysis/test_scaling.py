@@ -40,7 +40,7 @@ def run_of(name: str, ranks: int, label: str = "", **options: str) -> Result:
 
 
 def series_of(runs: list[Result], stage: str = "fill") -> list[series.Series]:
-    return series.series_of([series.Point(run, stage, run.attributes["np"]) for run in runs], ".count")
+    return series.series_of([series.Point(run, stage, run.attributes["np"]) for run in runs], (".count", "ranks"))
 
 
 @pytest.mark.parametrize(("labels", "names"), [
