@@ -19,6 +19,7 @@ void mh_session_observe(struct mh_session *session)
                                                 .head = {session->rank, session->np, session->run.tag},
                                                 .start_ns = session->run.start_ns,
                                                 .ledger_bytes = &session->run.ledger_bytes,
+                                                .rpc = session->rpc,
                                                 .log_path = session->samples};
     session->observer = mh_observer_start(&options);
 }

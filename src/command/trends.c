@@ -37,6 +37,7 @@ static const struct figure {
     {"fds", true, "client_fds", 1},
     {"threads", true, "client_threads", 1},
     {"ledger_bytes", true, "client_ledger", 0},
+    {"rpc_bytes", true, "client_rpc", MIB},
     {"cpu_s", true, NULL, 0},
 };
 enum { FIGURES = sizeof figures / sizeof figures[0] };

@@ -116,8 +116,14 @@ static void look_at_self(struct mh_observer *observer)
     if (mh_process_look(getpid(), &state) != 0)
         return;
     add_process(observer, &observer->samples.own, "", 1, &state);
-    add(observer, &observer->samples.own, "", "ledger_bytes",
-        (struct mh_sample){second_of(observer), (double)atomic_load(observer->options.ledger_bytes), 1});
+    const struct {
+        const char *name;
+        int64_t bytes;
+    } held[] = {{"ledger_bytes", atomic_load(observer->options.ledger_bytes)},
+                {"rpc_bytes", mh_rpc_bytes(observer->options.rpc)}};
+    for (size_t i = 0; i < sizeof held / sizeof held[0]; i++)
+        add(observer, &observer->samples.own, "", held[i].name,
+            (struct mh_sample){second_of(observer), (double)held[i].bytes, 1});
 }
 
 /* Another number, or another process under the same one: the server was started again. */

@@ -17,6 +17,7 @@ struct mh_observer_options {
     struct mh_sample_head head;       /* the rank's */
     int64_t start_ns;                 /* this rank's clock when the run began */
     const atomic_llong *ledger_bytes; /* what the rank's ledger holds, kept up by the thread that writes it */
+    const struct mh_rpc *rpc;         /* the rank's */
     const char *log_path;             /* of observe/samples.h; "": none. Valid until the stop */
 };
 

@@ -26,7 +26,9 @@ enum {
 
 struct mh_call_private {
     struct mh_connection *connection;
-    int target; /* position of its URI */
+    struct mh_rpc *rpc;
+    int64_t held; /* among rpc->bytes */
+    int target;   /* position of its URI */
     grpc_call *call;
     grpc_byte_buffer *request, *response;
     grpc_slice response_slice; /* the whole reply, contiguous */
@@ -46,6 +48,7 @@ struct mh_rpc {
     int64_t connections;
     char *server_name;
     int64_t in_flight;       /* submitted and not yet handed back */
+    atomic_llong bytes;      /* held by calls */
     struct mh_call *refused; /* ended without leaving */
     struct mh_absence absences[MOST_ABSENCES], told[MOST_ABSENCES];
     size_t absence_count;
@@ -443,12 +446,21 @@ static struct mh_call_private *fresh_state(struct mh_call *call)
     return call->private_state;
 }
 
+static void hold(struct mh_call_private *state, int64_t bytes)
+{
+    if (bytes == state->held)
+        return;
+    atomic_fetch_add(&state->rpc->bytes, bytes - state->held);
+    state->held = bytes;
+}
+
 void mh_call_submit(struct mh_connection *connection, struct mh_call *call)
 {
     struct mh_rpc *rpc = connection->rpc;
     struct mh_call_private *state = fresh_state(call);
     grpc_channel *channel = connection->channels[connection->target][connection->turn++ % connection->count];
     state->connection = connection;
+    state->rpc = rpc;
     state->target = connection->target;
     call->status = MH_GRPC_OK;
     call->message[0] = '\0';
@@ -461,6 +473,7 @@ void mh_call_submit(struct mh_connection *connection, struct mh_call *call)
     if (refuse_unsent(connection, channel, call))
         return;
     state->request = take_over(call->payload);
+    hold(state, (int64_t)call->request_length);
     state->details = grpc_empty_slice();
     grpc_metadata_array_init(&state->initial);
     grpc_metadata_array_init(&state->trailing);
@@ -516,6 +529,7 @@ static void finish(struct mh_call *call)
     if (call->status == MH_GRPC_OK && state->target == state->connection->target)
         state->connection->heard_ns = mh_now_ns();
     gather_reply(call, state);
+    hold(state, (int64_t)call->reply_length);
     grpc_slice_unref(state->details);
     grpc_metadata_array_destroy(&state->initial);
     grpc_metadata_array_destroy(&state->trailing);
@@ -577,6 +591,7 @@ void mh_call_release(struct mh_call *call)
     struct mh_call_private *state = call->private_state;
     if (!state)
         return;
+    hold(state, 0);
     if (state->has_slice)
         grpc_slice_unref(state->response_slice);
     if (state->response)
@@ -592,6 +607,11 @@ void mh_call_free(struct mh_call *call)
     mh_call_release(call);
     free(call->private_state);
     call->private_state = NULL;
+}
+
+int64_t mh_rpc_bytes(const struct mh_rpc *rpc)
+{
+    return atomic_load(&rpc->bytes);
 }
 
 int64_t mh_rpc_in_flight(const struct mh_rpc *rpc)

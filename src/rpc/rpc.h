@@ -89,4 +89,7 @@ struct mh_call *mh_rpc_wait_sharp(struct mh_rpc *rpc, int64_t until_ns);
 
 int64_t mh_rpc_in_flight(const struct mh_rpc *rpc);
 
+/* Of requests in flight and replies not yet released. From any thread; gRPC's own memory is not in it. */
+int64_t mh_rpc_bytes(const struct mh_rpc *rpc);
+
 #endif

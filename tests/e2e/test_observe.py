@@ -121,6 +121,16 @@ def test_pages_that_are_not_there_are_told_once(mock: Mock, tmp_path: Path) -> N
     assert len(series(done.result, "process_open_fds", late.source)) > 1  # it came back
 
 
+def test_what_calls_hold_is_counted(tmp_path: Path) -> None:
+    """Each insert of 5 rows of 8 dimensions is held for as long as it is in flight, and no longer."""
+    with Mock(tmp_path, ["delay=100%,ms=300,op=insert"]) as slow:
+        done = run(slow.uri, tmp_path, 2, "observe: {period: 50ms}\n")
+    assert done.code == GOOD, str(done)
+    held = [row["value"] for row in done.result.tables["rank_samples"] if row["name"] == "rpc_bytes"]
+    assert len(held) > 20 and min(held) == 0 and max(held) >= 5 * 8 * 4 and held[-1] < 64 << 10, held
+    assert trend(done.result, "client_rpc")["unit"] == "bytes"
+
+
 def test_a_page_that_begins_anew(mock: Mock, tmp_path: Path) -> None:
     """Another process behind the same address: its memory is that of another life, and its counters begin at 0."""
     def text(second: float, asked: int) -> str:
@@ -257,7 +267,7 @@ def test_the_real_server(server: Server, tmp_path: Path) -> None:
 
     ranks = result.tables["rank_samples"]
     assert {row["rank"] for row in ranks} == {0, 1}
-    assert {row["name"] for row in ranks} == {"rss_bytes", "private_bytes", "cpu_s", "fds", "threads", "ledger_bytes"}
+    assert {row["name"] for row in ranks} == {"rss_bytes", "private_bytes", "cpu_s", "fds", "threads", "ledger_bytes", "rpc_bytes"}
     for rank in result.tables["ranks"]:
         own = [row["value"] for row in ranks if row["rank"] == rank["rank"] and row["name"] == "rss_bytes"]
         assert len(own) > 20 and max(own) <= rank["peak_rss_bytes"] + MIB and max(own) > 0.7 * rank["peak_rss_bytes"]
