@@ -124,10 +124,10 @@ def test_pages_that_are_not_there_are_told_once(mock: Mock, tmp_path: Path) -> N
 def test_what_calls_hold_is_counted(tmp_path: Path) -> None:
     """Each insert of 5 rows of 8 dimensions is held for as long as it is in flight, and no longer."""
     with Mock(tmp_path, ["delay=100%,ms=300,op=insert"]) as slow:
-        done = run(slow.uri, tmp_path, 2, "observe: {period: 50ms}\n")
+        done = run(slow.uri, tmp_path, 2, "observe: {period: 100ms}\n")
     assert done.code == GOOD, str(done)
     held = [row["value"] for row in done.result.tables["rank_samples"] if row["name"] == "rpc_bytes"]
-    assert len(held) > 20 and min(held) == 0 and max(held) >= 5 * 8 * 4 and held[-1] < 64 << 10, held
+    assert len(held) > 10 and min(held) == 0 and max(held) >= 5 * 8 * 4 and held[-1] < 64 << 10, held
     assert trend(done.result, "client_rpc")["unit"] == "bytes"
 
 
