@@ -179,6 +179,11 @@ def running(*words: object, np: int = 1, result: Path | None = None, command: li
         run.end()
 
 
+def private_bytes(pid: int) -> int:
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return 1024 * sum(int(kb) for kb in re.findall(r"^Private_\w+:\s+(\d+) kB", text, re.M))
+
+
 def ranks_of(run: Running) -> list[int]:
     """Pids of the program's ranks below mpirun."""
     pids = []

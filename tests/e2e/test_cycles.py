@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from mockserver import Mock, kind_of
 from pymilvus import MilvusClient, MilvusException
-from support import (GOOD, MISSED, UNUSABLE, VIOLATED, Done, assert_books_balance, assert_ledger_agrees, hpc, ranks_of, running,
-                     write_job)
+from support import (GOOD, MISSED, UNUSABLE, VIOLATED, Done, assert_books_balance, assert_ledger_agrees, hpc, private_bytes, ranks_of,
+                     running, write_job)
 
 FIELDS = [{"name": "id", "type": "int64", "primary": True}, {"name": "vector", "type": "float_vector"},
           {"name": "number", "type": "int64"}, {"name": "varchar_field", "type": "varchar", "max_length": 64}]
@@ -307,6 +307,22 @@ def test_a_killed_run_tells_what_it_had_found(tmp_path: Path) -> None:
     assert found == lost and len(lost) == 7 and told >= merged.result.figures["lost"] == 7, (told, found, lost)
     assert_provenance(merged)
     assert all(row["rank"] >= 0 and 0 < row["acknowledged_ns"] < row["first_seen_ns"] for row in merged.result.violations)
+
+
+def test_memory_does_not_grow_with_cycles(tmp_path: Path) -> None:
+    with Mock(tmp_path) as mock, running(*words(tmp_path, mock, job_for([life(cycles=10**6, count=4)]))) as going:
+
+        def memory_after(cycles: int) -> int:
+            def begun() -> int:
+                return max((int(name.rpartition("_c")[2]) for name in collections(mock)), default=0)
+            assert going.read_until(lambda: begun() >= cycles, 60), going.err
+            return private_bytes(going.process.pid)
+
+        first, last = memory_after(20), memory_after(120)  # of each worker
+        going.process.send_signal(signal.SIGUSR1)
+        done = going.finish()
+    assert done.code == GOOD, str(done)
+    assert first > 8 << 20 and last < first + (1 << 20), (first, last)
 
 
 # --- words of a job --------------------------------------------------------------------------------------------------

@@ -121,6 +121,15 @@ def test_pages_that_are_not_there_are_told_once(mock: Mock, tmp_path: Path) -> N
     assert len(series(done.result, "process_open_fds", late.source)) > 1  # it came back
 
 
+def test_a_server_without_get_metrics_is_told_once(tmp_path: Path) -> None:
+    with Mock(tmp_path, ["reply_code=100%,code=65535,op=metrics"]) as dumb:
+        done = run(dumb.uri, tmp_path, 2, "observe: {period: 200ms, system_info: 200ms}\n", np=2)
+        assert len(dumb.log()) > 3
+    assert done.code == GOOD, str(done)
+    [line] = [line for line in done.err.splitlines() if "GetMetrics" in line]
+    assert "warning: observe: " in line and dumb.uri in line and "code 65535" in line, line
+
+
 def test_what_calls_hold_is_counted(tmp_path: Path) -> None:
     """Each insert of 5 rows of 8 dimensions is held for as long as it is in flight, and no longer."""
     with Mock(tmp_path, ["delay=100%,ms=300,op=insert"]) as slow:

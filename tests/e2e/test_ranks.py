@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from journals import DONE, ENTRY, FIRST_ID, INTENT, places, sealed
 from mockserver import Mock
-from support import (GOOD, UNUSABLE, Done, Running, assert_books_balance, assert_ledger_agrees, command_line, hpc, ranks_of, running, write_job)
+from support import (GOOD, UNUSABLE, Done, Running, assert_books_balance, assert_ledger_agrees, command_line, hpc, private_bytes, ranks_of, running,
+                     write_job)
 
 FIELDS = [{"name": "id", "type": "int64", "primary": True}, {"name": "vector", "type": "float_vector"},
           {"name": "varchar_field", "type": "varchar", "max_length": 64}]
@@ -308,11 +309,6 @@ def test_what_a_node_that_died_left_is_merged_and_its_gaps_are_told(mock: Mock, 
 
 
 # --- what grows -----------------------------------------------------------------------------------------------------
-
-
-def private_bytes(pid: int) -> int:
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return 1024 * sum(int(kb) for kb in re.findall(r"^Private_\w+:\s+(\d+) kB", text, re.M))
 
 
 def test_memory_does_not_grow_with_reads(tmp_path: Path, output: Path) -> None:
