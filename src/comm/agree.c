@@ -1,6 +1,7 @@
 #include "base/alive.h"
 #include "base/clock.h"
 #include "comm/comm.h"
+#include "comm/watch.h"
 
 #include <limits.h>
 
@@ -42,6 +43,26 @@ void mh_comm_bcast(MPI_Comm comm, void *data, size_t bytes, int root)
         MPI_Ibcast((char *)data + at, (int)piece, MPI_BYTE, root, comm, &request);
         mh_comm_wait(&request);
     }
+}
+
+MPI_Comm mh_comm_node(MPI_Comm comm)
+{
+    MPI_Comm node;
+    int rank;
+    MPI_Comm_rank(comm, &rank);
+    mh_watch_call_begin(NULL);
+    MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &node);
+    mh_watch_call_end();
+    return node;
+}
+
+MPI_Comm mh_comm_dup(MPI_Comm comm)
+{
+    MPI_Comm copy;
+    mh_watch_call_begin(NULL);
+    MPI_Comm_dup(comm, &copy);
+    mh_watch_call_end();
+    return copy;
 }
 
 int mh_comm_vote(MPI_Comm comm, int rc, struct mh_error *err)

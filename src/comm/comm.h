@@ -40,6 +40,11 @@ int mh_comm_gather_bytes(MPI_Comm comm, const void *mine, size_t bytes, void **a
 int mh_comm_exchange(MPI_Comm comm, const struct mh_bytes *to, struct mh_bytes *received, size_t *from,
                      struct mh_error *err);
 
+/* MPI's own that block, with a sign of life (comm/watch.h) meanwhile: the ranks that share this one's memory;
+ * the same ranks apart. Collective. */
+MPI_Comm mh_comm_node(MPI_Comm comm);
+MPI_Comm mh_comm_dup(MPI_Comm comm);
+
 struct mh_clock {
     int64_t offset_ns; /* this rank's monotonic clock minus rank 0's; the same for all ranks of a node */
     int64_t doubt_ns;  /* by how much any two ranks' clocks may differ once corrected; 0 on one node */

@@ -1,6 +1,7 @@
 #include "comm/comm.h"
 
 #include "base/clock.h"
+#include "comm/watch.h"
 
 enum { ROUND_TRIPS = 8, CLOCK_TAG = 2 };
 
@@ -48,16 +49,17 @@ static struct mh_clock compare(MPI_Comm leaders)
 struct mh_clock mh_comm_clock(MPI_Comm comm)
 {
     int rank, node_rank;
-    MPI_Comm node, leaders;
+    MPI_Comm node = mh_comm_node(comm), leaders;
     struct mh_clock clock = {0, 0};
     MPI_Comm_rank(comm, &rank);
-    MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &node);
     MPI_Comm_rank(node, &node_rank);
+    mh_watch_call_begin(NULL);
     MPI_Comm_split(comm, node_rank == 0 ? 0 : MPI_UNDEFINED, rank, &leaders);
     if (node_rank == 0) {
         clock = compare(leaders);
         MPI_Comm_free(&leaders);
     }
+    mh_watch_call_end();
     mh_comm_bcast(node, &clock, sizeof clock, 0);
     MPI_Comm_free(&node);
     mh_comm_max_i64(comm, &clock.doubt_ns, 1);

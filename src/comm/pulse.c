@@ -1,6 +1,7 @@
 #include "comm/pulse.h"
 
 #include "base/clock.h"
+#include "comm/comm.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,7 @@
 int mh_pulse_open(struct mh_pulse *pulse, MPI_Comm comm, int count, int64_t period_ns)
 {
     *pulse = (struct mh_pulse){.count = count, .period_ns = period_ns, .request = MPI_REQUEST_NULL};
-    MPI_Comm_dup(comm, &pulse->comm);
+    pulse->comm = mh_comm_dup(comm);
     pulse->mine = calloc(3 * (size_t)count, sizeof *pulse->mine);
     if (!pulse->mine)
         return -1;
@@ -62,7 +63,7 @@ enum { LETTER_TAG = 1 };
 void mh_post_open(struct mh_post *post, MPI_Comm comm, int bytes)
 {
     *post = (struct mh_post){.bytes = bytes};
-    MPI_Comm_dup(comm, &post->comm);
+    post->comm = mh_comm_dup(comm);
 }
 
 static void forget_gone(struct mh_post *post)

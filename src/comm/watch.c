@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "comm/comm.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -16,6 +17,8 @@ enum {
     LOOKS = 8, /* while a silent rank is waited for */
     LONGEST_LOOK_S = 1,
     SIGN_TAG = 3,
+    LAST = -1,    /* in place of a sign's number: none will follow */
+    IN_CALL = -2, /* none for a while */
 };
 
 struct person {
@@ -41,10 +44,20 @@ static struct {
     int64_t awake_ns; /* since when this rank has been awake without a gap: what it slept through it has not
                          seen */
     struct person before;            /* leader of the node before this one, in the ring of nodes */
-    int64_t heard_ns, told, hearing; /* from it: when; numbers of signs, below 0: the last */
+    int64_t heard_ns, told, hearing; /* from it: when; numbers of signs */
+    bool before_in_call;
     MPI_Request sending, receiving;
     mh_watch_end *end;
+    void (*along)(void);
+    bool in_call; /* set by the main thread alone, under the lock; meanwhile all above are the other's */
+    int64_t call_ns;
+    mh_watch_until *until;
+    pthread_t stand_in; /* of the main thread while that is in a call */
+    bool closing;
 } watch;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t closed; /* on the clock that all times are of */
 
 static void found(const struct person *who, int64_t silent_ns, bool speak)
 {
@@ -52,7 +65,7 @@ static void found(const struct person *who, int64_t silent_ns, bool speak)
     snprintf(text, sizeof text, "rank %d (pid %d on %s) has given no sign of life for %.0f s", who->rank,
              who->pid, who->host, (double)silent_ns / (double)MH_S);
     watch.over = true; /* this rank still lives, and says so */
-    watch.end(speak ? text : NULL);
+    watch.end(&(struct mh_watch_news){speak ? text : NULL, who->rank, watch.in_call});
 }
 
 /* ---- looking ---- */
@@ -113,12 +126,14 @@ static void look_abroad(int64_t now_ns)
     MPI_Test(&watch.sending, &done, MPI_STATUS_IGNORE);
     if (done)
         tell(watch.told + 1);
-    for (MPI_Test(&watch.receiving, &done, MPI_STATUS_IGNORE); done && watch.hearing >= 0;
+    for (MPI_Test(&watch.receiving, &done, MPI_STATUS_IGNORE); done && watch.hearing != LAST;
          MPI_Test(&watch.receiving, &done, MPI_STATUS_IGNORE)) {
         watch.heard_ns = now_ns;
+        watch.before_in_call = watch.hearing == IN_CALL;
         expect();
     }
-    if (watch.hearing >= 0 && !watch.over && silent_for(watch.heard_ns, now_ns) > watch.limit_ns)
+    const int64_t limit_ns = watch.limit_ns + (watch.before_in_call ? MH_WATCH_CALL_S * MH_S : 0);
+    if (watch.hearing != LAST && !watch.over && silent_for(watch.heard_ns, now_ns) > limit_ns)
         found(&watch.before, silent_for(watch.heard_ns, now_ns), true);
 }
 
@@ -128,13 +143,22 @@ static int64_t look_every(void)
     return every < LONGEST_LOOK_S * MH_S ? every : LONGEST_LOOK_S * MH_S;
 }
 
+static void give_sign(int64_t now_ns)
+{
+    if (now_ns - watch.last_sign_ns > watch.limit_ns / 2)
+        watch.awake_ns = now_ns;
+    watch.last_sign_ns = now_ns;
+    atomic_store(&watch.slots[watch.here].sign_ns, now_ns);
+}
+
 static void sign(void)
 {
     const int64_t now = mh_now_ns();
-    if (now - watch.last_sign_ns > watch.limit_ns / 2)
-        watch.awake_ns = now;
-    watch.last_sign_ns = now;
-    atomic_store(&watch.slots[watch.here].sign_ns, now);
+    if (watch.along)
+        watch.along();
+    if (watch.in_call)
+        return;
+    give_sign(now);
     if (now < watch.next_look_ns)
         return;
     watch.next_look_ns = now + look_every();
@@ -143,7 +167,7 @@ static void sign(void)
         look_abroad(now);
 }
 
-/* ---- opening and closing ---- */
+/* ---- while the main thread is in a call ---- */
 
 static struct person this_one(int rank)
 {
@@ -154,6 +178,113 @@ static struct person this_one(int rank)
     gethostname(person.host, sizeof person.host - 1);
     return person;
 }
+
+static void tell_overdue(int64_t now_ns)
+{
+    const struct person *me = &watch.slots[watch.here].person;
+    char text[256];
+    snprintf(text, sizeof text,
+             "rank %d (pid %d on %s) has waited in one call for %.0f s: another rank, or the file system, "
+             "does not answer",
+             me->rank, me->pid, me->host, (double)(now_ns - watch.call_ns) / (double)MH_S);
+    watch.over = true;
+    watch.end(&(struct mh_watch_news){text, -1, true});
+}
+
+static int64_t call_until(void)
+{
+    return watch.until ? watch.until() : watch.call_ns + MH_WATCH_CALL_S * MH_S;
+}
+
+static void stand_in_once(void)
+{
+    const int64_t now = mh_now_ns();
+    give_sign(now);
+    look_around(now);
+    if (!watch.over && now > call_until())
+        tell_overdue(now);
+}
+
+/* Of MPI it knows nothing: that is the main thread's alone. */
+static void *stand_in(void *nothing)
+{
+    pthread_mutex_lock(&lock);
+    while (!watch.closing) {
+        const int64_t next_ns = mh_now_ns() + look_every();
+        const struct timespec next = {next_ns / MH_S, next_ns % MH_S};
+        pthread_cond_timedwait(&closed, &lock, &next);
+        if (watch.in_call)
+            stand_in_once();
+    }
+    pthread_mutex_unlock(&lock);
+    return nothing;
+}
+
+/* Signals are the main thread's. */
+static int start_stand_in(struct mh_error *err)
+{
+    sigset_t all, before;
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&closed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const int cause = pthread_create(&watch.stand_in, NULL, stand_in, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return cause ? mh_fail(err, "no thread for the signs of life: %s", strerror(cause)) : 0;
+}
+
+static void stop_stand_in(void)
+{
+    pthread_mutex_lock(&lock);
+    watch.closing = true;
+    pthread_cond_signal(&closed);
+    pthread_mutex_unlock(&lock);
+    pthread_join(watch.stand_in, NULL);
+    pthread_cond_destroy(&closed);
+}
+
+static void set_in_call(bool in_call)
+{
+    pthread_mutex_lock(&lock);
+    watch.in_call = in_call;
+    give_sign(mh_now_ns());
+    pthread_mutex_unlock(&lock);
+}
+
+/* The wait for the last sign to leave gives none itself. */
+static void tell_abroad(int64_t number)
+{
+    if (watch.leaders == MPI_COMM_NULL)
+        return;
+    mh_alive_tell(NULL);
+    mh_comm_wait(&watch.sending);
+    tell(number);
+    mh_alive_tell(sign);
+}
+
+void mh_watch_call_begin(mh_watch_until *until)
+{
+    if (!watch.open)
+        return;
+    tell_abroad(IN_CALL);
+    watch.call_ns = mh_now_ns();
+    watch.until = until;
+    set_in_call(true);
+}
+
+void mh_watch_call_end(void)
+{
+    if (!watch.open)
+        return;
+    set_in_call(false);
+    watch.heard_ns = mh_now_ns(); /* nobody has listened meanwhile */
+    tell_abroad(1);
+}
+
+/* ---- opening and closing ---- */
 
 static void open_ring(int rank)
 {
@@ -183,13 +314,15 @@ static int share_slots(struct mh_error *err)
     return 0;
 }
 
-int mh_watch_open(MPI_Comm comm, int node, int64_t silence_ns, mh_watch_end *end, struct mh_error *err)
+int mh_watch_open(MPI_Comm comm, int node, int64_t silence_ns, mh_watch_end *end, void (*along)(void),
+                  struct mh_error *err)
 {
     int rank;
     memset(&watch, 0, sizeof watch);
     watch.sending = watch.receiving = MPI_REQUEST_NULL;
     watch.silence_ns = watch.limit_ns = silence_ns;
     watch.end = end;
+    watch.along = along;
     MPI_Comm_rank(comm, &rank);
     MPI_Comm_split(comm, node, rank, &watch.node);
     MPI_Comm_rank(watch.node, &watch.here);
@@ -203,6 +336,8 @@ int mh_watch_open(MPI_Comm comm, int node, int64_t silence_ns, mh_watch_end *end
         open_ring(rank);
     MPI_Barrier(watch.node); /* every slot is filled */
     watch.awake_ns = watch.last_sign_ns = mh_now_ns();
+    if (mh_comm_agree(comm, start_stand_in(err), err) != 0)
+        return -1;
     watch.open = true;
     mh_alive_tell(sign);
     return 0;
@@ -216,11 +351,11 @@ void mh_watch_hurry(int64_t silence_ns)
 static void close_ring(void)
 {
     mh_comm_wait(&watch.sending);
-    tell(-1);
+    tell(LAST);
     mh_comm_wait(&watch.sending);
-    while (watch.hearing >= 0) {
+    while (watch.hearing != LAST) {
         mh_comm_wait(&watch.receiving);
-        if (watch.hearing >= 0)
+        if (watch.hearing != LAST)
             expect();
     }
     MPI_Comm_free(&watch.leaders);
@@ -232,6 +367,7 @@ void mh_watch_close(void)
         return;
     watch.open = false;
     mh_alive_tell(NULL);
+    stop_stand_in();
     if (watch.leaders != MPI_COMM_NULL)
         close_ring();
     MPI_Win_free(&watch.window);
@@ -243,15 +379,15 @@ void mh_watch_close(void)
 static void on_alarm(int number)
 {
     static const char text[] =
-        "milvus-hpc: error: the result could not be written in time: another rank, or the file "
-        "system, does not answer; the journals are kept\n";
+        "milvus-hpc: error: the ranks do not come together at this run's start or end: one of them is "
+        "stopped or gone\n";
     (void)number;
     (void)!write(STDERR_FILENO, text, sizeof text - 1);
     _exit(EXIT_CODE);
 }
 
-void mh_watch_alarm(int seconds)
+void mh_watch_alarm(int64_t ns)
 {
     signal(SIGALRM, on_alarm);
-    alarm((unsigned)seconds);
+    alarm((unsigned)((ns + MH_S - 1) / MH_S));
 }

@@ -25,6 +25,11 @@ struct merge {
     double *stage_begin_s;     /* since the run began; -1: never */
     double last_s;
     double *sign_s; /* each rank's last sign of life; -1: it left no journal */
+    struct ending {
+        bool told;    /* it was ended */
+        bool accused; /* by others: it gave no sign of life */
+    } * endings;      /* each rank's */
+    int reading;      /* whose journal */
     int missing, unfinished;
 };
 
@@ -130,8 +135,9 @@ static int restore_session(struct merge *merge, struct mh_error *err)
     session->run.stage_spans = calloc(session->job->stage_count + 1, sizeof *session->run.stage_spans);
     merge->stage_begin_s = calloc(session->job->stage_count + 1, sizeof(double));
     merge->sign_s = calloc((size_t)merge->np, sizeof(double));
+    merge->endings = calloc((size_t)merge->np, sizeof *merge->endings);
     if (!session->run.stage_seconds || !session->run.stage_spans || !merge->stage_begin_s || !merge->sign_s ||
-        mh_tallies_init(&session->run.tallies, session->job, 0) != 0 ||
+        !merge->endings || mh_tallies_init(&session->run.tallies, session->job, 0) != 0 ||
         mh_ledger_init(&session->run.ledger, session->plan->worker_count) != 0)
         return mh_fail(err, "out of memory");
     for (size_t s = 0; s < session->job->stage_count; s++)
@@ -202,6 +208,13 @@ static void count_rows(struct merge *merge, const struct mh_record *record)
         merge->session.run.rows_issued[record->kind] += record->rows;
 }
 
+static void note_told(struct merge *merge, int64_t silent_rank)
+{
+    merge->endings[merge->reading].told = true;
+    if (silent_rank >= 0 && silent_rank < merge->np)
+        merge->endings[silent_rank].accused = true;
+}
+
 static int book(struct merge *merge, struct mh_record *record, const int64_t *keys, const uint16_t *versions,
                 const char *text)
 {
@@ -223,6 +236,9 @@ static int book(struct merge *merge, struct mh_record *record, const int64_t *ke
         return 0;
     case MH_RECORD_STAGE:
         merge->stage_begin_s[record->stage] = (double)record->due_ns / (double)MH_S;
+        return 0;
+    case MH_RECORD_TOLD:
+        note_told(merge, record->first_id);
         return 0;
     default:
         return 0;
@@ -375,6 +391,7 @@ static int read_journal(struct merge *merge, int rank, struct mh_error *err)
     if (check_start(merge, rank, &start, path, err) != 0)
         return -1;
     merge->start_ns = start.start_ns;
+    merge->reading = rank;
     if (mh_journal_read_all(path, &start, visit, merge, &merge->session.run.tallies, &end, err) != 0)
         return strncmp(err->text, path, strlen(path)) == 0 ? -1 : mh_fail_in(err, "%s", path);
     note_end(merge, rank, path, &start, &end);
@@ -440,23 +457,51 @@ static int restore_samples(struct merge *merge, struct mh_error *err)
     return 0;
 }
 
-/* Those that fell silent before the others: whatever ended them ended the run. */
-static void name_first(const struct merge *merge, char *text, size_t size)
+/* What ended the run. Those that the others found silent; else those that nobody told to end, where others
+ * were told; else, where none was told (their node was lost), those silent long before the rest. */
+enum cause { BY_SILENCE, BY_DEATH, BY_TIME };
+
+static enum cause cause_of(const struct merge *merge)
 {
-    const double apart_s = 1;
-    double latest = 0;
-    int told = 0;
+    bool told = false;
+    for (int rank = 0; rank < merge->np; rank++) {
+        if (merge->endings[rank].accused)
+            return BY_SILENCE;
+        told |= merge->endings[rank].told;
+    }
+    return told ? BY_DEATH : BY_TIME;
+}
+
+static bool is_cause(const struct merge *merge, int rank, enum cause cause, double latest_s)
+{
+    const double apart_s = 5; /* signs are half a second apart; a machine may stall */
+    const struct mh_report_rank *row = &merge->session.report.ranks[rank];
+    if (!row->missing || row->pid == 0) /* without a journal it is told elsewhere */
+        return false;
+    if (cause == BY_TIME)
+        return merge->sign_s[rank] >= 0 && merge->sign_s[rank] + apart_s < latest_s;
+    return cause == BY_SILENCE ? merge->endings[rank].accused : !merge->endings[rank].told;
+}
+
+static void name_causes(const struct merge *merge, char *text, size_t size)
+{
+    static const char *const words[] = {"gave no sign of life, and the others ended",
+                                        "died, and the others were told to end",
+                                        "fell silent long before the last"};
+    const enum cause cause = cause_of(merge);
+    double latest_s = 0;
+    int named = 0;
     text[0] = '\0';
     for (int rank = 0; rank < merge->np; rank++)
-        latest = merge->sign_s[rank] > latest ? merge->sign_s[rank] : latest;
-    for (int rank = 0; rank < merge->np && told < 3; rank++) {
+        latest_s = merge->sign_s[rank] > latest_s ? merge->sign_s[rank] : latest_s;
+    for (int rank = 0; rank < merge->np && named < 3; rank++) {
         const struct mh_report_rank *row = &merge->session.report.ranks[rank];
         const size_t used = strlen(text);
-        if (!row->missing || merge->sign_s[rank] < 0 || merge->sign_s[rank] + apart_s > latest)
+        if (!is_cause(merge, rank, cause, latest_s))
             continue;
-        told++;
-        snprintf(text + used, size - used, "; rank %d (pid %lld on %s) fell silent %.1f s before the last",
-                 rank, (long long)row->pid, row->host, latest - merge->sign_s[rank]);
+        named++;
+        snprintf(text + used, size - used, "; rank %d (pid %lld on %s) %s", rank, (long long)row->pid,
+                 row->host, words[cause]);
     }
 }
 
@@ -500,17 +545,17 @@ static int write_merged(struct merge *merge, const char *output, struct mh_error
 {
     struct mh_session *session = &merge->session;
     struct mh_report_fate *fates = NULL;
-    char first[400];
+    char causes[500];
     stretch_stages(merge);
     note_spans(merge);
     if (restore_samples(merge, err) != 0)
         return -1;
-    name_first(merge, first, sizeof first);
+    name_causes(merge, causes, sizeof causes);
     session->run.start_ns = mh_now_ns() - (int64_t)(merge->last_s * (double)MH_S);
     session->broken = true;
     snprintf(session->broken_why, sizeof session->broken_why,
              "rebuilt from the journals of %d ranks: %d ended early, %d left none%s; nothing was audited",
-             merge->np, merge->unfinished, merge->missing, first);
+             merge->np, merge->unfinished, merge->missing, causes);
     if (mh_session_fill_report(session, &session->run.ledger.totals) != 0)
         return mh_fail(err, "out of memory for the report");
     int64_t count = mh_session_fates(session, &fates, err);
@@ -535,6 +580,7 @@ static void close_merge(struct merge *merge)
     free(session->run.accused);
     free(merge->stage_begin_s);
     free(merge->sign_s);
+    free(merge->endings);
     mh_arguments_free(&merge->as_run);
     json_decref(merge->run);
 }

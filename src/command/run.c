@@ -58,8 +58,6 @@ static void draw_seed(struct mh_session *session)
 
 static int make_plan(struct mh_session *session, struct mh_error *err)
 {
-    if (mh_session_find_nodes(session, err) != 0)
-        return -1;
     int rc =
         mh_plan_make(session->job, session->np, session->node_of_rank, mh_role_needs, &session->plan, err);
     if (rc == 0)
@@ -146,7 +144,8 @@ static int open_journals(struct mh_session *session, struct mh_error *err)
     int rc = session->rank == 0 || session->arguments->output_local ? write_run_file(session, err) : 0;
     if (rc == 0)
         rc = mh_journal_open(&session->run.journal, session->journals, &start, err);
-    return mh_comm_agree(session->comm, rc, err);
+    session->journals_begun = mh_comm_agree(session->comm, rc, err) == 0;
+    return session->journals_begun ? 0 : -1;
 }
 
 /* ---- load: from here on, whatever goes wrong, what was measured is kept ---- */

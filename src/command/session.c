@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 enum {
-    RESULT_S = 900, /* writing it takes no longer, as flush and load do not */
     FAREWELL_S = 2,
 };
 
@@ -102,16 +101,15 @@ int mh_session_choose_output(struct mh_session *session, bool journals, struct m
     return mh_comm_agree(session->comm, choose_output(session, journals, err), err);
 }
 
-int mh_session_find_nodes(struct mh_session *session, struct mh_error *err)
+static int find_nodes(struct mh_session *session, struct mh_error *err)
 {
-    MPI_Comm node;
+    MPI_Comm node = mh_comm_node(session->comm);
     int leader = session->rank;
     session->node_of_rank = calloc((size_t)session->np + 1, sizeof *session->node_of_rank);
-    if (mh_comm_agree(session->comm, session->node_of_rank ? 0 : mh_fail(err, "out of memory"), err) != 0)
-        return -1;
-    MPI_Comm_split_type(session->comm, MPI_COMM_TYPE_SHARED, session->rank, MPI_INFO_NULL, &node);
     MPI_Bcast(&leader, 1, MPI_INT, 0, node);
     MPI_Comm_free(&node);
+    if (mh_comm_agree(session->comm, session->node_of_rank ? 0 : mh_fail(err, "out of memory"), err) != 0)
+        return -1;
     MPI_Allgather(&leader, 1, MPI_INT, session->node_of_rank, 1, MPI_INT, session->comm);
     for (int r = 0; r < session->np; r++) /* leaders' ranks become numbers from 0 */
         session->node_of_rank[r] = session->node_of_rank[r] == r
@@ -155,26 +153,72 @@ static int64_t progress_of(const struct mh_session *session)
 
 static struct mh_session *watched;
 
-/* The one place beside main.c that ends the program: MPI would wait for the silent rank for ever. */
-static void end_run(const char *who)
+/* So that merge can tell those that were ended from the one that ended them. */
+static void note_told(int64_t silent_rank)
 {
-    mh_run_summarise(&watched->run);
+    const struct mh_record record = {.type = MH_RECORD_TOLD, .worker = -1, .first_id = silent_rank};
+    mh_journal_append(&watched->run.journal, &record, NULL, NULL, NULL);
     mh_journal_flush(&watched->run.journal);
-    if (who)
-        mh_complain("%s: this run ends here%s%s%s", who,
-                    watched->journals[0] ? "; the journals are kept: milvus-hpc merge " : "",
-                    watched->journals, watched->journals[0] ? " -o FILE.h5" : "");
-    const int64_t until = mh_now_ns() + (who ? FAREWELL_S : 2 * FAREWELL_S) * MH_S;
+}
+
+/* At once: a launcher kills a second after it has told. */
+static void note_signal(void)
+{
+    static bool noted;
+    if (noted || watched->run.journal.fd < 0 || !mh_signal_told_to_end())
+        return;
+    noted = true;
+    note_told(-1);
+}
+
+static void save_all(int silent_rank)
+{
+    if (watched->run.journal.fd < 0)
+        return;
+    mh_run_summarise(&watched->run);
+    note_told(silent_rank);
+}
+
+static void say_end(const char *who)
+{
+    if (watched->result_stands)
+        mh_complain("%s: this run ends here; its result is whole: %s", who, watched->output);
+    else if (watched->journals_begun)
+        mh_complain("%s: this run ends here; the journals are kept: milvus-hpc merge %s -o FILE.h5", who,
+                    watched->journals);
+    else
+        mh_complain("%s: this run ends here", who);
+}
+
+/* The one place beside main.c that ends the program: MPI would wait for the silent rank for ever. */
+static void end_run(const struct mh_watch_news *news)
+{
+    if (!news->in_call)
+        save_all(news->rank);
+    if (news->text)
+        say_end(news->text);
+    if (watched->journals[0] && !watched->journals_begun)
+        rmdir(watched->journals); /* unless another rank's is in it */
+    const int64_t until = mh_now_ns() + (news->text ? FAREWELL_S : 2 * FAREWELL_S) * MH_S;
     for (; mh_now_ns() < until; mh_sleep_ns(20 * MH_MS)) /* the others save what they have meanwhile */
-        mh_alive();
+        if (!news->in_call)
+            mh_alive();
+    if (news->in_call) /* MPI is the main thread's */
+        _exit(MH_EXIT_UNUSABLE);
     MPI_Abort(MPI_COMM_WORLD, MH_EXIT_UNUSABLE);
 }
 
+/* Before all else: from here on no rank is waited for without an end. */
 static int watch(struct mh_session *session, struct mh_error *err)
 {
     watched = session;
-    return mh_watch_open(session->comm, session->node_of_rank[session->rank], session->arguments->silence_ns,
-                         end_run, err);
+    mh_watch_alarm(session->arguments->silence_ns);
+    int rc = find_nodes(session, err);
+    if (rc == 0)
+        rc = mh_watch_open(session->comm, session->node_of_rank[session->rank],
+                           session->arguments->silence_ns, end_run, note_signal, err);
+    mh_watch_alarm(0);
+    return rc;
 }
 
 int mh_session_open_run(struct mh_session *session, struct mh_error *err)
@@ -211,9 +255,7 @@ int mh_session_open_run(struct mh_session *session, struct mh_error *err)
     if (made)
         run->efforts = calloc((size_t)run->tallies.stages * (size_t)run->tallies.roles, sizeof *run->efforts);
     made = made && run->efforts;
-    if (mh_comm_agree(session->comm, made ? 0 : mh_fail(err, "out of memory"), err) != 0)
-        return -1;
-    return session->np > 1 ? watch(session, err) : 0;
+    return mh_comm_agree(session->comm, made ? 0 : mh_fail(err, "out of memory"), err);
 }
 
 /* ---- audit ---- */
@@ -236,12 +278,19 @@ static bool stop_audit(void)
     return mh_signals_seen() > signals_before_audit || mh_now_ns() > audit_until_ns;
 }
 
+/* Of the first that came to any rank; -1: none has. Collective. */
+static int64_t since_signal(const struct mh_session *session)
+{
+    const int64_t first_ns = mh_signal_first_ns();
+    int64_t gone_ns = first_ns > 0 ? mh_now_ns() - first_ns : -1;
+    mh_comm_max_i64(session->comm, &gone_ns, 1);
+    return gone_ns;
+}
+
 /* What is left of the grace after a signal, less what the result may need of it. Collective. */
 static void set_limit(const struct mh_session *session)
 {
-    const int64_t now = mh_now_ns(), first = mh_signal_first_ns();
-    int64_t gone_ns = first > 0 ? now - first : -1;
-    mh_comm_max_i64(session->comm, &gone_ns, 1);
+    const int64_t gone_ns = since_signal(session), now = mh_now_ns();
     signals_before_audit = mh_signals_seen();
     audit_until_ns = gone_ns < 0 ? INT64_MAX : now - gone_ns + session->arguments->grace_ns / 4 * 3;
 }
@@ -387,18 +436,41 @@ static int write_on_rank_0(struct mh_session *session, struct mh_report_fate **f
     return rc;
 }
 
+static int64_t result_begin_ns, signal_ns; /* of any rank's, -1: none had come */
+
+/* What the grace leaves, but at least the quarter that the audit leaves it. Asked by another thread. */
+static int64_t result_until(void)
+{
+    const int64_t grace_ns = watched->arguments->grace_ns, first_ns = mh_signal_first_ns();
+    int64_t since_ns = signal_ns;
+    if (first_ns > 0 && (since_ns < 0 || first_ns < since_ns))
+        since_ns = first_ns;
+    if (since_ns < 0)
+        return result_begin_ns + MH_WATCH_CALL_S * MH_S;
+    const int64_t least_ns = result_begin_ns + grace_ns / 4;
+    return since_ns + grace_ns > least_ns ? since_ns + grace_ns : least_ns;
+}
+
+/* HDF5 waits in MPI, without a sign. Collective. */
+static void begin_result(struct mh_session *session)
+{
+    const int64_t gone_ns = since_signal(session);
+    result_begin_ns = mh_now_ns();
+    signal_ns = gone_ns < 0 ? -1 : result_begin_ns - gone_ns;
+    mh_watch_call_begin(result_until);
+}
+
 static int write_result(struct mh_session *session, struct mh_error *err)
 {
     struct mh_report_fate *fates = NULL;
     int64_t count = mh_session_fates(session, &fates, err);
     int rc = mh_comm_agree(session->comm, count < 0 ? -1 : 0, err);
-    mh_watch_close(); /* HDF5 waits in MPI, without a sign */
-    mh_watch_alarm(RESULT_S);
+    begin_result(session);
     if (rc == 0 && session->arguments->output_local)
         rc = write_on_rank_0(session, &fates, count, err);
     else if (rc == 0)
         rc = mh_report_write(session->output, &session->report, fates, count, session->comm, err);
-    mh_watch_alarm(0);
+    mh_watch_call_end();
     free(fates);
     return rc;
 }
@@ -446,6 +518,21 @@ static int write_json(struct mh_session *session, struct mh_error *err)
     return mh_report_json(session->arguments->json, &session->report, session->output, err);
 }
 
+/* Who reads it may take his time: it may be a pager. */
+static int64_t for_ever(void)
+{
+    return INT64_MAX;
+}
+
+static int print_result(struct mh_session *session, struct mh_error *err)
+{
+    if (session->rank == 0 && !(session->arguments->json && strcmp(session->arguments->json, "-") == 0))
+        mh_report_print(stdout, &session->report, session->output);
+    const int rc = write_json(session, err);
+    fflush(stdout); /* main.c says if it fails */
+    return rc;
+}
+
 /* Result and summary; the journals go only once the result stands. */
 static int finish(struct mh_session *session, struct mh_error *err)
 {
@@ -461,10 +548,12 @@ static int finish(struct mh_session *session, struct mh_error *err)
                                 session->journals)
                    : mh_fail_in(err, "the result could not be written");
     }
+    session->result_stands = true;
     remove_journals(session);
-    if (session->rank == 0 && !(session->arguments->json && strcmp(session->arguments->json, "-") == 0))
-        mh_report_print(stdout, &session->report, session->output);
-    int rc = mh_comm_agree(session->comm, write_json(session, err), err);
+    mh_watch_call_begin(for_ever);
+    int rc = print_result(session, err);
+    mh_watch_call_end();
+    rc = mh_comm_agree(session->comm, rc, err);
     share_outcome(session);
     return rc;
 }
@@ -472,7 +561,6 @@ static int finish(struct mh_session *session, struct mh_error *err)
 static void close_session(struct mh_session *session)
 {
     char path[4200];
-    mh_watch_close();
     mh_journal_close(&session->run.journal, false);
     mh_report_free(&session->report);
     mh_report_free(&session->parent);
@@ -501,7 +589,9 @@ static void close_session(struct mh_session *session)
     free(session->node_of_rank);
     snprintf(path, sizeof path, "%.4000s", session->journals);
     if ((session->rank == 0 || session->arguments->output_local) && path[0])
-        rmdir(path); /* empty when the run never began */
+        rmdir(path);                                /* empty when the run never began */
+    mh_watch_alarm(session->arguments->silence_ns); /* to the end of MPI_Finalize */
+    mh_watch_close();
 }
 
 /* ---- all of it ---- */
@@ -520,7 +610,7 @@ int mh_session_go(const struct mh_arguments *arguments, MPI_Comm comm, mh_sessio
     mh_signals_catch();
     MPI_Comm_rank(comm, &session->rank);
     MPI_Comm_size(comm, &session->np);
-    if (prepare(session, &err) == 0) {
+    if (watch(session, &err) == 0 && prepare(session, &err) == 0) {
         mh_session_observe(session);
         if (load)
             load(session);

@@ -43,9 +43,10 @@ struct mh_session {
     int64_t collection_id;          /* the server's; 0: it gives none */
     int64_t neighbors_missed;       /* that searches compared with live truth left out: distinct rows */
     int64_t neighbors_missed_wrong; /* of them, what the audit found wrong: the row is, not the index */
-    bool collection_made, journal_open, audited;
+    bool collection_made, audited;
     bool result_failed; /* could not be written */
-    bool broken;        /* infrastructure: exit code 3 */
+    bool journals_begun, result_stands;
+    bool broken; /* infrastructure: exit code 3 */
     char broken_why[1024];
 };
 
@@ -58,7 +59,6 @@ int mh_session_go(const struct mh_arguments *arguments, MPI_Comm comm, mh_sessio
 void mh_session_name_run(struct mh_session *session);
 /* The result's name is free, and its folder can be written: said before any load, not after. */
 int mh_session_choose_output(struct mh_session *session, bool journals, struct mh_error *err);
-int mh_session_find_nodes(struct mh_session *session, struct mh_error *err);
 int mh_session_open_dataset(struct mh_session *session, struct mh_error *err);
 int mh_session_open_run(struct mh_session *session, struct mh_error *err); /* clock, tallies, ledger */
 void mh_session_break(struct mh_session *session,

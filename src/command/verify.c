@@ -2,6 +2,7 @@
  * a day, on any number of ranks. Sends no write. */
 #include "command/session.h"
 
+#include "base/alive.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "comm/comm.h"
@@ -169,6 +170,7 @@ static int take_fate(void *context, const struct mh_report_fate *fate, struct mh
 {
     struct loading *loading = context;
     struct mh_session *session = loading->session;
+    mh_alive();
     if (!sound(session->plan, fate))
         return mh_fail(err, "the rows from id %lld do not fit the saved job: the file is damaged",
                        (long long)fate->first);
@@ -260,8 +262,7 @@ static int open_server(struct mh_session *session, struct mh_error *err)
 
 static int prepare(struct mh_session *session, struct mh_error *err)
 {
-    if (load_parent(session, err) != 0 || mh_session_find_nodes(session, err) != 0 ||
-        mh_comm_agree(session->comm, make_plan(session, err), err) != 0)
+    if (load_parent(session, err) != 0 || mh_comm_agree(session->comm, make_plan(session, err), err) != 0)
         return -1;
     mh_session_name_run(session);
     return mh_session_choose_output(session, false, err) != 0 || open_dataset(session, err) != 0 ||

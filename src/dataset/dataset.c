@@ -1,6 +1,8 @@
 #include "dataset/dataset.h"
 
+#include "base/alive.h"
 #include "comm/comm.h"
+#include "comm/watch.h"
 #include "dataset/file.h"
 #include "dataset/synthetic.h"
 
@@ -15,7 +17,7 @@
 
 #define SHARED_MEMORY "/dev/shm" /* where MPI libraries keep shared windows on Linux */
 
-enum { MADE_UP_QUERIES = 1000 };
+enum { MADE_UP_QUERIES = 1000, ROWS_A_SIGN = 1 << 10 };
 
 struct mh_dataset_storage {
     MPI_Comm world; /* borrowed */
@@ -155,7 +157,9 @@ static int allocate_here(struct mh_dataset *d, struct mh_error *err)
     /* All of it at the node's first rank: one piece, without gaps. */
     const MPI_Aint bytes = s->node_rank == 0 ? (MPI_Aint)copy_bytes(d) : 0;
     void *own;
+    mh_watch_call_begin(NULL);
     const int code = MPI_Win_allocate_shared(bytes, sizeof(float), MPI_INFO_NULL, s->node, &own, &s->window);
+    mh_watch_call_end();
     if (code == MPI_SUCCESS)
         return 0;
     char reason[MPI_MAX_ERROR_STRING] = "", name[HOST_NAME_MAX + 1];
@@ -265,14 +269,25 @@ static int read_file(const struct mh_dataset *d, const struct mh_dataset_options
 {
     struct mh_file file;
     const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    mh_watch_call_begin(NULL); /* HDF5 copies the communicator */
     H5Pset_fapl_mpio(access, d->storage->world, MPI_INFO_NULL);
     int rc = mh_file_open(options, access, &file, err);
     H5Pclose(access);
+    mh_watch_call_end();
     if (mh_comm_agree(d->storage->world, rc, err))
         return -1;
     rc = scan_train(d, &file, err) || scan_test(d, &file, err) || scan_neighbors(d, &file, err) ? -1 : 0;
+    mh_watch_call_begin(NULL);
     mh_file_close(&file);
+    mh_watch_call_end();
     return rc;
+}
+
+static void make_row(const struct mh_synthetic_options *options, uint64_t seed, int64_t row, float *into)
+{
+    if (row % ROWS_A_SIGN == 0)
+        mh_alive();
+    mh_synthetic_row(options, seed, row, into);
 }
 
 static void make_rows(const struct mh_dataset *d, const struct mh_synthetic_options *options, uint64_t seed,
@@ -280,7 +295,7 @@ static void make_rows(const struct mh_dataset *d, const struct mh_synthetic_opti
 {
     const struct mh_rows share = mh_rows_share(count, d->storage->node_rank, d->storage->node_size);
     for (int64_t row = share.first; row < share.first + share.count; row++)
-        mh_synthetic_row(options, seed, first + row, into + row * d->shape.dim);
+        make_row(options, seed, first + row, into + row * d->shape.dim);
 }
 
 static void make_up(const struct mh_dataset *d, const struct mh_synthetic_options *options, uint64_t seed)
@@ -294,8 +309,11 @@ static void repeat_first_rows(const struct mh_dataset *d)
 {
     float *values = d->storage->values;
     const int64_t rows = d->shape.train_rows, dim = d->shape.dim;
-    for (int64_t i = 0; i < d->overlap; i++)
+    for (int64_t i = 0; i < d->overlap; i++) {
+        if (i % ROWS_A_SIGN == 0)
+            mh_alive();
         memcpy(values + (rows + i) * dim, values + i * dim, (size_t)dim * sizeof *values);
+    }
 }
 
 static int fill(struct mh_dataset *d, const struct mh_dataset_options *options, uint64_t seed,
@@ -332,10 +350,8 @@ static struct mh_dataset *create(const struct finding *finding, int64_t overlap)
 
 static void join_node(struct mh_dataset_storage *s, MPI_Comm world)
 {
-    int rank;
-    MPI_Comm_rank(world, &rank);
     s->world = world;
-    MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &s->node);
+    s->node = mh_comm_node(world);
     MPI_Comm_set_errhandler(s->node, MPI_ERRORS_RETURN); /* too little memory is ours to explain */
     MPI_Comm_rank(s->node, &s->node_rank);
     MPI_Comm_size(s->node, &s->node_size);
@@ -369,8 +385,10 @@ uint64_t mh_dataset_digest(const struct mh_dataset *dataset)
     const int64_t rows = dataset->shape.train_rows, step = (rows + MOST - 1) / MOST;
     const size_t row_bytes = (size_t)dataset->shape.dim * sizeof(float);
     uint64_t digest = XXH3_64bits(&dataset->shape.dim, sizeof dataset->shape.dim) ^ (uint64_t)rows;
-    for (int64_t row = 0; row < rows; row += step)
+    for (int64_t row = 0; row < rows; row += step) {
+        mh_alive();
         digest = XXH3_64bits_withSeed(dataset->train + row * dataset->shape.dim, row_bytes, digest);
+    }
     return digest;
 }
 
@@ -381,8 +399,10 @@ void mh_dataset_close(struct mh_dataset *dataset)
     struct mh_dataset_storage *s = dataset->storage;
     if (s->window != MPI_WIN_NULL) {
         node_barrier(s); /* the one inside MPI_Win_free would spin */
+        mh_watch_call_begin(NULL);
         MPI_Win_unlock_all(s->window);
         MPI_Win_free(&s->window);
+        mh_watch_call_end();
     }
     MPI_Comm_free(&s->node);
     free(s);

@@ -1,5 +1,6 @@
 #include "dataset/table.h"
 
+#include "comm/watch.h"
 #include "dataset/hdf5.h"
 
 #include <inttypes.h>
@@ -134,7 +135,10 @@ static int read_rows(const struct mh_table *t, struct mh_rows rows, hid_t transf
     int rc = 0;
     char cause[MH_HDF5_TEXT];
     const hid_t type = t->kind == MH_TABLE_VECTORS ? H5T_NATIVE_FLOAT : H5T_NATIVE_INT64;
-    if (H5Dread(t->id, type, memory_space, file_space, transfer, into) < 0)
+    mh_watch_call_begin(NULL);
+    const herr_t read = H5Dread(t->id, type, memory_space, file_space, transfer, into);
+    mh_watch_call_end();
+    if (read < 0)
         rc = mh_fail(err, "%s: %s: rows %" PRId64 " to %" PRId64 " cannot be read: %s", t->path, t->name,
                      rows.first, rows.first + rows.count - 1, mh_hdf5_cause(cause));
     H5Sclose(memory_space);

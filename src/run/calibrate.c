@@ -1,6 +1,7 @@
 /* Calibration: the job's own requests, sent to a server that does nothing. */
 #include "run/calibrate.h"
 
+#include "base/alive.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "comm/comm.h"
@@ -202,6 +203,7 @@ static void drain(struct trial *trial)
     const int64_t patience = mh_now_ns() + DRAIN_S * MH_S;
     bool cancelled = false;
     while (mh_rpc_in_flight(trial->run.rpc) > 0) {
+        mh_alive();
         struct mh_call *call = mh_rpc_wait(trial->run.rpc, mh_now_ns() + 10 * MH_MS);
         if (call)
             mh_call_release(call);
@@ -218,6 +220,7 @@ static int go(struct trial *trial, struct window *window, struct mh_error *err)
     for (struct mh_op *op = trial->hand.idle; op && sent < trial->ready && rc == 0; op = op->next, sent++)
         rc = send(trial, op, err);
     while (rc == 0 && mh_now_ns() < window->end_ns) {
+        mh_alive();
         struct mh_call *call = mh_rpc_wait(trial->run.rpc, window->end_ns);
         if (!call)
             continue;
@@ -373,7 +376,7 @@ static int calibrate(struct mh_calibration *calibration, const struct mh_run *ru
         mh_comm_bcast(run->comm, calibration->source, sizeof calibration->source, 0);
         return 0;
     }
-    MPI_Comm_split_type(run->comm, MPI_COMM_TYPE_SHARED, run->rank, MPI_INFO_NULL, &node);
+    node = mh_comm_node(run->comm);
     const int rc = with_servers(calibration, run, node, ranks_of_node, err);
     MPI_Comm_free(&node);
     if (rc == 0) {

@@ -104,5 +104,6 @@ void mh_signals_catch(void);
 bool mh_signal_seen(void);
 int mh_signals_seen(void);        /* how many */
 int64_t mh_signal_first_ns(void); /* when the first came; 0: none has */
+bool mh_signal_told_to_end(void); /* SIGINT or SIGTERM: not SIGUSR1 */
 
 #endif

@@ -7,6 +7,7 @@
 
 static volatile sig_atomic_t seen;
 static _Atomic int64_t first_ns;
+static volatile sig_atomic_t told;
 
 /* mpirun passes one Ctrl-C on as SIGINT and may add SIGTERM: only the same signal twice means impatience. */
 static void on_signal(int number)
@@ -18,6 +19,7 @@ static void on_signal(int number)
     seen = seen + 1;
     if (number == SIGUSR1)
         return;
+    told = 1;
     *count = *count + 1;
     if (*count < 2)
         return;
@@ -39,6 +41,11 @@ void mh_signals_catch(void)
 bool mh_signal_seen(void)
 {
     return seen != 0;
+}
+
+bool mh_signal_told_to_end(void)
+{
+    return told != 0;
 }
 
 int64_t mh_signal_first_ns(void)

@@ -135,7 +135,7 @@ static bool counts_up(const struct mh_record *record)
 static bool sound(const struct mh_record *record)
 {
     return record->type == MH_RECORD_FOUND ||
-           (record->type >= MH_RECORD_INTENT && record->type <= MH_RECORD_ERRORS &&
+           (record->type >= MH_RECORD_INTENT && record->type <= MH_RECORD_TOLD &&
             record->type != MH_RECORD_KEYS && record->type != MH_RECORD_TEXT &&
             record->type != MH_RECORD_SPECTRUM && record->type != MH_RECORD_COUNTS &&
             record->kind < MH_TALLY_KINDS && record->outcome < MH_OUTCOMES &&

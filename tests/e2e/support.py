@@ -31,6 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = Path(os.environ.get("MILVUS_HPC", ROOT / "build" / "release" / "src" / "milvus-hpc"))
 MNIST = ROOT / "data" / "mnist-784-euclidean.hdf5"
 SERVER = ROOT / "scripts" / "milvus-server"
+STOP_AT = Path(os.environ.get("STOP_AT_LIBRARY", ROOT / "build" / "release" / "tests" / "e2e" / "libstop_at.so"))
 _CACHE = tempfile.TemporaryDirectory(prefix="milvus-hpc-cache-")  # calibrations of the tests' own; goes with the interpreter
 ENVIRONMENT = os.environ | {
     "XDG_CACHE_HOME": _CACHE.name,
@@ -125,9 +126,10 @@ def hpc(*words: object, np: int = 1, timeout: float = 180, cwd: Path | None = No
 class Running:
     """A run in the background, whose words on stderr can be waited for."""
 
-    def __init__(self, words: Iterable[object], np: int = 1, result: Path | None = None, command: list[str] | None = None):
+    def __init__(self, words: Iterable[object], np: int = 1, result: Path | None = None, command: list[str] | None = None,
+                 env: dict[str, str] | None = None):
         self.process = subprocess.Popen(command or command_line(np, words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
-                                        env=ENVIRONMENT, start_new_session=True)
+                                        env=ENVIRONMENT | (env or {}), start_new_session=True)
         self.result_path = result
         self.text = {self.process.stdout: b"", self.process.stderr: b""}
         self.open = list(self.text)
@@ -171,8 +173,9 @@ class Running:
 
 
 @contextmanager
-def running(*words: object, np: int = 1, result: Path | None = None, command: list[str] | None = None) -> Iterator[Running]:
-    run = Running(words, np, result, command)
+def running(*words: object, np: int = 1, result: Path | None = None, command: list[str] | None = None,
+            env: dict[str, str] | None = None) -> Iterator[Running]:
+    run = Running(words, np, result, command, env)
     try:
         yield run
     finally:
@@ -196,6 +199,11 @@ def ranks_of(run: Running) -> list[int]:
         if parent == run.process.pid and words[0] == str(PROGRAM).encode():
             pids.append(int(folder.name))
     return sorted(pids)
+
+
+def named(text: str) -> set[int]:
+    """Ranks that a message or a verdict names as the ones that ended the run."""
+    return {int(rank) for rank in re.findall(r"\brank (\d+) \(pid \d+ on [^)]+\)", text)}
 
 
 # --- the result file ----------------------------------------------------------------------------------------------

@@ -11,11 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 from journals import DONE, ENTRY, FIRST_ID, INTENT, places, sealed
 from mockserver import Mock
-from support import (GOOD, UNUSABLE, Done, Running, assert_books_balance, assert_ledger_agrees, command_line, hpc, private_bytes, ranks_of, running,
-                     write_job)
+from support import (AT_ONCE, GOOD, STOP_AT, UNUSABLE, Done, Running, assert_books_balance, assert_ledger_agrees, command_line, hpc, named,
+                     private_bytes, ranks_of, running, write_job)
 
 FIELDS = [{"name": "id", "type": "int64", "primary": True}, {"name": "vector", "type": "float_vector"},
           {"name": "varchar_field", "type": "varchar", "max_length": 64}]
@@ -103,8 +105,9 @@ def test_what_is_kept_of_a_killed_run(mock: Mock, output: Path, kill: Callable[[
     merged = merge(output)
     assert_kept(merged, before)
     verdict = merged.result.attributes["verdict"]
+    assert named(verdict) == ({1} if kill is kill_one else set()), verdict
     if kill is kill_one:
-        assert f"rank 1 (pid {pids[1]} on {socket.gethostname()}) fell silent" in verdict and "rank 0 (" not in verdict
+        assert f"rank 1 (pid {pids[1]} on {socket.gethostname()}) died, and the others were told to end" in verdict
     assert [row["pid"] for row in merged.result.tables["ranks"]] == pids
     assert "3 ended early, 0 left none" in verdict
 
@@ -122,7 +125,73 @@ def test_stopped_rank_is_named_and_does_not_hold_up_the_others(mock: Mock, outpu
     [error] = done.errors
     assert f"rank {stopped} (pid {pids[stopped]} on {socket.gethostname()}) has given no sign of life for 2 s" in error
     assert f"milvus-hpc merge {output}.journals" in error
-    assert_kept(merge(output), before)
+    merged = merge(output)
+    assert_kept(merged, before)
+    verdict = merged.result.attributes["verdict"]
+    assert named(verdict) == {stopped} and "gave no sign of life, and the others ended" in verdict, verdict
+
+
+def stop_at(rank: int, function: str, number: int = 1, seconds: int = 0) -> dict[str, str]:
+    """One rank stops in its NUMBERth call of that, or stays in it for so long."""
+    assert STOP_AT.exists()
+    return AT_ONCE | {"LD_PRELOAD": str(STOP_AT), "STOP_AT": f"{rank} {function} {number} {seconds}"}
+
+
+@pytest.fixture
+def short_job(tmp_path: Path) -> dict:
+    """With a data set from a file, which all ranks read together."""
+    with h5py.File(tmp_path / "vectors.h5", "w") as file:
+        file["train"] = np.random.default_rng(5).random((300, 8), dtype=np.float32)
+    return job_for([{"role": "writer", "count": 3, "rows": 200, "batch": 10}]) | {"dataset": {"path": str(tmp_path / "vectors.h5")}}
+
+
+@pytest.mark.parametrize(("function", "number", "says", "result"), [
+    ("MPI_Comm_split_type", 1, "the ranks do not come together", False),  # before there is a watch
+    ("MPI_Win_allocate_shared", 2, "rank 1", False),  # the first is the watch's own
+    ("H5Dread", 1, "rank 1", False),
+    ("H5Dwrite", 1, "rank 1", False),  # the ledger: the first thing that rank 1 writes
+    ("MPI_Finalize", 1, "the ranks do not come together", True),
+])
+def test_rank_stopped_where_mpi_waits(mock: Mock, output: Path, short_job: dict, function: str, number: int, says: str, result: bool) -> None:
+    """Before the load, while the result is written, and at the very end."""
+    with running(*words(mock, output, short_job, "--silence", 2), np=3, env=stop_at(1, function, number)) as run:
+        done = run.finish(60)
+    assert done.code == UNUSABLE and output.exists() is result, str(done)
+    assert any(says in error for error in done.errors), str(done)
+    assert named(done.err) == ({1} if says == "rank 1" else set()), str(done)
+    journals = output.with_name(f"{output.name}.journals")
+    assert journals.exists() is (function == "H5Dwrite"), str(done)
+    assert ("milvus-hpc merge" in done.err) is (function == "H5Dwrite"), str(done)
+
+
+def test_rank_stopped_while_verify_starts(mock: Mock, output: Path, short_job: dict) -> None:
+    done = hpc(*words(mock, output, short_job, "--keep"), np=3)
+    assert done.code == GOOD, str(done)
+    again = output.with_name("again.h5")
+    with running("verify", output, "--server", mock.uri, "--output", again, "--silence", 2, np=3, env=stop_at(1, "H5Dread", 1)) as run:
+        done = run.finish(60)
+    assert done.code == UNUSABLE and not again.exists() and named(done.err) == {1}, str(done)
+
+
+def test_rank_that_reads_for_long_is_waited_for(mock: Mock, output: Path, short_job: dict) -> None:
+    """Longer than a rank may be silent: it lives, and so do those that wait for it in MPI."""
+    done = hpc(*words(mock, output, short_job, "--silence", 1), np=3, result=output, env=stop_at(1, "H5Dread", 1, 4))
+    assert done.code == GOOD and done.result.attributes["whole"], str(done)
+
+
+def test_result_that_cannot_be_written_within_the_grace(mock: Mock, output: Path, short_job: dict) -> None:
+    """All ranks live, one does not come back from its write, and a signal came before: the grace is the limit."""
+    short_job["stages"][0]["roles"] = [{"role": "writer", "count": 3, "rows": 100_000, "batch": 10, "rate": "100/s"}]
+    grace = 6
+    with running(*words(mock, output, short_job, "--grace", grace), np=3, env=stop_at(1, "H5Dwrite", 1, 600)) as run:
+        run.wait_for("^load 1 s")
+        run.process.send_signal(signal.SIGUSR1)
+        began = time.monotonic()
+        done = run.finish(100)
+    assert done.code == UNUSABLE and not output.exists() and time.monotonic() - began > grace - 1, str(done)
+    seconds = [int(text) for text in re.findall(r"has waited in one call for (\d+) s: another rank, or the file system", done.err)]
+    assert seconds and max(seconds) <= grace, str(done)  # a part of the grace went by before it
+    assert f"milvus-hpc merge {output}.journals" in done.err, str(done)
 
 
 def test_audit_that_takes_too_long_after_a_signal_is_cut_and_can_be_made_later(output: Path, tmp_path: Path) -> None:

@@ -11,11 +11,13 @@
 
 static int rank, np, noticed;
 static char heard[256];
+static struct mh_watch_news last;
 
-static void note(const char *who)
+static void note(const struct mh_watch_news *news)
 {
     noticed++;
-    snprintf(heard, sizeof heard, "%s", who ? who : "");
+    last = *news;
+    snprintf(heard, sizeof heard, "%s", news->text ? news->text : "");
 }
 
 static void live(int64_t ns)
@@ -29,7 +31,7 @@ static void open_watch(int node, int64_t silence_ns)
     struct mh_error err;
     noticed = 0;
     heard[0] = '\0';
-    assert_int_equal(mh_watch_open(MPI_COMM_WORLD, node, silence_ns, note, &err), 0);
+    assert_int_equal(mh_watch_open(MPI_COMM_WORLD, node, silence_ns, note, NULL, &err), 0);
 }
 
 static void close_watch(void)
@@ -81,6 +83,69 @@ static void a_silent_node_is_named_by_the_next(void **state)
     one_is_silent(1, "N---");
 }
 
+/* The last rank is in a call for longer than it may be silent. */
+static void one_in_a_call_is_left_alone(void **state)
+{
+    (void)state;
+    for (int size = 1; size <= np; size += np == 1 ? 1 : np - 1) {
+        open_watch(rank / size, 400 * MH_MS);
+        if (rank == np - 1) {
+            mh_watch_call_begin(NULL);
+            mh_sleep_ns(1500 * MH_MS);
+            mh_watch_call_end();
+            live(700 * MH_MS); /* and it does not blame those that it has not heard meanwhile */
+        } else {
+            live(2200 * MH_MS);
+        }
+        assert_int_equal(noticed, 0);
+        close_watch();
+    }
+}
+
+static void those_in_a_call_notice_one_that_is_silent(void **state)
+{
+    (void)state;
+    if (np != 4)
+        return;
+    open_watch(0, 300 * MH_MS);
+    if (rank < np - 1)
+        mh_watch_call_begin(NULL);
+    mh_sleep_ns(rank < np - 1 ? 1300 * MH_MS : 1500 * MH_MS);
+    if (rank < np - 1)
+        mh_watch_call_end();
+    close_watch();
+    assert_int_equal(noticed, rank < np - 1);
+    if (rank < np - 1) {
+        assert_true(last.in_call);
+        assert_int_equal(last.rank, np - 1);
+        assert_int_equal(strncmp(heard, "rank 3 (pid ", 12) == 0, rank == 0);
+    }
+}
+
+static int64_t until_ns;
+
+static int64_t until(void)
+{
+    return until_ns;
+}
+
+static void a_call_that_lasts_too_long_is_told(void **state)
+{
+    (void)state;
+    open_watch(0, 1000 * MH_MS);
+    until_ns = INT64_MAX;
+    mh_watch_call_begin(until);
+    mh_sleep_ns(400 * MH_MS);
+    assert_int_equal(noticed, 0);
+    until_ns = mh_now_ns(); /* as when a signal comes in the middle of it */
+    mh_sleep_ns(400 * MH_MS);
+    mh_watch_call_end();
+    assert_int_equal(noticed, 1);
+    assert_int_equal(last.rank, -1);
+    assert_non_null(strstr(heard, "has waited in one call for"));
+    close_watch();
+}
+
 static void one_that_slept_itself_accuses_nobody(void **state)
 {
     (void)state;
@@ -101,6 +166,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(those_that_live_are_left_alone),
         cmocka_unit_test(a_silent_rank_is_named_by_the_first_of_its_node),
         cmocka_unit_test(a_silent_node_is_named_by_the_next),
+        cmocka_unit_test(one_in_a_call_is_left_alone),
+        cmocka_unit_test(those_in_a_call_notice_one_that_is_silent),
+        cmocka_unit_test(a_call_that_lasts_too_long_is_told),
         cmocka_unit_test(one_that_slept_itself_accuses_nobody),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
