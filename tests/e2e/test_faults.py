@@ -15,7 +15,7 @@ import pytest
 from journals import DONE, INTENT, RECORD, places
 from pymilvus import MilvusClient, MilvusException
 from support import (GOOD, MNIST, UNUSABLE, Done, Result, Row, Running, Server, assert_books_balance, assert_ledger_agrees, count, hpc,
-                     load, ranks_of, read_all, running, write_job)
+                     load, named, ranks_of, read_all, running, write_job)
 
 WRITERS, ROWS, BATCH = 4, 100_000, 50
 FIELDS = [{"name": "id", "type": "int64", "primary": True}, {"name": "vector", "type": "float_vector"},
@@ -242,7 +242,7 @@ def test_killed_rank(server: Server, output: Path) -> None:
     assert_books_balance(result)
     assert_ledger_agrees(result)
     assert not result.attributes["whole"] and not result.attributes["audited"]
-    assert result.attributes["verdict"].startswith("INCOMPLETE")
+    assert result.attributes["verdict"].startswith("INCOMPLETE") and named(result.attributes["verdict"]) == {2}, result.attributes["verdict"]
     assert result.attributes["np"] == 4 and result.attributes["seed"] == 5 and result.attributes["collection"] == "bereft"
     assert [row["missing"] for row in result.tables["ranks"]] == [1, 1, 1, 1]
     sums = journal_sums(journals)

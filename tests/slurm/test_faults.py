@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ENDLESS, Job, Lab, job_file, ranks_on
 from mockserver import Mock
-from support import UNUSABLE
+from support import UNUSABLE, named
 
 WriteJob = Callable[[str], Path]
 TWO_NODES = ("--nodes=2", "--ntasks-per-node=2")
@@ -86,6 +86,7 @@ def test_lost_rank(lab: Lab, server: Mock, results: Path, write_job: WriteJob) -
     assert job.end(60) == UNUSABLE, job.words()
     result = job.result("single-{job}.h5")
     assert result.tables["ranks"][3]["missing"] == 1 and result.figures["acknowledged_inserts"] > 0
+    assert named(result.attributes["verdict"]) == {3}, result.attributes["verdict"]
 
 
 def test_soak_over_the_limit(soak: Job) -> None:
