@@ -486,7 +486,7 @@ static bool is_cause(const struct merge *merge, int rank, enum cause cause, doub
 static void name_causes(const struct merge *merge, char *text, size_t size)
 {
     static const char *const words[] = {"gave no sign of life, and the others ended",
-                                        "died, and the others were told to end",
+                                        "died without a word, and the others were told to end",
                                         "fell silent long before the last"};
     const enum cause cause = cause_of(merge);
     double latest_s = 0;

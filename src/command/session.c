@@ -199,7 +199,8 @@ static void end_run(const struct mh_watch_news *news)
         say_end(news->text);
     if (watched->journals[0] && !watched->journals_begun)
         rmdir(watched->journals); /* unless another rank's is in it */
-    const int64_t until = mh_now_ns() + (news->text ? FAREWELL_S : 2 * FAREWELL_S) * MH_S;
+    const int64_t farewell_s = news->rank < 0 ? 0 : news->text ? FAREWELL_S : 2 * FAREWELL_S;
+    const int64_t until = mh_now_ns() + farewell_s * MH_S;
     for (; mh_now_ns() < until; mh_sleep_ns(20 * MH_MS)) /* the others save what they have meanwhile */
         if (!news->in_call)
             mh_alive();
