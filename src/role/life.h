@@ -1,0 +1,64 @@
+/* One worker of the lifecycle, as its three sources share it: lifecycle.c takes a cycle from step to step,
+ * life_ask.c words what it asks, life_look.c judges what it is told. */
+#ifndef MH_ROLE_LIFE_H
+#define MH_ROLE_LIFE_H
+
+#include "role/cycle.h"
+#include "role/program.h"
+
+#define MH_LIFE_PARTITION "cycle"
+
+struct mh_life_options {
+    struct mh_texts steps;
+    char *params;
+    int64_t cycles, queries, topk, poll_ns, patience_ns;
+    double deleted, recheck;
+};
+
+/* A count(*) that contradicts what was written wants a closer look: at all rows, and, where these are fewer
+ * than it says, for those that are there more than once. */
+enum mh_life_look { MH_LIFE_NO_LOOK, MH_LIFE_LOOK_AT_ROWS, MH_LIFE_LOOK_FOR_COPIES };
+
+struct mh_life {
+    struct mh_program usual, rechecked;
+    struct mh_cycle rows;
+    bool exact;           /* the index finds what is nearest */
+    const char **outputs; /* every field; the vector is the last */
+    int64_t number;       /* of the cycle under way, from 0; then of those begun */
+    char name[300];
+    char expression[400];
+
+    /* the cycle under way */
+    bool under_way, busy;
+    const struct mh_program *program;
+    int at;              /* its step */
+    int64_t begun;       /* rows that the step has asked for */
+    bool again;          /* the same once more: its answer was wrong */
+    int64_t first, last; /* of the operation under way: rows from .. to-1 */
+    int64_t delete_from, delete_to;
+    int64_t inserted;
+    int64_t begin_ns, end_ns;
+    int64_t wrong_since_ns; /* an answer has been wrong since; 0: none is */
+    bool condemned;         /* what could not be right in it has been told */
+    enum mh_life_look look;
+    int64_t counted; /* by the count(*) that wants a closer look */
+    int64_t found;   /* rows that it found */
+    struct mh_cycle_range range;
+    bool made;     /* the collection may be on the server */
+    bool cleaning; /* nothing more but its drop */
+    int drops;     /* tries of it */
+    bool broken, cut;
+    char why[64];
+};
+
+/* The operation that the step, or the closer look of now, asks for. */
+void mh_life_ask(struct mh_role *role, struct mh_op *op);
+void mh_life_ask_drop(struct mh_role *role, struct mh_op *op); /* of the collection, owed */
+enum mh_step mh_life_step(const struct mh_life *life);         /* whose operation that is */
+
+/* A good reply to the step: is what it says right? False: it is to be asked for again. */
+bool mh_life_learn(struct mh_role *role, const struct mh_op *op, enum mh_step step);
+/* A good reply to a closer look, which ends when it has seen enough. */
+void mh_life_look_on(struct mh_role *role, const struct mh_op *op);
+
+#endif

@@ -1,0 +1,169 @@
+/* Lifecycle: what its replies say of what was acknowledged. */
+#include "role/life.h"
+
+#include <string.h>
+
+struct accusation {
+    struct mh_role *role;
+    const struct mh_op *op;
+};
+
+static void accuse(void *context, enum mh_found what, int64_t id, int64_t expected, int64_t seen)
+{
+    const struct accusation *accusation = context;
+    const struct mh_life *life = accusation->role->state;
+    const struct mh_op *op = accusation->op;
+    const struct mh_finding finding = {.what = what,
+                                       .id = id,
+                                       .expected = expected,
+                                       .seen = seen,
+                                       .cycle = life->number,
+                                       .step = op->request.kind,
+                                       .first_ns = life->wrong_since_ns ? life->wrong_since_ns : op->done_ns,
+                                       .last_ns = op->done_ns};
+    mh_role_found(accusation->role, &finding);
+}
+
+static bool lists(const struct mh_reply *reply, const char *name)
+{
+    for (size_t i = 0; i < reply->name_count; i++)
+        if (strcmp(reply->names[i], name) == 0)
+            return true;
+    return false;
+}
+
+static void judge_list(const struct mh_life *life, const struct mh_op *op, mh_cycle_accuse *tell,
+                       void *context)
+{
+    const bool whole = op->request.kind == MH_OP_SHOW_COLLECTIONS;
+    if (lists(&op->reply, whole ? life->name : MH_LIFE_PARTITION))
+        tell(context, MH_FOUND_NOT_DROPPED,
+             life->rows.first + (whole ? MH_CYCLE_ID_WHOLE : MH_CYCLE_ID_PARTITION), 0, 1);
+}
+
+/* Of a count(*). */
+static bool is_wrong_count(const struct mh_life *life, const struct mh_op *op)
+{
+    int64_t count = -1;
+    return !mh_reply_count(&op->reply, &count) || count < life->rows.live ||
+           count > life->rows.live + life->rows.maybe;
+}
+
+static void judge(struct mh_life *life, const struct mh_op *op, enum mh_step step, mh_cycle_accuse *tell,
+                  void *context)
+{
+    int64_t found = 0;
+    if (step == MH_STEP_QUERY)
+        mh_cycle_judge_rows(&life->rows, op, life->first, life->last, &found, tell, context);
+    else if (step == MH_STEP_SEARCH)
+        mh_cycle_judge_hits(&life->rows, op, life->first, life->exact, tell, context);
+    else if (step == MH_STEP_LIST_PARTITIONS || step == MH_STEP_LIST_COLLECTIONS)
+        judge_list(life, op, tell, context);
+}
+
+/* What is asked for again until verify.grace is over. */
+static bool may_still_come(struct mh_role *role, const struct mh_op *op)
+{
+    struct mh_life *life = role->state;
+    if (life->wrong_since_ns == 0)
+        life->wrong_since_ns = op->done_ns;
+    return op->done_ns - life->wrong_since_ns < role->job->verify.grace_ns;
+}
+
+struct answer {
+    struct accusation accusation;
+    bool final;       /* what may still come is told, and nothing else */
+    bool wanting;     /* of what may still come, something is not there */
+    bool condemnable; /* something is wrong whatever the next answer says */
+};
+
+/* A row that is not there may be late, and so may a drop. Any other wrong answer to a strong read stays
+ * wrong, whatever the next one says, as in the audit. */
+static void weigh(void *context, enum mh_found what, int64_t id, int64_t expected, int64_t seen)
+{
+    struct answer *answer = context;
+    const struct mh_life *life = answer->accusation.role->state;
+    const bool late = what == MH_FOUND_LOST || what == MH_FOUND_MISSED || what == MH_FOUND_NOT_DROPPED;
+    answer->wanting |= late;
+    answer->condemnable |= !late;
+    if (late ? answer->final : !answer->final && !life->condemned)
+        accuse(&answer->accusation, what, id, expected, seen);
+}
+
+static void begin_look(struct mh_life *life, const struct mh_op *op)
+{
+    life->look = MH_LIFE_LOOK_AT_ROWS;
+    life->begun = life->found = life->counted = 0;
+    mh_reply_count(&op->reply, &life->counted);
+}
+
+static void settle(struct mh_life *life)
+{
+    life->wrong_since_ns = 0;
+    life->condemned = false;
+}
+
+/* The reply was good: is what it says right? False: it is to be asked for again. */
+bool mh_life_learn(struct mh_role *role, const struct mh_op *op, enum mh_step step)
+{
+    struct mh_life *life = role->state;
+    struct answer answer = {.accusation = {role, op}};
+    judge(life, op, step, weigh, &answer);
+    life->condemned |= answer.condemnable;
+    if (!answer.wanting && !(step == MH_STEP_COUNT && is_wrong_count(life, op))) {
+        if (life->wrong_since_ns)
+            accuse(&answer.accusation, MH_FOUND_LATE, life->rows.first, 0, 0);
+        settle(life);
+        return true;
+    }
+    if (may_still_come(role, op))
+        return false;
+    if (step == MH_STEP_COUNT) {
+        begin_look(life, op);
+        return true;
+    }
+    answer.final = true;
+    judge(life, op, step, weigh, &answer);
+    life->made |= step == MH_STEP_LIST_COLLECTIONS; /* still */
+    settle(life);
+    return true;
+}
+
+/* ---- a closer look ---- */
+
+static void end_look(struct mh_role *role, const struct mh_op *op)
+{
+    struct mh_life *life = role->state;
+    struct accusation accusation = {role, op};
+    const bool copies = life->look == MH_LIFE_LOOK_FOR_COPIES;
+    if (life->counted != life->found &&
+        !(copies && mh_cycle_explain(&life->rows, life->counted - life->found, accuse, &accusation)))
+        accuse(&accusation, MH_FOUND_MISCOUNTED, life->rows.first, life->found, life->counted);
+    life->look = MH_LIFE_NO_LOOK;
+    life->wrong_since_ns = 0;
+}
+
+static bool has_seen_enough(struct mh_role *role, const struct mh_op *op)
+{
+    struct mh_life *life = role->state;
+    struct accusation accusation = {role, op};
+    int64_t count = 0;
+    if (life->look == MH_LIFE_LOOK_AT_ROWS) {
+        mh_cycle_judge_rows(&life->rows, op, life->first, life->last, &life->found, accuse, &accusation);
+        if (life->begun < life->rows.rows)
+            return false;
+        if (life->counted <= life->found)
+            return true;
+        life->look = MH_LIFE_LOOK_FOR_COPIES;
+        mh_cycle_locate(&life->rows);
+    } else if (mh_reply_count(&op->reply, &count)) {
+        mh_cycle_counted(&life->rows, &life->range, count);
+    }
+    return !mh_cycle_next_range(&life->rows, &life->range);
+}
+
+void mh_life_look_on(struct mh_role *role, const struct mh_op *op)
+{
+    if (has_seen_enough(role, op))
+        end_look(role, op);
+}
