@@ -153,6 +153,14 @@ static void doubt_partial_success(struct mh_op *op)
              (long long)op->reply.affected, (long long)op->request.rows);
 }
 
+static void accept_none(struct mh_op *op)
+{
+    if (!op->none_is_fine || op->outcome != MH_OUTCOME_FAILED || !mh_code_is_missing_index(op->reply.code))
+        return;
+    op->outcome = MH_OUTCOME_OK;
+    op->reply.state = MH_INDEX_NONE;
+}
+
 /* A server that has our deadline may be the first to say so, in words of its own: it makes no difference. */
 static bool ran_out_of_time(const struct mh_op *op, const struct mh_retry_policy *policy)
 {
@@ -170,6 +178,7 @@ enum mh_op_next mh_op_take(struct mh_op *op, struct mh_retry_policy *policy)
     op->done_ns = call->done_ns;
     op->outcome = op->reply.outcome;
     doubt_partial_success(op);
+    accept_none(op);
     op->throttled += op->outcome == MH_OUTCOME_THROTTLED;
     op->held += op->outcome == MH_OUTCOME_THROTTLED;
     op->timed_out = ran_out_of_time(op, policy);
@@ -192,7 +201,7 @@ void mh_op_release(struct mh_op *op)
 {
     mh_call_release(&op->call);
     op->attempts = op->throttled = op->looks = op->asked = op->held = 0;
-    op->looking = op->apart = op->owed = false;
+    op->looking = op->apart = op->owed = op->none_is_fine = false;
     op->until = MH_UNTIL_REPLY;
     op->booked_as = 0;
     op->bytes_out = 0;

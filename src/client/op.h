@@ -58,7 +58,8 @@ struct mh_op {
     int booked_as;                /* MH_TALLY_*, in place of request.kind; 0: as that */
     bool apart; /* on a collection of the role's own: the request names it, and the ledger knows nothing of it
                  */
-    bool owed;  /* removes what the role made: sent even while the stage stops */
+    bool none_is_fine; /* DESCRIBE_INDEX: that there is none is an answer, and no error */
+    bool owed;         /* removes what the role made: sent even while the stage stops */
     const struct mh_worker *worker;
     void *owner;      /* the one who gets it back */
     int64_t delay_ns; /* due so long after it was asked for: a poll's pause. 0: at once */

@@ -107,7 +107,8 @@ static struct mh_tally sum_cycles(const struct mh_report *report)
             continue;
         sum.planned += tally->planned;
         sum.ok += tally->ok;
-        sum.failed += tally->failed;
+        sum.failed += tally->failed + tally->unknown;
+        sum.unknown += tally->unknown;
         sum.unsent += tally->unsent;
         sum.rows += tally->rows;
     }
@@ -118,8 +119,12 @@ static int put_cycle_figures(struct mh_report *report)
 {
     const struct mh_tally cycles = sum_cycles(report);
     const struct figure rows[] = {
-        {"cycles_begun", cycles.planned}, {"cycles_whole", cycles.ok}, {"cycles_broken", cycles.failed},
-        {"cycles_cut", cycles.unsent},    {"cycle_rows", cycles.rows},
+        {"cycles_begun", cycles.planned},
+        {"cycles_whole", cycles.ok},
+        {"cycles_broken", cycles.failed},
+        {"cycles_unlooked", cycles.unknown},
+        {"cycles_cut", cycles.unsent},
+        {"cycle_rows", cycles.rows},
     };
     return put_rows(report, rows, sizeof rows / sizeof rows[0], cycles.planned > 0);
 }

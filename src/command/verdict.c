@@ -197,6 +197,9 @@ static void judge_cycles(struct verdict *verdict, const struct mh_report *report
         say(verdict, 0, "%lld of %lld cycles whole%s", (long long)whole,
             (long long)mh_report_figure(report, "cycles_begun"),
             broken ? "" : ", and what they looked at was as it had to be");
+    const int64_t unlooked = mh_report_figure(report, "cycles_unlooked");
+    if (unlooked > 0)
+        say(verdict, 0, "cycles broken, rows not looked at: %lld", (long long)unlooked);
 }
 
 /* In the job's collection, or in one of a role's own. */

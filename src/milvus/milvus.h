@@ -164,6 +164,7 @@ const struct mh_column *mh_reply_column(const struct mh_reply *reply, const char
 bool mh_reply_count(const struct mh_reply *reply,
                     int64_t *count); /* of a query for count(*); false: no single integer */
 bool mh_code_is_missing_index(int code);
+bool mh_code_is_missing(int code); /* the collection or the partition */
 /* The server's trouble, not ours: the same question may be answered when asked again. Not 0, nor an
  * unreadable reply. */
 bool mh_code_is_trouble(int code);

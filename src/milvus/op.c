@@ -110,6 +110,11 @@ bool mh_code_is_missing_index(int code)
     return code == CODE_INDEX_MISSING;
 }
 
+bool mh_code_is_missing(int code)
+{
+    return code == CODE_COLLECTION_MISSING || code == CODE_PARTITION_MISSING;
+}
+
 static bool is_throttle(const struct mh_reply *reply)
 {
     return reply->code == CODE_RATE_LIMIT || reply->code == CODE_QUEUE_FULL ||

@@ -109,7 +109,7 @@ void mh_handle_create_collection(struct mh_turn *turn)
     collection->consistency = request->consistency;
 }
 
-static bool is_kept(struct mh_turn *turn)
+bool mh_turn_keeps(struct mh_turn *turn)
 {
     struct mh_mock *mock = turn->mock;
     const struct mh_fault *fault =
@@ -123,7 +123,7 @@ void mh_handle_drop_collection(struct mh_turn *turn)
 {
     struct mh_store *store = &turn->mock->store;
     struct mh_collection *collection = mh_store_find(store, turn->request.database, turn->request.collection);
-    if (!collection || is_kept(turn))
+    if (!collection || mh_turn_keeps(turn))
         return; /* of what is not there: as 2.3.5, a success */
     mh_faults_forget(turn->mock, collection->id);
     mh_store_drop(store, collection);
@@ -240,7 +240,7 @@ void mh_handle_drop_partition(struct mh_turn *turn)
     else if (collection->partitions[partition].loaded)
         mh_refuse(turn, MH_OLD_UNEXPECTED, MH_CODE_OTHER,
                   "partition cannot be dropped, partition is loaded, please release it first");
-    else if (!is_kept(turn))
+    else if (!mh_turn_keeps(turn))
         mh_collection_drop_partition(&turn->mock->store, collection, partition);
 }
 

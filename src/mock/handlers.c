@@ -317,7 +317,7 @@ static void drop_index(struct mh_turn *turn)
     if (collection->loaded)
         mh_refuse(turn, MH_OLD_UNEXPECTED, MH_CODE_OTHER,
                   "index cannot be dropped, collection is loaded, please release it first");
-    else
+    else if (!mh_turn_keeps(turn))
         mh_collection_drop_index(collection, index);
 }
 

@@ -56,6 +56,7 @@ bool mh_null_handle(struct mh_turn *turn); /* null.c; false: --null has nothing 
 void mh_handle(struct mh_turn *turn);
 void mh_refuse(struct mh_turn *turn, int legacy_code, int code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+bool mh_turn_keeps(struct mh_turn *turn); /* the fault keep_dropped strikes: what is to be dropped stays */
 struct mh_collection *mh_turn_collection(struct mh_turn *turn); /* NULL: missing, and the answer says so */
 int mh_turn_partition(struct mh_turn *turn, const struct mh_collection *collection); /* -1: missing */
 void *mh_turn_get(struct mh_turn *turn, size_t bytes); /* arena memory, not zeroed */

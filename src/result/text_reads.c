@@ -212,11 +212,11 @@ void mh_print_visibility(const struct mh_page *page)
 
 void mh_print_cycles(const struct mh_page *page)
 {
-    struct mh_grid grid = {.columns = "llrrrrrrr"};
+    struct mh_grid grid = {.columns = "llrrrrrrrr"};
     if (mh_page_figure(page, "cycles_begun") <= 0)
         return;
     mh_page_heading(page, MH_BOLD, "CYCLES", ": lives of collections, each of them looked at");
-    MH_HEADS(&grid, "stage", "role", "begun", "whole", "broken", "cut", "per hour", "rows", "p50");
+    MH_HEADS(&grid, "stage", "role", "begun", "whole", "broken", "unlooked", "cut", "per hour", "rows", "p50");
     for (int64_t i = 0; i < page->report->operation_count; i++) {
         const struct mh_result_operation *row = &page->view->operations[i];
         const struct mh_tally *tally = page->report->operations[i].tally;
@@ -225,7 +225,8 @@ void mh_print_cycles(const struct mh_page *page)
         mh_page_put_texts(&grid, (const char *const[]){row->stage, row->role}, 2);
         mh_grid_put_count(&grid, tally->planned);
         mh_grid_put_count(&grid, tally->ok);
-        mh_grid_put_count(&grid, tally->failed);
+        mh_grid_put_count(&grid, tally->failed + tally->unknown);
+        mh_grid_put_count(&grid, tally->unknown);
         mh_grid_put_count(&grid, tally->unsent);
         mh_grid_put_count(&grid, (int64_t)(3600 * row->per_second + 0.5));
         mh_grid_put_count(&grid, tally->rows);

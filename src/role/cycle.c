@@ -90,6 +90,12 @@ void mh_cycle_dropped(struct mh_cycle *cycle)
             set_fate(cycle, row, DELETED);
 }
 
+void mh_cycle_perhaps_dropped(struct mh_cycle *cycle)
+{
+    for (int64_t row = 0; row < cycle->rows; row++)
+        set_fate(cycle, row, after_delete(fate_of(cycle, row), false));
+}
+
 /* ---- what an answer says ---- */
 
 struct judging {
@@ -176,6 +182,15 @@ int64_t mh_cycle_judge_rows(const struct mh_cycle *cycle, const struct mh_op *op
         cycle->fates[row] = (uint8_t)(fate_of(cycle, row) | (seen ? PRESENT : 0));
     }
     forget_seen(cycle);
+    return judging.wrong;
+}
+
+int64_t mh_cycle_judge_absence(const struct mh_cycle *cycle, mh_cycle_accuse *accuse, void *context)
+{
+    struct judging judging = {cycle, accuse, context, 0};
+    for (int64_t row = 0; row < cycle->rows; row++)
+        if (fate_of(cycle, row) == WRITTEN)
+            blame(&judging, MH_FOUND_LOST, cycle->first + row, 0, MH_SIGHT_ABSENT);
     return judging.wrong;
 }
 

@@ -10,7 +10,8 @@
 enum { MH_CYCLE_BITS = 21 };
 #define MH_CYCLE_MOST_ROWS 2000000
 int64_t mh_cycle_first_id(const struct mh_role *role, int64_t cycle);
-/* What stands for the partition and the collection themselves, behind the ids of the rows. */
+/* What stands for index, partition and collection themselves, behind the ids of the rows. */
+#define MH_CYCLE_ID_INDEX     ((1LL << MH_CYCLE_BITS) - 3)
 #define MH_CYCLE_ID_PARTITION ((1LL << MH_CYCLE_BITS) - 2)
 #define MH_CYCLE_ID_WHOLE     ((1LL << MH_CYCLE_BITS) - 1)
 
@@ -42,6 +43,7 @@ void mh_cycle_free(struct mh_cycle *cycle);
 void mh_cycle_begin(struct mh_cycle *cycle, int64_t first);          /* nothing is written */
 void mh_cycle_wrote(struct mh_cycle *cycle, const struct mh_op *op); /* an insert or a delete has ended */
 void mh_cycle_dropped(struct mh_cycle *cycle); /* with what they were in: none is left */
+void mh_cycle_perhaps_dropped(struct mh_cycle *cycle);
 
 /* Called for each thing wrong with an answer; NULL: they are only counted. */
 typedef void mh_cycle_accuse(void *context, enum mh_found what, int64_t id, int64_t expected, int64_t seen);
@@ -50,6 +52,9 @@ typedef void mh_cycle_accuse(void *context, enum mh_found what, int64_t id, int6
  * beyond): *found: grows by the rows returned. */
 int64_t mh_cycle_judge_rows(const struct mh_cycle *cycle, const struct mh_op *op, int64_t from, int64_t to,
                             int64_t *found, mh_cycle_accuse *accuse, void *context);
+
+/* Of a listing without their collection: every row that must be there is lost. */
+int64_t mh_cycle_judge_absence(const struct mh_cycle *cycle, mh_cycle_accuse *accuse, void *context);
 
 /* Which rows are there more than once? After all rows were judged: counts by range tell, as long as there is
  * a next one. In the end, MH_CYCLE_MOST_LOCATED at most are accused; false: they do not explain `surplus`

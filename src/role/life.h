@@ -44,9 +44,15 @@ struct mh_life {
     int64_t counted; /* by the count(*) that wants a closer look */
     int64_t found;   /* rows that it found */
     struct mh_cycle_range range;
-    bool made;     /* the collection may be on the server */
-    bool cleaning; /* nothing more but its drop */
-    int drops;     /* tries of it */
+    bool made;                /* the collection may be on the server */
+    bool created, drop_sent;  /* acknowledged; by its step, whatever came of it */
+    bool inquest;             /* it broke: are its rows there? */
+    bool looked;              /* the inquest has told */
+    bool gone;                /* the listing was without it until verify.grace was over */
+    int64_t inquest_until_ns; /* no new one after that */
+    int64_t pause_ns;         /* before its next operation */
+    bool cleaning;            /* nothing more but its drop */
+    int drops;                /* tries of it */
     bool broken, cut;
     char why[64];
 };

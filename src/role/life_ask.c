@@ -149,7 +149,9 @@ static void fill_step(struct mh_role *role, struct mh_op *op, enum mh_step step)
                                                     [MH_STEP_DROP_INDEX] = MH_OP_DROP_INDEX,
                                                     [MH_STEP_DROP_COLLECTION] = MH_OP_DROP_COLLECTION,
                                                     [MH_STEP_LIST_PARTITIONS] = MH_OP_SHOW_PARTITIONS,
-                                                    [MH_STEP_LIST_COLLECTIONS] = MH_OP_SHOW_COLLECTIONS};
+                                                    [MH_STEP_LIST_COLLECTIONS] = MH_OP_SHOW_COLLECTIONS,
+                                                    [MH_STEP_FIND_COLLECTION] = MH_OP_SHOW_COLLECTIONS,
+                                                    [MH_STEP_LIST_INDEX] = MH_OP_DESCRIBE_INDEX};
     struct mh_life *life = role->state;
     switch (step) {
     case MH_STEP_CREATE_COLLECTION:
@@ -184,6 +186,7 @@ static void fill_step(struct mh_role *role, struct mh_op *op, enum mh_step step)
         break;
     default:
         fill(role, op, plain[step]);
+        op->none_is_fine = step == MH_STEP_LIST_INDEX;
     }
 }
 
@@ -197,9 +200,10 @@ enum mh_step mh_life_step(const struct mh_life *life)
 void mh_life_ask(struct mh_role *role, struct mh_op *op)
 {
     const struct mh_life_options *own = role->options->own;
-    const struct mh_life *life = role->state;
+    struct mh_life *life = role->state;
     fill_step(role, op, mh_life_step(life));
-    op->delay_ns = life->again ? own->poll_ns : 0;
+    op->delay_ns = life->again ? own->poll_ns : life->pause_ns;
+    life->pause_ns = 0;
 }
 
 void mh_life_ask_drop(struct mh_role *role, struct mh_op *op)

@@ -41,6 +41,13 @@ static void judge_list(const struct mh_life *life, const struct mh_op *op, mh_cy
              life->rows.first + (whole ? MH_CYCLE_ID_WHOLE : MH_CYCLE_ID_PARTITION), 0, 1);
 }
 
+static void judge_index(const struct mh_life *life, const struct mh_op *op, mh_cycle_accuse *tell,
+                        void *context)
+{
+    if (op->reply.state != MH_INDEX_NONE)
+        tell(context, MH_FOUND_NOT_DROPPED, life->rows.first + MH_CYCLE_ID_INDEX, 0, 1);
+}
+
 /* Of a count(*). */
 static bool is_wrong_count(const struct mh_life *life, const struct mh_op *op)
 {
@@ -59,6 +66,10 @@ static void judge(struct mh_life *life, const struct mh_op *op, enum mh_step ste
         mh_cycle_judge_hits(&life->rows, op, life->first, life->exact, tell, context);
     else if (step == MH_STEP_LIST_PARTITIONS || step == MH_STEP_LIST_COLLECTIONS)
         judge_list(life, op, tell, context);
+    else if (step == MH_STEP_LIST_INDEX)
+        judge_index(life, op, tell, context);
+    else if (step == MH_STEP_FIND_COLLECTION && !lists(&op->reply, life->name))
+        mh_cycle_judge_absence(&life->rows, tell, context);
 }
 
 /* What is asked for again until verify.grace is over. */
@@ -125,6 +136,7 @@ bool mh_life_learn(struct mh_role *role, const struct mh_op *op, enum mh_step st
     answer.final = true;
     judge(life, op, step, weigh, &answer);
     life->made |= step == MH_STEP_LIST_COLLECTIONS; /* still */
+    life->gone |= step == MH_STEP_FIND_COLLECTION;
     settle(life);
     return true;
 }

@@ -1,15 +1,20 @@
 /* Lifecycle: again and again a collection of its own, from its creation to its drop, and each time a look at
- * whether all of it was so. A step that fails ends its cycle; what the cycle has made is dropped, and the
- * next one begins under another name. */
+ * whether all of it was so. A step that fails ends its cycle: an inquest looks whether the rows that were
+ * acknowledged by then are there, what the cycle has made is dropped, and the next one begins under another
+ * name. */
 #include "role/life.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST_DROPS 10 /* tries to remove what a broken cycle left */
+enum {
+    MOST_DROPS = 10,        /* tries to remove what a broken cycle left */
+    INQUEST_PAUSE_MS = 200, /* before the next one, when one fails */
+};
 
 static const struct mh_option options[] = {
     MH_ROLE_COUNT,
@@ -195,16 +200,27 @@ static void begin_cycle(struct mh_role *role)
     life->begun = life->inserted = life->begin_ns = life->wrong_since_ns = 0;
     life->look = MH_LIFE_NO_LOOK;
     life->made = life->cleaning = life->broken = life->cut = life->again = life->condemned = false;
+    life->created = life->drop_sent = life->inquest = life->looked = life->gone = false;
+    life->pause_ns = 0;
     life->why[0] = '\0';
     mh_cycle_begin(&life->rows, mh_cycle_first_id(role, life->number));
     mh_cycle_name(role->job->collection.name, role->run_tag, role->worker->number, life->number, life->name);
     choose_deleted(role, life);
 }
 
+/* Rows that must be there, in a collection that must be. */
+static bool owes_rows(const struct mh_life *life)
+{
+    return life->created && !life->drop_sent && life->rows.live > 0;
+}
+
 static void end_cycle(struct mh_role *role)
 {
     struct mh_life *life = role->state;
-    const struct mh_cycle_end end = {.outcome = life->broken ? MH_OUTCOME_FAILED : MH_OUTCOME_OK,
+    const bool unlooked = owes_rows(life) && !life->looked;
+    const struct mh_cycle_end end = {.outcome = !life->broken ? MH_OUTCOME_OK
+                                                : unlooked    ? MH_OUTCOME_UNKNOWN
+                                                              : MH_OUTCOME_FAILED,
                                      .cut = life->cut && !life->broken,
                                      .rows = life->inserted,
                                      .begin_ns = life->begin_ns,
@@ -275,8 +291,9 @@ static void advance(struct mh_role *role, enum mh_step step)
         return;
     life->begun = 0;
     life->at++;
-    if (life->at < life->program->count)
+    if (life->at < life->program->count && !life->gone)
         return;
+    life->looked |= life->inquest;
     if (life->made)
         life->cleaning = true;
     else
@@ -294,6 +311,41 @@ static void note_broken(struct mh_role *role, enum mh_step step)
     }
 }
 
+static void begin_inquest(struct mh_life *life)
+{
+    life->inquest = true;
+    life->program = &mh_inquest;
+    life->at = 0;
+    life->begun = life->wrong_since_ns = 0;
+    life->look = MH_LIFE_NO_LOOK;
+    life->again = life->condemned = false;
+}
+
+/* The step failed for good. A server that comes back may answer an inquest. */
+static void break_off(struct mh_role *role, const struct mh_op *op, enum mh_step step)
+{
+    struct mh_life *life = role->state;
+    note_broken(role, step);
+    if (!life->inquest)
+        life->inquest_until_ns = op->done_ns + role->job->server.timeout_ns;
+    if (owes_rows(life) && !role->ending && op->done_ns < life->inquest_until_ns) {
+        life->pause_ns = life->inquest ? INQUEST_PAUSE_MS * MH_MS : 0;
+        begin_inquest(life);
+        return;
+    }
+    life->cleaning = true;
+    if (!life->made)
+        end_cycle(role);
+}
+
+/* A drop that failed may have been done, unless each of its sendings says that it was not. */
+static void learn_failed_drop(struct mh_life *life, const struct mh_op *op)
+{
+    const int others = op->attempts - op->throttled;
+    if (others > 1 || (others == 1 && !mh_code_is_missing(op->reply.code)))
+        mh_cycle_perhaps_dropped(&life->rows);
+}
+
 static void learn_step(struct mh_role *role, const struct mh_op *op)
 {
     struct mh_life *life = role->state;
@@ -301,14 +353,16 @@ static void learn_step(struct mh_role *role, const struct mh_op *op)
     const bool write = step == MH_STEP_INSERT || step == MH_STEP_DELETE;
     if (write)
         mh_cycle_wrote(&life->rows, op);
-    if (op->outcome != MH_OUTCOME_OK)
+    life->drop_sent |= step == MH_STEP_DROP_COLLECTION;
+    if (op->outcome == MH_OUTCOME_UNKNOWN)
         note_broken(role, step);
-    if (op->outcome != MH_OUTCOME_OK && op->outcome != MH_OUTCOME_UNKNOWN) {
-        life->cleaning = true;
-        if (!life->made)
-            end_cycle(role);
+    else if (op->outcome != MH_OUTCOME_OK) {
+        if (step == MH_STEP_DROP_PARTITION)
+            learn_failed_drop(life, op);
+        break_off(role, op, step);
         return;
     }
+    life->created |= step == MH_STEP_CREATE_COLLECTION;
     if (step == MH_STEP_INSERT && op->outcome == MH_OUTCOME_OK)
         life->inserted += op->rows.rows;
     if (step == MH_STEP_DROP_COLLECTION)

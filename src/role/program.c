@@ -18,6 +18,14 @@ const char *const mh_step_names[MH_STEPS] = {
     "count",
     "show_partitions",
     "show_collections",
+    "describe_index",
+    "show_collections",
+};
+
+/* An index that is there already may be created, and what is loaded may be loaded. */
+const struct mh_program mh_inquest = {
+    .steps = {MH_STEP_FIND_COLLECTION, MH_STEP_CREATE_INDEX, MH_STEP_LOAD, MH_STEP_COUNT, MH_STEP_QUERY},
+    .count = 5,
 };
 
 static void append(struct mh_program *program, enum mh_step step)
@@ -74,6 +82,8 @@ static void append_looks(struct mh_program *program, enum mh_step step, const st
         append_recheck(program, standing);
     else if (step == MH_STEP_DROP_PARTITION)
         append(program, MH_STEP_LIST_PARTITIONS);
+    else if (step == MH_STEP_DROP_INDEX)
+        append(program, MH_STEP_LIST_INDEX);
     else if (step == MH_STEP_DROP_COLLECTION)
         append(program, MH_STEP_LIST_COLLECTIONS);
 }

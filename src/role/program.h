@@ -24,6 +24,8 @@ enum mh_step { /* order of mh_step_names; those from MH_STEP_COUNT on are no wor
                MH_STEP_COUNT,
                MH_STEP_LIST_PARTITIONS,
                MH_STEP_LIST_COLLECTIONS,
+               MH_STEP_LIST_INDEX,
+               MH_STEP_FIND_COLLECTION,
                MH_STEPS,
 };
 
@@ -38,6 +40,9 @@ struct mh_program { /* the steps of a cycle, with the looks between them */
     enum mh_step steps[MH_MOST_STEPS];
     int count;
 };
+
+/* What a cycle that broke does before its collection is dropped: is it there, and are its rows? */
+extern const struct mh_program mh_inquest;
 
 /* `words` have been checked. recheck: what a delete of a released collection did is looked at, too. */
 struct mh_program mh_program_of(const struct mh_texts *words, bool recheck);

@@ -18,13 +18,15 @@ struct server {
     struct mh_op *op;
     int64_t now_ns;
     char name[300], past[300]; /* of the collection that there is; of the one before */
-    bool there, partition;
+    bool there, partition, index;
+    bool vanished; /* the collection, as nobody asked */
     int64_t first; /* id of row 0 */
     int copies[ROWS];
-    bool keeps_deleted, keeps_dropped;
+    bool keeps_deleted, keeps_dropped, keeps_index;
     bool strange; /* texts of rows are others' */
     int64_t count_off;
-    enum mh_op_kind fails; /* MH_OP_KINDS: none */
+    enum mh_op_kind fails;         /* MH_OP_KINDS: none */
+    int attempts, throttled, code; /* of what fails */
     enum mh_outcome how;
     int fail_after; /* so many of that kind go well before */
     int64_t ids[ROWS * COPIES_MOST];
@@ -46,6 +48,7 @@ static void open_server(struct server *server, const char *role)
     server->op = core_op(ROWS);
     server->now_ns = MH_S;
     server->fails = MH_OP_KINDS;
+    server->attempts = 1;
 }
 
 static void close_server(struct server *server)
@@ -147,10 +150,10 @@ static void answer_list(struct server *server, struct mh_op *op)
     if (op->request.kind == MH_OP_SHOW_PARTITIONS && server->partition)
         server->names[op->reply.name_count++] = "cycle";
     if (op->request.kind == MH_OP_SHOW_COLLECTIONS)
-        server->names[op->reply.name_count++] = server->there ? server->name : "another";
+        server->names[op->reply.name_count++] = server->there && !server->vanished ? server->name : "another";
 }
 
-static void answer_definition(struct server *server, const struct mh_op *op)
+static void answer_definition(struct server *server, struct mh_op *op)
 {
     switch (op->request.kind) {
     case MH_OP_CREATE_COLLECTION:
@@ -162,6 +165,16 @@ static void answer_definition(struct server *server, const struct mh_op *op)
     case MH_OP_DROP_COLLECTION:
         server->there = server->keeps_dropped;
         server->keeps_dropped = false;
+        break;
+    case MH_OP_CREATE_INDEX:
+        server->index = true;
+        break;
+    case MH_OP_DROP_INDEX:
+        server->index = server->keeps_index;
+        break;
+    case MH_OP_DESCRIBE_INDEX:
+        assert_true(op->none_is_fine);
+        op->reply.state = server->index ? MH_INDEX_FINISHED : MH_INDEX_NONE;
         break;
     case MH_OP_CREATE_PARTITION:
     case MH_OP_DROP_PARTITION:
@@ -190,8 +203,13 @@ static void answer(struct server *server, struct mh_op *op)
         answer_definition(server, op);
 }
 
-static bool fails_now(struct server *server, const struct mh_op *op)
+static bool fails_now(struct server *server, struct mh_op *op)
 {
+    if (server->vanished && op->request.kind != MH_OP_SHOW_COLLECTIONS &&
+        op->request.kind != MH_OP_DROP_COLLECTION) {
+        op->reply.code = 100;
+        return true;
+    }
     return op->request.kind == server->fails && server->fail_after-- <= 0;
 }
 
@@ -209,7 +227,7 @@ static enum mh_next turn(struct server *server)
 {
     struct mh_op *op = server->op;
     op->delay_ns = 0; /* as mh_op_release leaves it */
-    op->apart = op->owed = false;
+    op->apart = op->owed = op->none_is_fine = false;
     op->until = MH_UNTIL_REPLY;
     op->booked_as = 0;
     const enum mh_next next = server->core.role.ops->next(&server->core.role, op);
@@ -220,6 +238,9 @@ static enum mh_next turn(struct server *server)
     memset(&op->reply, 0, sizeof op->reply);
     op->due_ns = op->sent_ns = server->now_ns += op->delay_ns;
     op->done_ns = server->now_ns += MH_MS;
+    op->attempts = server->attempts;
+    op->throttled = server->throttled;
+    op->reply.code = server->code;
     op->outcome = fails_now(server, op) ? server->how : MH_OUTCOME_OK;
     if (op->outcome == MH_OUTCOME_OK)
         answer(server, op);
@@ -240,7 +261,7 @@ static void play(struct server *server, int cycles)
 #define PLAN_TO_DELETE                                                                                       \
     "create_collection create_partition insert insert insert create_index+built load+loaded count search "   \
     "query "                                                                                                 \
-    "query query release drop_index delete delete"
+    "query query release drop_index describe_index delete delete"
 #define PLAN_END "drop_partition show_partitions drop_collection show_collections"
 #define LIFE     "{role: lifecycle, rows: 20, batch: 8, cycles: 2, queries: 4, topk: 2, recheck: "
 
@@ -288,7 +309,7 @@ static void no_two_cycles_share_an_id(void **state)
             const struct mh_role role = {.plan = &plan, .worker = &worker};
             assert_true(mh_cycle_first_id(&role, cycle) > last);
             last = mh_cycle_first_id(&role, cycle) + MH_CYCLE_ID_WHOLE;
-            assert_true(MH_CYCLE_MOST_ROWS <= MH_CYCLE_ID_PARTITION);
+            assert_true(MH_CYCLE_MOST_ROWS <= MH_CYCLE_ID_INDEX);
         }
 }
 
@@ -465,6 +486,184 @@ static void lost_rows_are_named_after_the_grace(void **state)
         assert_true(server.core.findings[i].what == MH_FOUND_LOST ||
                     server.core.findings[i].what == MH_FOUND_MISSED);
     assert_int_equal(server.core.cycles[0].outcome, MH_OUTCOME_OK); /* broken is something else */
+    close_server(&server);
+}
+
+/* ---- what a broken cycle had ---- */
+
+static void expect_lost(const struct server *server, int rows, enum mh_op_kind step)
+{
+    int lost = 0;
+    bool is_lost[ROWS] = {false}; /* by count and query: some twice */
+    for (int i = 0; i < server->core.finding_count; i++) {
+        bool *row = &is_lost[row_of(server, server->core.findings[i].id)];
+        lost += !*row;
+        *row = true;
+        assert_int_equal(server->core.findings[i].what, MH_FOUND_LOST);
+        assert_int_equal(server->core.findings[i].step, step);
+        assert_int_equal(server->core.findings[i].seen, MH_SIGHT_ABSENT);
+    }
+    assert_int_equal(lost, rows);
+}
+
+/* Whichever step meets it: all that was acknowledged and is not deleted by then. */
+static void a_collection_that_vanishes_loses_its_rows(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *after;
+        int rows;
+    } cases[] = {{"insert insert insert", 20},
+                 {"create_index", 20},
+                 {"load", 20},
+                 {"count search", 20},
+                 {"query", 20},
+                 {"describe_index", 20},
+                 {"delete", 12},
+                 {"delete delete", 10}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct server server;
+        open_server(&server, LIFE "0}");
+        play_until(&server, cases[i].after);
+        server.vanished = true;
+        server.how = MH_OUTCOME_FAILED;
+        const int64_t begin_ns = server.now_ns;
+        play(&server, 1);
+        expect_lost(&server, cases[i].rows, MH_OP_SHOW_COLLECTIONS);
+        assert_true(server.now_ns - begin_ns >= GRACE_MS * MH_MS);
+        assert_int_equal(server.core.cycles[0].outcome, MH_OUTCOME_FAILED); /* looked at */
+        assert_string_equal(strrchr(server.script, ' '), " drop_collection");
+        close_server(&server);
+    }
+}
+
+static void a_collection_that_comes_back_is_late(void **state)
+{
+    (void)state;
+    struct server server;
+    open_server(&server, LIFE "0}");
+    play_until(&server, "create_index");
+    server.vanished = true;
+    server.how = MH_OUTCOME_FAILED;
+    play_until(&server, "load+loaded show_collections show_collections");
+    assert_int_equal(server.op->delay_ns, 50 * MH_MS);
+    server.vanished = false;
+    play(&server, 1);
+    assert_int_equal(server.core.finding_count, 1);
+    expect(&server, 0, MH_FOUND_LATE, 0, MH_OP_SHOW_COLLECTIONS);
+    assert_non_null(
+        strstr(server.script,
+               "show_collections create_index+built load+loaded count query query query drop_collection"));
+    assert_int_equal(server.core.cycles[0].outcome, MH_OUTCOME_FAILED);
+    close_server(&server);
+}
+
+static void rows_of_a_broken_cycle_are_looked_at(void **state)
+{
+    (void)state;
+    struct server server;
+    open_server(&server, LIFE "0}");
+    play_until(&server, "release");
+    server.copies[3] = server.copies[17] = 0;
+    server.fails = MH_OP_DROP_INDEX;
+    server.how = MH_OUTCOME_FAILED;
+    play_until(&server, "drop_index");
+    server.fails = MH_OP_KINDS;
+    play(&server, 1);
+    expect_lost(&server, 2, MH_OP_QUERY);
+    assert_string_equal(server.core.whys[0], "ended by the step drop_index");
+    close_server(&server);
+}
+
+/* A collection, or rows, of which nothing was acknowledged may be there or not. */
+static void what_is_in_doubt_is_not_owed(void **state)
+{
+    (void)state;
+    static const struct {
+        enum mh_op_kind fails;
+        enum mh_outcome how;
+    } cases[] = {{MH_OP_CREATE_COLLECTION, MH_OUTCOME_FAILED},
+                 {MH_OP_CREATE_PARTITION, MH_OUTCOME_FAILED},
+                 {MH_OP_INSERT, MH_OUTCOME_FAILED},
+                 {MH_OP_INSERT, MH_OUTCOME_UNKNOWN},
+                 {MH_OP_DROP_COLLECTION, MH_OUTCOME_FAILED}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct server server;
+        open_server(&server, LIFE "0}");
+        server.fails = cases[i].fails;
+        server.how = cases[i].how;
+        play_until(&server, mh_op_infos[cases[i].fails].name);
+        server.vanished = true;
+        server.fails = MH_OP_DROP_COLLECTION;
+        server.how = MH_OUTCOME_FAILED;
+        play(&server, 1);
+        assert_int_equal(server.core.finding_count, 0);
+        assert_null(strstr(server.script, "show_collections"));
+        assert_int_equal(server.core.cycles[0].outcome, MH_OUTCOME_FAILED);
+        close_server(&server);
+    }
+}
+
+/* Unless the server says, of the only one that it may have done, that there was nothing to drop. */
+static void a_failed_drop_may_have_taken_the_rows(void **state)
+{
+    (void)state;
+    static const struct {
+        int attempts, throttled, code, lost;
+    } cases[] = {{1, 0, 65535, 0}, {2, 0, 200, 0}, {1, 0, 200, 10}, {3, 2, 100, 10}, {2, 2, 8, 10}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct server server;
+        open_server(&server, LIFE "0}");
+        server.fails = MH_OP_DROP_PARTITION;
+        server.how = MH_OUTCOME_FAILED;
+        server.attempts = cases[i].attempts;
+        server.throttled = cases[i].throttled;
+        server.code = cases[i].code;
+        play_until(&server, "drop_partition");
+        memset(server.copies, 0, sizeof server.copies);
+        play(&server, 1);
+        expect_lost(&server, cases[i].lost, MH_OP_QUERY);
+        assert_int_equal(server.core.cycles[0].outcome, MH_OUTCOME_FAILED);
+        close_server(&server);
+    }
+}
+
+/* It is tried for server.timeout, and then the cycle is one whose rows nobody saw. */
+static void an_inquest_that_fails_is_told(void **state)
+{
+    (void)state;
+    for (int recovers = 0; recovers <= 1; recovers++) {
+        struct server server;
+        open_server(&server, LIFE "0}");
+        server.fails = MH_OP_LOAD;
+        server.how = MH_OUTCOME_FAILED;
+        play_until(&server, "load+loaded show_collections create_index+built load+loaded show_collections");
+        assert_int_equal(server.op->delay_ns, 200 * MH_MS);
+        server.fails = recovers ? MH_OP_KINDS : MH_OP_LOAD;
+        const int64_t begin_ns = server.now_ns, timeout_ns = server.core.job->server.timeout_ns;
+        play(&server, 1);
+        assert_int_equal(server.core.cycles[0].outcome, recovers ? MH_OUTCOME_FAILED : MH_OUTCOME_UNKNOWN);
+        assert_string_equal(server.core.whys[0], "ended by the step load");
+        assert_int_equal(server.core.finding_count, 0);
+        if (!recovers)
+            assert_in_range(server.now_ns - begin_ns, timeout_ns - MH_S, timeout_ns + MH_S);
+        close_server(&server);
+    }
+}
+
+static void a_stop_leaves_an_inquest(void **state)
+{
+    (void)state;
+    struct server server;
+    open_server(&server, LIFE "0}");
+    server.fails = MH_OP_LOAD;
+    server.how = MH_OUTCOME_FAILED;
+    play_until(&server, "load+loaded show_collections");
+    server.core.role.ending = true;
+    assert_int_equal(turn(&server), MH_NEXT_SEND);
+    assert_string_equal(strrchr(server.script, ' '), " drop_collection");
+    assert_int_equal(server.core.cycles[0].outcome, MH_OUTCOME_UNKNOWN);
+    assert_false(server.core.cycles[0].cut); /* it was broken before */
     close_server(&server);
 }
 
@@ -696,6 +895,19 @@ static void what_is_still_listed_is_not_dropped(void **state)
     close_server(&server);
 }
 
+static void an_index_that_is_still_described_is_not_dropped(void **state)
+{
+    (void)state;
+    struct server server;
+    open_server(&server, LIFE "0}");
+    server.keeps_index = true;
+    play(&server, 1);
+    assert_int_equal(server.core.finding_count, 1);
+    expect(&server, 0, MH_FOUND_NOT_DROPPED, MH_CYCLE_ID_INDEX, MH_OP_DESCRIBE_INDEX);
+    assert_int_equal(server.core.cycles[0].outcome, MH_OUTCOME_OK);
+    close_server(&server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -708,6 +920,13 @@ int main(void)
         cmocka_unit_test(a_stop_removes_what_there_is),
         cmocka_unit_test(it_is_cut_by_what_a_stop_breaks),
         cmocka_unit_test(lost_rows_are_named_after_the_grace),
+        cmocka_unit_test(a_collection_that_vanishes_loses_its_rows),
+        cmocka_unit_test(a_collection_that_comes_back_is_late),
+        cmocka_unit_test(rows_of_a_broken_cycle_are_looked_at),
+        cmocka_unit_test(what_is_in_doubt_is_not_owed),
+        cmocka_unit_test(a_failed_drop_may_have_taken_the_rows),
+        cmocka_unit_test(an_inquest_that_fails_is_told),
+        cmocka_unit_test(a_stop_leaves_an_inquest),
         cmocka_unit_test(what_comes_in_time_is_late),
         cmocka_unit_test(what_is_wrong_once_stays_wrong),
         cmocka_unit_test(what_is_wrong_is_told_once_while_others_are_waited_for),
@@ -720,6 +939,7 @@ int main(void)
         cmocka_unit_test(deletes_that_do_nothing_are_seen_by_a_recheck),
         cmocka_unit_test(deletes_of_what_is_loaded_are_seen_at_once),
         cmocka_unit_test(what_is_still_listed_is_not_dropped),
+        cmocka_unit_test(an_index_that_is_still_described_is_not_dropped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
