@@ -191,6 +191,8 @@ int64_t mh_cycle_judge_absence(const struct mh_cycle *cycle, mh_cycle_accuse *ac
     for (int64_t row = 0; row < cycle->rows; row++)
         if (fate_of(cycle, row) == WRITTEN)
             blame(&judging, MH_FOUND_LOST, cycle->first + row, 0, MH_SIGHT_ABSENT);
+    if (judging.wrong == 0)
+        blame(&judging, MH_FOUND_LOST, cycle->first + MH_CYCLE_ID_WHOLE, 0, MH_SIGHT_ABSENT);
     return judging.wrong;
 }
 

@@ -53,7 +53,8 @@ typedef void mh_cycle_accuse(void *context, enum mh_found what, int64_t id, int6
 int64_t mh_cycle_judge_rows(const struct mh_cycle *cycle, const struct mh_op *op, int64_t from, int64_t to,
                             int64_t *found, mh_cycle_accuse *accuse, void *context);
 
-/* Of a listing without their collection: every row that must be there is lost. */
+/* Of a listing without their collection: every row that must be there is lost; where there is none, the
+ * collection. */
 int64_t mh_cycle_judge_absence(const struct mh_cycle *cycle, mh_cycle_accuse *accuse, void *context);
 
 /* Which rows are there more than once? After all rows were judged: counts by range tell, as long as there is

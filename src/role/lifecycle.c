@@ -208,16 +208,16 @@ static void begin_cycle(struct mh_role *role)
     choose_deleted(role, life);
 }
 
-/* Rows that must be there, in a collection that must be. */
-static bool owes_rows(const struct mh_life *life)
+/* Of the collection: it must be there. */
+static bool is_owed(const struct mh_life *life)
 {
-    return life->created && !life->drop_sent && life->rows.live > 0;
+    return life->created && !life->drop_sent;
 }
 
 static void end_cycle(struct mh_role *role)
 {
     struct mh_life *life = role->state;
-    const bool unlooked = owes_rows(life) && !life->looked;
+    const bool unlooked = is_owed(life) && life->rows.live > 0 && !life->looked;
     const struct mh_cycle_end end = {.outcome = !life->broken ? MH_OUTCOME_OK
                                                 : unlooked    ? MH_OUTCOME_UNKNOWN
                                                               : MH_OUTCOME_FAILED,
@@ -291,7 +291,8 @@ static void advance(struct mh_role *role, enum mh_step step)
         return;
     life->begun = 0;
     life->at++;
-    if (life->at < life->program->count && !life->gone)
+    const bool enough = life->gone || (life->inquest && life->rows.live == 0);
+    if (life->at < life->program->count && !enough)
         return;
     life->looked |= life->inquest;
     if (life->made)
@@ -328,7 +329,7 @@ static void break_off(struct mh_role *role, const struct mh_op *op, enum mh_step
     note_broken(role, step);
     if (!life->inquest)
         life->inquest_until_ns = op->done_ns + role->job->server.timeout_ns;
-    if (owes_rows(life) && !role->ending && op->done_ns < life->inquest_until_ns) {
+    if (is_owed(life) && !role->ending && op->done_ns < life->inquest_until_ns) {
         life->pause_ns = life->inquest ? INQUEST_PAUSE_MS * MH_MS : 0;
         begin_inquest(life);
         return;
@@ -338,10 +339,11 @@ static void break_off(struct mh_role *role, const struct mh_op *op, enum mh_step
         end_cycle(role);
 }
 
-/* A drop that failed may have been done, unless each of its sendings says that it was not. */
+/* A drop that failed may have been done, unless each sending that left was answered that it was not. */
 static void learn_failed_drop(struct mh_life *life, const struct mh_op *op)
 {
-    const int others = op->attempts - op->throttled;
+    const int64_t length = (int64_t)op->call.request_length,
+                  others = (length > 0 ? op->bytes_out / length : 0) - op->throttled;
     if (others > 1 || (others == 1 && !mh_code_is_missing(op->reply.code)))
         mh_cycle_perhaps_dropped(&life->rows);
 }

@@ -21,7 +21,7 @@ FIELDS = [{"name": "id", "type": "int64", "primary": True}, {"name": "vector", "
 ROWS, FIRST_ID, BITS = 200, 1 << 47, 21
 PLAN = ("create_collection", "create_partition", "insert", "create_index", "load", "search", "query", "release", "drop_index", "delete",
         "drop_partition", "drop_collection")
-LOOKS = ("count", "show_partitions", "show_collections")
+LOOKS = ("count", "describe_index", "show_partitions", "show_collections")
 READ_LAST = ["create_collection", "insert", "create_index", "load", "delete", "search", "query", "release", "drop_collection"]
 
 
@@ -188,13 +188,13 @@ def test_answers(tmp_path: Path, fault: str, kind: str) -> None:
     assert_provenance(done)
 
 
-@pytest.mark.parametrize("op, stands_for", [("drop_collection", 1), ("drop_partition", 2)])
+@pytest.mark.parametrize("op, stands_for", [("drop_collection", 1), ("drop_partition", 2), ("drop_index", 3)])
 def test_what_is_not_dropped(tmp_path: Path, op: str, stands_for: int) -> None:
     done, mock, left = run(tmp_path, f"keep_dropped=1,op={op}", job_for([life()]))
     assert len(mock.log()) == 1 and done.code == VIOLATED, str(done)
     [row] = done.result.violations
     assert row["kind"] == "not_dropped" and row["id"] - FIRST_ID & (1 << BITS) - 1 == (1 << BITS) - stands_for
-    assert row["seen_by"] == op.replace("drop", "show") + "s"
+    assert row["seen_by"] == {1: "show_collections", 2: "show_partitions", 3: "describe_index"}[stands_for]
     assert_provenance(done)
     assert left == [], "it is dropped once more"
     told = hpc("report", tmp_path / "result.h5", "--violations")
@@ -208,7 +208,7 @@ def test_what_comes_late_is_late(tmp_path: Path) -> None:
 
 # --- a server that is slow, busy, or breaks off ----------------------------------------------------------------------
 
-TROUBLES = [
+TROUBLES = [ # and what of it must be counted
     "reply_code=10%,code=8,legacy=49 delay=2%,ms=50", "reply_code=1%,code=65535 grpc_status=3%,status=14", "reset=2%", "garbage=1% truncate=1%",
     "hang=3,op=insert,after=3,when=after hang=3,op=insert,after=9,when=before hang=2,op=delete hang=2,op=load",
     "hang=2,op=create_collection,after=1,when=after hang=2,op=drop_collection grpc_status=3,status=4,op=drop_collection",
@@ -233,6 +233,79 @@ def test_nothing_but_broken_cycles_is_no_test(tmp_path: Path) -> None:
     assert done.code == UNUSABLE and left == [], str(done)
     assert "no cycle of the lifecycle role succeeded" in done.result.attributes["verdict"]
     assert done.result.figures["cycles_broken"] == 8
+
+
+# --- a server that comes back with less ------------------------------------------------------------------------------
+
+def with_heir(folder: Path, fault: str, job: dict) -> Done:
+    """The run with a mock that dies, and another one in its place with what data it left."""
+    with Mock(folder, [fault], ["--data", folder / "mock.data"]) as mock:
+        with running(*words(folder, mock, job), result=folder / "result.h5") as going:
+            assert mock.ended(60) == 137
+            with mock.heir() as heir:
+                done = going.finish(120)
+                assert collections(heir) == []
+    assert_books_balance(done.result)
+    return done
+
+
+PATIENT = {"retry": {"max": 20, "backoff": "50ms..200ms"}}
+
+
+@pytest.mark.parametrize("op, owed", [("create_index", ROWS), ("release", ROWS), ("delete", ROWS // 2)])
+def test_collections_that_vanish_lose_their_rows(tmp_path: Path, op: str, owed: int) -> None:
+    """Acknowledged and not deleted: they are lost, each of them, and not only their cycle broken."""
+    job = job_for([life(count=1, cycles=2, batch=ROWS, recheck="0%")], **PATIENT)
+    done = with_heir(tmp_path, f"die=1,op={op},data=lose", job)
+    assert done.code == VIOLATED and set(done.result.found) == {"lost"} and len(done.result.found["lost"]) == owed, str(done)
+    assert_provenance(done)
+    for row in done.result.violations:
+        assert row["cycle"] == 0 and row["seen_by"] == "show_collections" and row["write"] == "insert", row
+        assert 0 < row["acknowledged_ns"] < row["first_seen_ns"] and row["last_seen_ns"] - row["first_seen_ns"] >= 300e6, row
+    figures = done.result.figures
+    assert (figures["cycles_broken"], figures["cycles_unlooked"], figures["cycles_whole"]) == (1, 0, 1)
+
+
+def test_a_collection_that_vanishes_without_a_row_is_lost_itself(tmp_path: Path) -> None:
+    """A drop of the partition may have taken all of them; the collection it cannot take."""
+    done = with_heir(tmp_path, "die=1,op=drop_partition,data=lose", job_for([life(count=1, cycles=2, recheck="0%")], **PATIENT))
+    assert done.code == VIOLATED and set(done.result.found) == {"lost"}, str(done)
+    [row] = done.result.violations
+    assert row["id"] - FIRST_ID == (1 << BITS) - 1 and row["seen_by"] == "show_collections" and row["write"] == "", row
+    assert_provenance(done)
+    assert done.result.figures["cycles_unlooked"] == 0
+
+
+@pytest.mark.parametrize("op", ["query", "release", "drop_partition", "drop_collection"])
+def test_collections_that_stay_lose_nothing(tmp_path: Path, op: str) -> None:
+    """A server that dies and comes back with all it had: whatever its cycles were at, nobody calls a row lost."""
+    job = job_for([life(count=3, recheck="0%")], **PATIENT)
+    done = with_heir(tmp_path, f"die=1,op={op},after=2,data=keep", job)
+    assert done.code == GOOD and violations(done) == [], str(done)
+    figures = done.result.figures
+    assert figures["cycles_whole"] + figures["cycles_broken"] == 12 and figures["cycles_unlooked"] == 0 < figures["cycles_broken"]
+
+
+@pytest.mark.parametrize("fault, kind", [("lose=3", "lost"), ("duplicate=3", "duplicated"), ("flip_scalar=3", "corrupted")])
+def test_rows_of_broken_cycles_are_looked_at(tmp_path: Path, fault: str, kind: str) -> None:
+    """Each cycle breaks before any of its own looks."""
+    done, mock, left = run(tmp_path, f"{fault} reply_code=1,code=65535,op=create_index", job_for([life(count=1, cycles=1)]))
+    assert done.code in (VIOLATED, UNUSABLE) and left == [], str(done)
+    assert done.result.found == {kind: {entry["key"] for entry in mock.log() if "key" in entry}}, str(done)
+    assert done.result.figures["cycles_broken"] == 1 and done.result.figures["cycles_unlooked"] == 0
+
+
+def test_rows_that_nobody_looked_at_are_named(tmp_path: Path) -> None:
+    """No load succeeds for longer than server.timeout: some cycles' rows are never seen, and the verdict does not cover them."""
+    job = job_for([life(count=1, cycles=3, recheck="0%")], server={"timeout": "500ms"})
+    done, _, left = run(tmp_path, "reply_code=100%,code=65535,op=load,after=1", job)
+    figures = done.result.figures
+    assert done.code == GOOD and left == [] and violations(done) == [], str(done)
+    assert figures["cycles_unlooked"] == figures["cycles_broken"] == 2 and figures["cycles_whole"] == 1
+    verdict = done.result.attributes["verdict"]
+    assert "1 of 3 cycles whole" in verdict and verdict.endswith("cycles broken, rows not looked at: 2"), verdict
+    [row] = [row for row in done.result.tables["errors"] if row["op"] == "cycle"]
+    assert row["outcome"] == "unknown" and row["message"] == "ended by the step load"
 
 
 # --- stopped ---------------------------------------------------------------------------------------------------------
