@@ -115,18 +115,19 @@ static struct mh_tally sum_cycles(const struct mh_report *report)
     return sum;
 }
 
-static int put_cycle_figures(struct mh_report *report)
+static int put_cycle_figures(struct mh_report *report, const struct mh_run *run)
 {
     const struct mh_tally cycles = sum_cycles(report);
     const struct figure rows[] = {
-        {"cycles_begun", cycles.planned},
-        {"cycles_whole", cycles.ok},
-        {"cycles_broken", cycles.failed},
-        {"cycles_unlooked", cycles.unknown},
-        {"cycles_cut", cycles.unsent},
-        {"cycle_rows", cycles.rows},
+        {"cycles_begun", cycles.planned},    {"cycles_whole", cycles.ok},   {"cycles_broken", cycles.failed},
+        {"cycles_unlooked", cycles.unknown}, {"cycles_cut", cycles.unsent}, {"cycle_rows", cycles.rows},
     };
-    return put_rows(report, rows, sizeof rows / sizeof rows[0], cycles.planned > 0);
+    const struct figure found[] = {{"cycle_rows_searched", run->own_searched},
+                                   {"cycle_rows_found", run->own_found}};
+    return put_rows(report, rows, sizeof rows / sizeof rows[0], cycles.planned > 0) ||
+                   put_rows(report, found, sizeof found / sizeof found[0], run->own_searched > 0)
+               ? -1
+               : 0;
 }
 
 /* Readers may have found some when there was no audit. */
@@ -145,7 +146,7 @@ int mh_session_put_figures(struct mh_session *session, const struct mh_ledger_to
     const struct mh_audit_figures *f = &session->audit.figures;
     const bool audited = session->audited || f->passes > 0;
     return put_load_figures(report, totals) || put_audit_figures(report, f, audited) ||
-                   put_read_figures(report, session) || put_cycle_figures(report) ||
+                   put_read_figures(report, session) || put_cycle_figures(report, &session->run) ||
                    put_wrong_figures(report, f, audited)
                ? -1
                : 0;

@@ -343,10 +343,20 @@ void mh_session_condemn(struct mh_session *session)
     }
 }
 
+static void add_up_found(struct mh_session *session)
+{
+    struct mh_run *run = &session->run;
+    int64_t sums[] = {run->own_searched, run->own_found};
+    mh_comm_sum_i64(session->comm, sums, 2);
+    run->own_searched = sums[0];
+    run->own_found = sums[1];
+}
+
 static void audit(struct mh_session *session)
 {
     struct mh_error err;
     struct mh_audit *audit = &session->audit;
+    add_up_found(session);
     if (mh_slices_plan(&session->issued, session->plan, &session->run.ledger, session->comm, &err) != 0) {
         mh_session_break(session, &err);
         return;

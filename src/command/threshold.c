@@ -96,6 +96,19 @@ static bool mean_recall(const struct mh_report *report, double *recall)
     return wanted > 0;
 }
 
+static bool is_found(const struct mh_threshold *t)
+{
+    return strcmp(t->figure, "cycle.found") == 0;
+}
+
+/* By life cycles, of their own rows; false: none was searched for. */
+static bool share_found(const struct mh_report *report, double *share)
+{
+    const int64_t searched = mh_report_figure(report, "cycle_rows_searched");
+    *share = searched > 0 ? (double)mh_report_figure(report, "cycle_rows_found") / (double)searched : 0;
+    return searched > 0;
+}
+
 static bool is_recall(const struct mh_threshold *t)
 {
     return strcmp(t->figure, "recall") == 0;
@@ -192,14 +205,15 @@ static int wrong_value(const struct mh_job *job, const struct mh_threshold *t, c
 
 static int unknown_figure(const struct mh_job *job, const struct mh_threshold *t, struct mh_error *err)
 {
-    mh_fail(err,
-            "thresholds.%s: no such figure; expected errors, recall, STAGE.max_rate of a stage with "
-            "find_max, STAGE.DRIFT.slope with drift server_rss, server_fds, client_rss, OPERATION.p99, "
-            "visibility.p99 or a "
-            "name of observe.gauges, or OPERATION.FIGURE with operation "
-            "insert, upsert, delete, search, query, create_index, cycle, ... and figure p50, p95, p99, p999, "
-            "max, rate, rows_rate, errors, count or per_hour",
-            t->figure);
+    mh_fail(
+        err,
+        "thresholds.%s: no such figure; expected errors, recall, cycle.found, STAGE.max_rate of a stage with "
+        "find_max, STAGE.DRIFT.slope with drift server_rss, server_fds, client_rss, OPERATION.p99, "
+        "visibility.p99 or a "
+        "name of observe.gauges, or OPERATION.FIGURE with operation "
+        "insert, upsert, delete, search, query, create_index, cycle, ... and figure p50, p95, p99, p999, "
+        "max, rate, rows_rate, errors, count or per_hour",
+        t->figure);
     return t->line > 0 ? mh_fail_in(err, "%s:%d:%d", job->path, t->line, t->column)
                        : mh_fail_in(err, "--set");
 }
@@ -264,9 +278,9 @@ static int check_one(const struct mh_job *job, const struct mh_threshold *t, str
                                            err);
     const struct figure *figure = find(t->figure, op);
     const bool is_rate = searched_stage(job, t);
-    if (!is_recall(t) && !is_rate && (!figure || !known_operation(op)))
+    if (!is_recall(t) && !is_found(t) && !is_rate && (!figure || !known_operation(op)))
         return unknown_figure(job, t, err);
-    const enum unit unit = is_recall(t) ? RATIO : is_rate ? PER_SECOND : figure->unit;
+    const enum unit unit = is_recall(t) || is_found(t) ? RATIO : is_rate ? PER_SECOND : figure->unit;
     if (isnan(t->value))
         return wrong_value(job, t, "a value; only drifts (.slope) are so much an hour", err);
     return fits(unit, unit_in(t)) ? 0 : wrong_value(job, t, wanted[unit], err);
@@ -424,6 +438,7 @@ static void judge_figure(const struct mh_job *job, const struct mh_threshold *t,
     const struct figure *figure = stage ? NULL : find(t->figure, op);
     bool measured = stage          ? max_rate(report, stage, &got, &out->client_limited)
                     : is_recall(t) ? mean_recall(report, &got)
+                    : is_found(t)  ? share_found(report, &got)
                                    : worst(report, t, figure, op, &got, &out->client_limited);
     if (measured)
         show(figure ? figure->unit : stage ? PER_SECOND : RATIO, got, out->got, sizeof out->got);

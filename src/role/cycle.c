@@ -1,5 +1,7 @@
 #include "role/cycle.h"
 
+#include "dataset/distance.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +13,8 @@ enum {
     PRESENT = 0x40 /* returned when it was last asked for */,
     SEEN = 0x80 /* by this answer */
 };
+
+#define SAME 1e-5F /* of a squared length, or of 1: distances that servers may round to the same */
 
 int64_t mh_cycle_first_id(const struct mh_role *role, int64_t cycle)
 {
@@ -24,9 +28,10 @@ void mh_cycle_name(const char *collection, uint32_t run_tag, int64_t worker, int
 
 /* ---- what was written ---- */
 
-int mh_cycle_init(struct mh_cycle *cycle, const struct mh_content *content, int64_t rows)
+int mh_cycle_init(struct mh_cycle *cycle, const struct mh_content *content, int metric, int64_t rows)
 {
-    *cycle = (struct mh_cycle){.content = content, .rows = rows, .fates = calloc((size_t)rows, 1)};
+    *cycle = (struct mh_cycle){
+        .content = content, .metric = metric, .rows = rows, .fates = calloc((size_t)rows, 1)};
     return cycle->fates ? 0 : -1;
 }
 
@@ -202,27 +207,65 @@ static bool is_whole_cycle(const struct mh_cycle *cycle)
     return cycle->live == cycle->rows;
 }
 
-/* Its own vector is nearer to it than any other; where others are as near, there may be no room for it. */
-static bool was_missed(const struct mh_op *op, int64_t begin, int64_t hits)
+/* As near to a row's vector as the row itself, as far as single precision can tell. */
+static bool is_rival(const struct mh_cycle *cycle, int64_t own, int64_t id)
 {
-    return hits < op->request.limit || op->reply.scores[begin] != op->reply.scores[begin + hits - 1];
+    const int64_t dim = cycle->content->dataset->shape.dim;
+    const float *vector = mh_content_vector(cycle->content, cycle->first + own, 0);
+    const float *other = mh_content_vector(cycle->content, id, 0);
+    const bool cosine = cycle->metric == MH_METRIC_COSINE;
+    const float apart = cosine ? mh_distance(cycle->metric, vector, vector, dim) -
+                                     mh_distance(cycle->metric, vector, other, dim)
+                               : mh_distance(MH_METRIC_L2, vector, other, dim);
+    const float scale = cosine ? 1 : mh_distance(MH_METRIC_IP, vector, vector, dim);
+    return !(apart > SAME * scale); /* what is no number decides nothing */
+}
+
+enum own_row { FOUND, MISSED, NO_ROOM };
+
+/* Its own vector is nearer to it than any other; where others are as near, there may be no room for it. */
+static enum own_row look_for(const struct mh_cycle *cycle, const struct mh_op *op, int64_t own, int64_t begin,
+                             int64_t hits)
+{
+    bool room = hits < op->request.limit;
+    for (int64_t i = begin; i < begin + hits; i++) {
+        const int64_t id = op->reply.ids[i];
+        if (id == cycle->first + own)
+            return FOUND;
+        room |= !is_own(cycle, id) || !is_rival(cycle, own, id);
+    }
+    return room ? MISSED : NO_ROOM;
+}
+
+static int64_t hits_of(const struct mh_op *op, int64_t query)
+{
+    return query < op->reply.query_count ? op->reply.hits_of[query] : 0;
+}
+
+void mh_cycle_count_found(const struct mh_cycle *cycle, const struct mh_op *op, int64_t from,
+                          int64_t *searched, int64_t *found)
+{
+    for (int64_t q = 0, begin = 0; q < op->request.query_count; begin += hits_of(op, q++)) {
+        const enum own_row row = look_for(cycle, op, from + q, begin, hits_of(op, q));
+        const bool fair = fate_of(cycle, from + q) == WRITTEN && row != NO_ROOM;
+        *searched += fair;
+        *found += fair && row == FOUND;
+    }
 }
 
 int64_t mh_cycle_judge_hits(const struct mh_cycle *cycle, const struct mh_op *op, int64_t from, bool exact,
                             mh_cycle_accuse *accuse, void *context)
 {
     struct judging judging = {cycle, accuse, context, 0};
-    for (int64_t q = 0, begin = 0; q < op->request.query_count; q++) {
-        const int64_t hits = q < op->reply.query_count ? op->reply.hits_of[q] : 0, own = from + q;
+    for (int64_t q = 0, begin = 0; q < op->request.query_count; begin += hits_of(op, q++)) {
+        const int64_t hits = hits_of(op, q), own = from + q;
         for (int64_t i = begin; i < begin + hits; i++)
             if (is_first(&judging, op->reply.ids[i]))
                 may_be_there(&judging, op->reply.ids[i]);
-        const bool seen = cycle->fates[own] & SEEN;
-        if ((exact || (hits == 0 && is_whole_cycle(cycle))) && !seen && fate_of(cycle, own) == WRITTEN &&
-            was_missed(op, begin, hits))
+        if ((exact || (hits == 0 && is_whole_cycle(cycle))) && fate_of(cycle, own) == WRITTEN &&
+            look_for(cycle, op, own, begin, hits) == MISSED)
             blame(&judging, MH_FOUND_MISSED, cycle->first + own, 0, MH_SIGHT_ABSENT);
         forget_seen(cycle);
-        begin += hits;
     }
     return judging.wrong;
 }

@@ -26,6 +26,7 @@ enum { MH_CYCLE_RANGES = 64, MH_CYCLE_MOST_LOCATED = 100 };
 
 struct mh_cycle {
     const struct mh_content *content;
+    int metric;                                    /* enum mh_metric: what a search finds nearest */
     int64_t first, rows;                           /* ids first .. first + rows - 1 */
     uint8_t *fates;                                /* of each; see cycle.c */
     int64_t live, maybe;                           /* rows that must be there; that may */
@@ -37,7 +38,8 @@ struct mh_cycle {
     int located_count;
 };
 
-int mh_cycle_init(struct mh_cycle *cycle, const struct mh_content *content, int64_t rows); /* -1: no memory */
+int mh_cycle_init(struct mh_cycle *cycle, const struct mh_content *content, int metric,
+                  int64_t rows); /* -1: no memory */
 void mh_cycle_free(struct mh_cycle *cycle);
 
 void mh_cycle_begin(struct mh_cycle *cycle, int64_t first);          /* nothing is written */
@@ -66,8 +68,12 @@ void mh_cycle_counted(struct mh_cycle *cycle, const struct mh_cycle_range *range
 bool mh_cycle_explain(const struct mh_cycle *cycle, int64_t surplus, mh_cycle_accuse *accuse, void *context);
 
 /* Of a search for the vectors of rows from .. from + query_count - 1. exact: it must find what is nearest,
- * and nothing is nearer than a row's own vector. */
+ * and nothing is nearer than a row's own vector, by L2 and COSINE. */
 int64_t mh_cycle_judge_hits(const struct mh_cycle *cycle, const struct mh_op *op, int64_t from, bool exact,
                             mh_cycle_accuse *accuse, void *context);
+
+/* Of these rows, adds up those that must be there and had room among the hits, and those found. */
+void mh_cycle_count_found(const struct mh_cycle *cycle, const struct mh_op *op, int64_t from,
+                          int64_t *searched, int64_t *found);
 
 #endif

@@ -37,6 +37,7 @@ struct mh_life {
     int64_t first, last; /* of the operation under way: rows from .. to-1 */
     int64_t delete_from, delete_to;
     int64_t inserted;
+    int64_t searched, own_found; /* rows by their own vectors; found among the hits */
     int64_t begin_ns, end_ns;
     int64_t wrong_since_ns; /* an answer has been wrong since; 0: none is */
     bool condemned;         /* what could not be right in it has been told */

@@ -114,6 +114,13 @@ static void settle(struct mh_life *life)
     life->condemned = false;
 }
 
+/* Longer vectors are nearer by IP: it need not find a row by its own. */
+static void count_found(struct mh_life *life, const struct mh_op *op, enum mh_step step)
+{
+    if (step == MH_STEP_SEARCH && life->rows.metric != MH_METRIC_IP)
+        mh_cycle_count_found(&life->rows, op, life->first, &life->searched, &life->own_found);
+}
+
 /* The reply was good: is what it says right? False: it is to be asked for again. */
 bool mh_life_learn(struct mh_role *role, const struct mh_op *op, enum mh_step step)
 {
@@ -125,6 +132,7 @@ bool mh_life_learn(struct mh_role *role, const struct mh_op *op, enum mh_step st
         if (life->wrong_since_ns)
             accuse(&answer.accusation, MH_FOUND_LATE, life->rows.first, 0, 0);
         settle(life);
+        count_found(life, op, step);
         return true;
     }
     if (may_still_come(role, op))
@@ -138,6 +146,7 @@ bool mh_life_learn(struct mh_role *role, const struct mh_op *op, enum mh_step st
     life->made |= step == MH_STEP_LIST_COLLECTIONS; /* still */
     life->gone |= step == MH_STEP_FIND_COLLECTION;
     settle(life);
+    count_found(life, op, step);
     return true;
 }
 

@@ -159,16 +159,36 @@ static int list_fields(struct mh_life *life, const struct mh_content *content)
     return 0;
 }
 
+/* {"nprobe": 1} */
+static bool looks_into_one(const char *params)
+{
+    long long cells = 0;
+    const char *nprobe = params ? strstr(params, "\"nprobe\"") : NULL;
+    return nprobe &&
+           (sscanf(nprobe, "\"nprobe\" : %lld", &cells) == 1 ||
+            sscanf(nprobe, "\"nprobe\" : \"%lld", &cells) == 1) &&
+           cells == 1;
+}
+
+/* A row lies in the cell that is nearest to its own vector. Rounding may make the next one as near: one cell
+ * alone is not certain to be the right one. By IP longer vectors are nearer. */
+static bool finds_nearest(const struct mh_index_options *index, const char *params)
+{
+    return index->metric != MH_METRIC_IP &&
+           (strcmp(index->type, "FLAT") == 0 ||
+            (strcmp(index->type, "IVF_FLAT") == 0 && !looks_into_one(params)));
+}
+
 static int init(struct mh_role *role, struct mh_error *err)
 {
     const struct mh_life_options *own = role->options->own;
     struct mh_life *life = role->state;
     life->usual = mh_program_of(&own->steps, false);
     life->rechecked = mh_program_of(&own->steps, true);
-    life->exact = strcmp(role->job->collection.index.type, "FLAT") == 0 &&
-                  role->job->collection.index.metric != MH_METRIC_IP; /* there, longer vectors are nearer */
+    life->exact = finds_nearest(&role->job->collection.index, own->params);
     if (list_fields(life, role->content) != 0 ||
-        mh_cycle_init(&life->rows, role->content, role->options->rows) != 0)
+        mh_cycle_init(&life->rows, role->content, (int)role->job->collection.index.metric,
+                      role->options->rows) != 0)
         return mh_fail(err, "out of memory for cycles of %lld rows", (long long)role->options->rows);
     return 0;
 }
@@ -201,7 +221,7 @@ static void begin_cycle(struct mh_role *role)
     life->look = MH_LIFE_NO_LOOK;
     life->made = life->cleaning = life->broken = life->cut = life->again = life->condemned = false;
     life->created = life->drop_sent = life->inquest = life->looked = life->gone = false;
-    life->pause_ns = 0;
+    life->pause_ns = life->searched = life->own_found = 0;
     life->why[0] = '\0';
     mh_cycle_begin(&life->rows, mh_cycle_first_id(role, life->number));
     mh_cycle_name(role->job->collection.name, role->run_tag, role->worker->number, life->number, life->name);
@@ -223,6 +243,8 @@ static void end_cycle(struct mh_role *role)
                                                               : MH_OUTCOME_FAILED,
                                      .cut = life->cut && !life->broken,
                                      .rows = life->inserted,
+                                     .searched = life->searched,
+                                     .found = life->own_found,
                                      .begin_ns = life->begin_ns,
                                      .end_ns = life->end_ns,
                                      .why = life->why};

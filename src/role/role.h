@@ -110,6 +110,7 @@ struct mh_cycle_end {
                                  at the rows that it must have had by then */
     bool cut;                 /* instead: the stage was ended in its midst */
     int64_t rows;             /* acknowledged inserts */
+    int64_t searched, found;  /* rows searched for by their own vectors; that were hits */
     int64_t begin_ns, end_ns; /* its first operation was due; the last reply */
     const char *why;
 };

@@ -150,6 +150,8 @@ void mh_role_cycle_ended(struct mh_role *role, const struct mh_cycle_end *end)
     struct mh_run *run = hand->stage->run;
     const struct mh_record record = record_of(role->worker, end);
     const char *why = end->outcome == MH_OUTCOME_OK ? "" : end->why;
+    run->own_searched += end->searched;
+    run->own_found += end->found;
     if (end->cut) {
         count_cut(run, &record);
         return;

@@ -67,6 +67,7 @@ struct mh_run {
     int64_t *missed; /* ids of this rank's slices that searches left out; owned */
     int64_t missed_count, missed_room;
     struct mh_visibilities visibilities; /* what probers measured */
+    int64_t own_searched, own_found;     /* by life cycles: rows by their vectors */
     int64_t allowed;                     /* of what they saw, anomalies that the job allows */
     int64_t schedule_lag_ns;             /* see struct mh_report_rank */
     int64_t private_bytes;               /* see struct mh_report_rank */

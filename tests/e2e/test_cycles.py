@@ -188,6 +188,31 @@ def test_answers(tmp_path: Path, fault: str, kind: str) -> None:
     assert_provenance(done)
 
 
+@pytest.mark.parametrize("index, params, missed", [
+    ({"type": "IVF_FLAT", "params": {"nlist": 16}}, {}, True), ({"type": "IVF_FLAT", "params": {"nlist": 16}}, {"nprobe": 10}, True),
+    ({"type": "IVF_FLAT", "metric": "COSINE", "params": {"nlist": 16}}, {"nprobe": 4}, True),
+    ({"type": "IVF_FLAT", "params": {"nlist": 16}}, {"nprobe": 1}, False), ({"type": "HNSW", "params": {"M": 8, "efConstruction": 64}}, {"ef": 32}, False),
+])
+def test_rows_that_searches_do_not_find(tmp_path: Path, index: dict, params: dict, missed: bool) -> None:
+    """What an index must find is a violation; what it may miss is a figure, and a threshold's."""
+    roles = [life(count=1, cycles=4, steps=READ_LAST, topk=1, params=params)]
+    job = job_for(roles, thresholds={"cycle.found": ">= 0.9"})
+    job["collection"]["index"] = {"metric": "L2"} | index
+    done, _, _ = run(tmp_path, "search_short=100%,after=10", job)
+    figures, held = done.result.figures, [row["held"] for row in done.result.tables["thresholds"]]
+    if missed:
+        assert done.code == VIOLATED and set(done.result.found) == {"missed"}, str(done)
+    else:
+        assert done.code == MISSED and violations(done) == [] and held == [False], str(done)
+    assert 0 < figures["cycle_rows_found"] < 0.9 * figures["cycle_rows_searched"]
+
+
+def test_all_rows_are_found(tmp_path: Path) -> None:
+    done, _, _ = run(tmp_path, "", job_for([life()], thresholds={"cycle.found": ">= 100%"}), 2)
+    assert done.code == GOOD, str(done)
+    assert done.result.figures["cycle_rows_found"] == done.result.figures["cycle_rows_searched"] == 8 * 10
+
+
 @pytest.mark.parametrize("op, stands_for", [("drop_collection", 1), ("drop_partition", 2), ("drop_index", 3)])
 def test_what_is_not_dropped(tmp_path: Path, op: str, stands_for: int) -> None:
     done, mock, left = run(tmp_path, f"keep_dropped=1,op={op}", job_for([life()]))

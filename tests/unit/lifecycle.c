@@ -750,7 +750,7 @@ static void a_search_that_finds_nothing_misses_its_rows(void **state)
         int accusations = 0;
         open_server(&server, LIFE "0}");
         struct mh_op *op = server.op;
-        assert_int_equal(mh_cycle_init(&cycle, &server.core.content, 3), 0);
+        assert_int_equal(mh_cycle_init(&cycle, &server.core.content, MH_METRIC_L2, 3), 0);
         mh_cycle_begin(&cycle, 0);
         for (int kind = 0; kind <= deleted; kind++) {
             op->request.kind = kind == 0 ? MH_OP_INSERT : MH_OP_DELETE;
