@@ -233,15 +233,17 @@ def test_what_comes_late_is_late(tmp_path: Path) -> None:
 
 # --- a server that is slow, busy, or breaks off ----------------------------------------------------------------------
 
-TROUBLES = [ # and what of it must be counted
-    "reply_code=10%,code=8,legacy=49 delay=2%,ms=50", "reply_code=1%,code=65535 grpc_status=3%,status=14", "reset=2%", "garbage=1% truncate=1%",
-    "hang=3,op=insert,after=3,when=after hang=3,op=insert,after=9,when=before hang=2,op=delete hang=2,op=load",
-    "hang=2,op=create_collection,after=1,when=after hang=2,op=drop_collection grpc_status=3,status=4,op=drop_collection",
+TROUBLES = [  # and what of it must have been counted
+    ("reply_code=10%,code=8,legacy=49 delay=2%,ms=50", {"throttled"}), ("reply_code=1%,code=65535 grpc_status=3%,status=14", set()),
+    ("reset=2%", set()), ("garbage=1% truncate=1%", set()),
+    ("hang=3,op=insert,after=3,when=after hang=3,op=insert,after=9,when=before hang=2,op=delete hang=2,op=load", {"unknown", "timed_out"}),
+    ("hang=2,op=create_collection,after=1,when=after hang=2,op=drop_collection grpc_status=3,status=4,op=drop_collection", {"timed_out"}),
 ]
+CALLS = {"throttled": ("reply_code",), "timed_out": ("hang",), "unknown": ("hang",)}  # of which faults each is
 
 
-@pytest.mark.parametrize("trouble", TROUBLES)
-def test_trouble_is_counted_and_survived(tmp_path: Path, trouble: str) -> None:
+@pytest.mark.parametrize("trouble, counted", TROUBLES)
+def test_trouble_is_counted_and_survived(tmp_path: Path, trouble: str, counted: set[str]) -> None:
     done, mock, left = run(tmp_path, trouble, job_for([life(cycles=12)], server={"timeout": "500ms"}))
     assert mock.log() and done.code == GOOD and violations(done) == [], str(done)
     figures = done.result.figures
@@ -251,6 +253,22 @@ def test_trouble_is_counted_and_survived(tmp_path: Path, trouble: str) -> None:
     assert sum(row["count"] for row in broken) == figures["cycles_broken"]
     for row in broken:
         assert row["message"].rpartition(" ")[2] in PLAN + LOOKS, row
+    assert_trouble_is_counted(done, mock, counted)
+
+
+def assert_trouble_is_counted(done: Done, mock: Mock, counted: set[str]) -> None:
+    """Operation by operation, as the mock's log has it; a poll's is its operation's, and the client's own look at the start has none."""
+    struck: dict[str, dict[str, int]] = {what: {} for what in counted}
+    for entry in mock.log():
+        for what in counted:
+            write = entry["op"] in ("insert", "delete")
+            if entry["fault"] in CALLS[what] and (what != "unknown" or write):
+                struck[what][entry["op"]] = struck[what].get(entry["op"], 0) + 1
+    for what, calls in struck.items():
+        assert calls, what
+        for op in set(calls) & set(PLAN) - {"query", "load", "create_index", "create_collection", "drop_collection"}:
+            assert of_role(done, op)[what] == calls[op], (what, op, calls)
+        assert sum(row[what] for row in done.result.tables["operations"] if row["role"] == "lifecycle") > 0
 
 
 def test_nothing_but_broken_cycles_is_no_test(tmp_path: Path) -> None:
