@@ -216,7 +216,8 @@ void mh_print_cycles(const struct mh_page *page)
     if (mh_page_figure(page, "cycles_begun") <= 0)
         return;
     mh_page_heading(page, MH_BOLD, "CYCLES", ": lives of collections, each of them looked at");
-    MH_HEADS(&grid, "stage", "role", "begun", "whole", "broken", "unlooked", "cut", "per hour", "rows", "p50");
+    MH_HEADS(&grid, "stage", "role", "begun", "whole", "broken", "unlooked", "cut", "per hour", "rows",
+             "p50");
     for (int64_t i = 0; i < page->report->operation_count; i++) {
         const struct mh_result_operation *row = &page->view->operations[i];
         const struct mh_tally *tally = page->report->operations[i].tally;
