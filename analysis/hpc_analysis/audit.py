@@ -70,7 +70,16 @@ def is_empty(result: Result) -> bool:
     return all(result.truth.get(name) == 0 for name in zeros)
 
 
+def of_cycles_alone(result: Result) -> bool:
+    """Were life cycles all that wrote? Then the job's collection has nothing to lose."""
+    written = ("acknowledged_inserts", "unknown_inserts", "count_star")
+    return result.truth.get("cycles_begun", 0) > 0 and not any(result.truth.get(name) for name in written)
+
+
 def equation(result: Result) -> list[Line]:
+    """Of the job's collection. None where life cycles wrote to theirs alone and nobody looked at the job's."""
+    if of_cycles_alone(result) and "count_star" not in result.truth:
+        return []
     if is_empty(result):
         return [Line(EQUAL, "", 0, "rows: nobody wrote to the job's collection, and it is empty")]
     total = _Sum(result.truth)
@@ -80,6 +89,27 @@ def equation(result: Result) -> list[Line]:
     total.count("partition_sum", "count(*) of its partitions, added up")
     total.count("scanned", "scanned, key by key")
     return total.lines
+
+
+def cycles(result: Result) -> list[Line]:
+    """Of life cycles: from those begun to those that were gone through, and the rows that these wrote."""
+    truth = result.truth
+    if not truth.get("cycles_begun"):
+        return []
+    whole = truth["cycles_whole"]
+    unlooked = truth.get("cycles_unlooked", 0)
+    unseen = f", {integer(unlooked)} of them without a look at their rows" if unlooked else ""
+    equal = truth["cycles_begun"] - truth["cycles_broken"] - truth["cycles_cut"] == whole
+    return [Line(TERM, "", truth["cycles_begun"], "lives of collections begun"), Line(TERM, "−", truth["cycles_broken"], f"broken by a step that failed{unseen}"),
+            Line(TERM, "−", truth["cycles_cut"], "cut by a stop"),
+            Line(EQUAL if equal else UNEQUAL, "=" if equal else "≠", whole, f"whole, with {integer(truth['cycle_rows'])} rows inserted")]
+
+
+def looked_at(result: Result) -> list[str]:
+    """What else than the audit's passes can have shown violations, in words."""
+    lives, reads = result.truth.get("cycles_begun", 0), result.truth.get("reads_judged", 0)
+    return ([f"{integer(lives)} li{'fe' if lives == 1 else 'ves'} of collections"] if lives else []) + (
+        [f"{integer(reads)} read{'s' * (reads != 1)} under load"] if reads else [])
 
 
 def kinds_found(result: Result) -> dict[str, int]:

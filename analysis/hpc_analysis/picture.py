@@ -22,7 +22,7 @@ mpl.use("svg")
 # Okabe and Ito's colours, which colour-blind people can tell apart; lines differ by dashes and markers as well.
 LIGHT = {
     "ink": "#1b2430", "muted": "#55606e", "grid": "#dfe4ea", "band": "#f1f4f8", "paper": "#ffffff", "bad": "#b3261e", "event": "#7a1fa2",
-    "s0": "#0072b2", "s1": "#d55e00", "s2": "#00835f", "s3": "#b4508f", "s4": "#a97700", "s5": "#3b8fc4", "s6": "#5d5d5d", "s7": "#6b4c9a",
+    "s0": "#0072b2", "s1": "#d55e00", "s2": "#00835f", "s3": "#b4508f", "s4": "#8f6400", "s5": "#3b8fc4", "s6": "#5d5d5d", "s7": "#6b4c9a",
     "h0": "#5b9fd4", "h1": "#93c1e4", "h2": "#cfe2f1", "h3": "#f0f2f4", "h4": "#fbdcc3", "h5": "#f5b27d", "h6": "#ea8a45",
 }
 SERIES = [f"s{i}" for i in range(8)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,11 @@ from hpc_analysis import audit, cli, page, pictures, units
 from hpc_analysis.picture import Picture
 from hpc_analysis.result import EXIT_WORDS, Result, load
 
-MOST_VIOLATIONS = 100
+MOST_SHOWN, MOST_EMBEDDED = 100, 10_000  # violations in the table at a time, in the page
 LAG_WORTH_A_WORD_NS = 50e6  # shorter ones are the machine's ordinary unrest
 MARKS = {0: ("good", "✓"), 1: ("missed", "▲"), 2: ("violated", "✕"), 3: ("unusable", "■")}
 NOT_AUDITED = ("plain", "?")
+BUILT_IN = "(built-in)"  # as a job's path: none was given
 EPILOG = """\
 The page is one file: pictures, data and script are inside, nothing is fetched. It follows the reader's light or dark theme and prints.
 
@@ -134,17 +136,46 @@ def last_write(row: Any) -> str:
     return f"{row.write} by worker {row.worker} on rank {row.rank}{batch}"
 
 
-def violation_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    found = []
-    for row in rows.head(MOST_VIOLATIONS).itertuples():
-        expected, seen = expected_and_seen(row)
-        found.append({
-            "kind": row.kind, "id": row.id, "row": str(row.id) if row.id >= 0 else "whole collection", "expected": expected, "seen": seen,
-            "partition": " ".join(word for word in (getattr(row, "collection", ""), row.partition or "not known") if word), "write": last_write(row), "sent": moment(row.sent_ns), "acknowledged": moment(row.acknowledged_ns),
-            "timestamp": str(row.server_timestamp) if row.server_timestamp else "", "first_seen": moment(row.first_seen_ns),
-            "last_seen": moment(row.last_seen_ns), "seen_by": seen_by(row),
-        })
-    return found
+def some_of_each(rows: pd.DataFrame, most: int) -> pd.DataFrame:
+    """At most so many, in their order: an equal share of each kind as far as it has so many, then the first of the others."""
+    if len(rows) <= most:
+        return rows
+    nth = rows.groupby("kind").cumcount()
+    fair = nth < max(1, most // rows["kind"].nunique())
+    chosen = pd.concat([rows[fair], rows[~fair]]).head(most)
+    return chosen.sort_index()
+
+
+def violation(row: Any) -> dict[str, str]:
+    """The cells of its line, by the column's label."""
+    expected, seen = expected_and_seen(row)
+    timestamp = f", server time {row.server_timestamp}" if row.server_timestamp else ""
+    until = f" to {moment(row.last_seen_ns)}" if row.last_seen_ns != row.first_seen_ns else ""
+    return {
+        "kind": row.kind.replace("_", " "), "row": str(row.id) if row.id >= 0 else "whole collection", "expected": expected, "seen": seen,
+        "partition": " ".join(word for word in (getattr(row, "collection", ""), row.partition) if word) or "not known",
+        "last write": last_write(row), "written": f"sent {moment(row.sent_ns)}, acknowledged {moment(row.acknowledged_ns)}{timestamp}",
+        "seen wrong": f"{moment(row.first_seen_ns)}{until}", "seen by": seen_by(row),
+    }
+
+
+def coded(lines: list[dict[str, str]]) -> dict[str, dict[str, list]]:
+    """Column by column, each text once: violations differ in little but their ids."""
+    columns = {}
+    for label in lines[0] if lines else ():
+        words = {word: at for at, word in enumerate(dict.fromkeys(line[label] for line in lines))}
+        columns[label] = {"words": list(words), "rows": [words[line[label]] for line in lines]}
+    return columns
+
+
+def violations(result: Result) -> dict[str, Any]:
+    """Those in the page, those of them that stand in the table before anybody filters, and how many there are."""
+    rows = result.get("/truth/violations").reset_index(drop=True)
+    kept = some_of_each(rows, MOST_EMBEDDED) if len(rows) else rows
+    lines = {row.Index: violation(row) for row in kept.itertuples()}
+    shown = some_of_each(kept, MOST_SHOWN).index if len(kept) else []
+    return {"count": len(rows), "kept": len(kept), "lines": [lines[at] for at in shown], "kinds": sorted({line["kind"] for line in lines.values()}),
+            "data": embedded(coded(list(lines.values())))}
 
 
 # --- the rest of the page ---------------------------------------------------------------------------------------------------
@@ -178,6 +209,17 @@ def verdict(result: Result) -> dict[str, Any]:
     return {"word": word, "tone": tone, "mark": mark, "said": f"{sentence(said.removeprefix(f'{word}: '))}.", "missed": missed(result)}
 
 
+def not_audited(result: Result) -> tuple[str, str]:
+    """By what was looked at all the same: cycles and reads under load find violations of their own."""
+    looked, found, alone = " and ".join(audit.looked_at(result)), audit.violations(result), audit.of_cycles_alone(result)
+    heading = "The job's collection was not audited" if alone else "Not audited"
+    said = "No row of it was acknowledged." if alone else "The audit was not made to its end: of rows that nobody looked at, these figures say nothing."
+    if not looked and not found:
+        return heading, "The audit was not made to its end: these figures say nothing about lost or wrong rows."
+    violations = f"{units.integer(found) if found else 'no'} violation{'s' * (found != 1)}"
+    return heading, f"{said} {sentence(looked or 'what the audit came to')} showed {violations}."
+
+
 def notices(result: Result) -> list[tuple[str, str]]:
     """What a reader must know before any figure: (heading, sentence)."""
     said = []
@@ -189,7 +231,7 @@ def notices(result: Result) -> list[tuple[str, str]]:
     elif not result.attribute("whole", True):
         said.append(("The run did not come to its planned end", "It was stopped, killed, or gave up. This page shows what is there."))
     if not result.attribute("audited", True):
-        said.append(("Not audited", "The audit was not made to its end: these figures say nothing about lost or wrong rows."))
+        said.append(not_audited(result))
     limited = result.get("/calibration")
     limited = limited[limited["client_limited"].astype(bool)] if len(limited) else limited
     if len(limited):
@@ -218,10 +260,15 @@ def outstanding_ranks(result: Result) -> str:
     return f"Rank {rank} stands out: {label} is {units.digits(far[rank, name])} times the median."
 
 
+VERIFY_TAKES = re.compile(r"(server|retry|verify)\.|dataset\.path$")
+
+
 def repeat_command(result: Result) -> str:
-    """Options that were given on the command line, in the same words; secrets left out."""
-    attribute = result.attribute
-    words = ["milvus-hpc", "run", attribute("job_path") or "JOB.yaml", "--seed", str(attribute("seed"))]
+    """Options that were given on the command line, in the same words; secrets left out. Of the saved run's own, verify takes care."""
+    attribute, again = result.attribute, bool(result.attribute("parent"))
+    path = attribute("job_path") or "JOB.yaml"
+    job = [] if path == BUILT_IN else [path]
+    words = ["milvus-hpc", "verify", "PARENT.h5"] if again else ["milvus-hpc", "run", *job, "--seed", str(attribute("seed"))]
     if attribute("np", 1) > 1:
         words = ["mpirun", "-np", str(attribute("np")), *words]
     options = result.get("/job/options")
@@ -229,7 +276,7 @@ def repeat_command(result: Result) -> str:
     for row in given.itertuples():
         if row.option == "server.uri":
             words += ["--server", row.value]
-        elif row.option != "server.token":
+        elif row.option != "server.token" and (not again or VERIFY_TAKES.match(row.option)):
             words += ["--set", f"{row.option}={row.value}"]
     return shlex.join(words)
 
@@ -257,10 +304,14 @@ def tiles(result: Result) -> list[tuple[str, str, str]]:
     errors = int(load_only["failed"].sum() + load_only["unknown"].sum())
     found = [("Operations", units.integer(load_only["ok"].sum()), "succeeded under load"),
              ("Errors", units.integer(errors), f"failed or unknown; {units.integer(load_only['throttled'].sum())} replies throttled")]
-    if "expected_live" in result.truth:
+    if result.truth.get("cycles_begun"):
+        found.append(("Cycles", units.integer(result.truth["cycles_whole"]), f"whole, of {units.integer(result.truth['cycles_begun'])} begun"))
+    if "expected_live" in result.truth and not audit.of_cycles_alone(result):
         found.append(("Live rows", units.integer(result.truth["expected_live"]), "by the ledger"))
-    if result.attribute("audited"):
-        found.append(("Violations", units.integer(audit.violations(result)), f"in {units.integer(result.truth.get('passes', 0))} passes of the audit"))
+    passes, violations = result.truth.get("passes", 0), audit.violations(result)
+    looked = [f"{passes} pass{'es' * (passes != 1)} of the audit"] * (passes > 0) + audit.looked_at(result)
+    if looked or violations:
+        found.append(("Violations", units.integer(violations), f"in {', '.join(looked) or 'what was looked at'}"))
     recalls = result.get("/recall")
     if len(recalls) and recalls["wanted"].sum():
         found.append(("Recall", units.recall(recalls["found"].sum() / recalls["wanted"].sum()), f"of {units.integer(len(recalls))} searches compared"))
@@ -285,7 +336,7 @@ def trends(result: Result) -> Grid | None:
 
 
 def embedded(value: Any) -> str:
-    return json.dumps(value).replace("<", "\\u003c")
+    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def picture_views(drawn: Iterable[Picture]) -> dict[str, dict[str, Any]]:
@@ -294,14 +345,13 @@ def picture_views(drawn: Iterable[Picture]) -> dict[str, dict[str, Any]]:
 
 
 def context(result: Result, drawn: list[Picture]) -> dict[str, Any]:
-    rows, events, asked = result.get("/truth/violations"), result.get("/server/events"), result.get("/thresholds")
+    events, asked = result.get("/server/events"), result.get("/thresholds")
     operations = result.operations.assign(role=result.operations["instance"])
     changed = result.get("/job/options")
     changed = changed[(changed["origin"] != "default") & (changed["option"] != "server.token")] if len(changed) else changed
     return {
         "result": result, "verdict": verdict(result), "exit_code": int(result.attribute("exit_code", 3)), "notices": notices(result),
-        "tiles": tiles(result), "equation": audit.equation(result), "truth": result.truth, "kinds": audit.kinds_found(result), "no_violation": audit.NO_VIOLATION, "violations": violation_rows(rows),
-        "violation_count": len(rows), "pictures": picture_views(drawn), "facts": facts(result), "repeat": repeat_command(result),
+        "tiles": tiles(result), "equations": [("equation", audit.equation(result)), ("cycles", audit.cycles(result))], "truth": result.truth, "kinds": audit.kinds_found(result), "no_violation": audit.NO_VIOLATION, "violations": violations(result), "pictures": picture_views(drawn), "facts": facts(result), "repeat": repeat_command(result),
         "job_text": result.job_text, "rank_words": outstanding_ranks(result),
         "grids": {
             "thresholds": grid(result, "/thresholds", ["figure", "wanted", "got", "held"], asked.assign(held=outcomes(asked)) if len(asked) else None),

@@ -60,6 +60,30 @@ verify: {recheck: [], vectors: none, recall: 50}
 observe: {period: 100ms}
 thresholds: {load.server_rss.slope: "< 1GiB/h"}
 """
+SEARCHED = COLLECTION + """
+stages:
+  - name: fill
+    roles: [{role: writer, count: 2, rows: 500, batch: 100}]
+  - name: load_up
+    before: [flush]
+    roles:
+      - role: searcher
+        count: 3
+        for: 1s
+        mix:
+          - {weight: 3, topk: 10, filter: 'varchar_field like "prefix{prefix}%"', params: {}}
+          - {weight: 1, topk: 20, radius: random, share: 5%, params: {}}
+      - {role: querier, count: 2, for: 1s, expression: 'id > 100 and varchar_field like "prefix{prefix}%"'}
+      - {role: writer, count: 1, rows: 400, batch: 20, rate: 20/s, for: 1s}
+      - {role: deleter, count: 1, batch: 10}
+verify: {recheck: [], vectors: sample 10%, recall: 100}
+"""
+LIVES = COLLECTION + """
+stages:
+  - name: soak
+    roles: [{role: lifecycle, count: 2, rows: 400, batch: 100, cycles: 3, recheck: 100%, poll: 5ms}]
+verify: {enabled: false, recheck: [], vectors: all, grace: 50ms}
+"""
 ENDLESS = COLLECTION + """
 stages:
   - name: load
@@ -140,6 +164,31 @@ def killed(folder: Path) -> Path:
         process.wait(timeout=20)
     done = subprocess.run([PROGRAM, "merge", journals, "-o", result], capture_output=True, text=True, timeout=60, check=False, env=environment())
     assert done.returncode == 3, done.stderr
+    return result
+
+
+@pytest.fixture(scope="session")
+def searched(folder: Path) -> Path:
+    """As jobs/search_churn.yaml, of a server whose answers are wrong."""
+    return run_job(folder, "searched", SEARCHED, 2, ("search_distance=3", "search_unfiltered=5", "search_order=2"), ranks=2)
+
+
+@pytest.fixture(scope="session")
+def lives(folder: Path) -> Path:
+    """As jobs/soak_quick.yaml, of cycles alone, of a server that loses rows and does not drop."""
+    return run_job(folder, "lives", LIVES, 2, ("lose=150", "keep_dropped=2"), ranks=2)
+
+
+@pytest.fixture(scope="session")
+def again(folder: Path) -> Path:
+    """What verify makes of a run whose job had options on the command line."""
+    with mock() as server:
+        words, run = command(folder, "kept", CRUD, server, 1)
+        result = folder / "again.h5"
+        for line in ([*words, "--keep", "--set", "stages.crud.writer.batch=100"],
+                     [str(PROGRAM), "verify", str(run), "--server", server, "--output", str(result), "--quiet", "--set", "verify.vectors=none"]):
+            done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False, env=environment())
+            assert done.returncode == 0, done.stderr
     return result
 
 

@@ -63,20 +63,64 @@ def test_histogram_log(rich: Path, exported: Path) -> None:
     assert seen == list(result.histograms)
 
 
-def test_open_metrics(rich: Path, exported: Path) -> None:
-    text = (exported / "metrics.txt").read_text()
-    samples = {(sample.name, tuple(sorted(sample.labels.items()))): sample.value for family in text_string_to_metric_families(text) for sample in family.samples}
-    assert text.endswith("# EOF\n")
-    with h5py.File(rich) as file:
-        row = next(row for row in file["operations"][()] if row["stage"] == b"fill" and row["op"] == b"insert")
-        who = {"stage": "fill", "role": "writer", "op": "insert"}
+def expected_samples(file: h5py.File) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """What each family must hold, from the file itself."""
+    want: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
 
-        def of(name: str, **labels: str) -> float:
-            return samples["milvus_hpc_" + name, tuple(sorted((who | labels).items()))]
+    def put(name: str, value: float, **labels: object) -> None:
+        want["milvus_hpc_" + name, frozenset((label.rstrip("_"), str(worth)) for label, worth in labels.items())] = float(value)
 
-        assert of("operations_total", outcome="ok") == row["ok"] == of("latency_seconds_count", **{"from": "due"})
-        assert of("latency_seconds", **{"from": "due", "quantile": "0.99"}) == pytest.approx(row["due_p99_ns"] / 1e9)
-        assert samples["milvus_hpc_exit_code", ()] == file.attrs["exit_code"]
+    attributes = {name: value.decode() if isinstance(value, bytes) else value for name, value in file.attrs.items()}
+    named = ("run_id", "label", "job_path", "collection", "dataset", "server_version", "program_version", "seed", "started_utc", "verdict")
+    put("run_info", 1, **{name: attributes[name] for name in named})
+    put("exit_code", attributes["exit_code"])
+    put("duration_seconds", attributes["duration_s"])
+    for row in file["operations"][()]:
+        who = {"stage": row["stage"].decode(), "role": row["role"].decode(), "op": row["op"].decode()}
+        for outcome in ("ok", "failed", "unknown", "unsent", "in_flight"):
+            put("operations_total", row[outcome], **who, outcome=outcome)
+        put("throttled_replies_total", row["throttled"], **who)
+        put("rows_total", row["rows"], **who)
+        put("operations_per_second", row["per_second"], **who)
+        for direction in ("out", "in"):
+            put("traffic_bytes_total", row[f"bytes_{direction}"], **who, direction=direction)
+        for base in ("due", "sent") if row["latency_count"] else ():
+            histogram = file[f"latency/{who['stage']}/{row['latency'].decode()}/{base}"]
+            put("latency_seconds_count", row["latency_count"], **who, from_=base)
+            put("latency_seconds_sum", histogram.attrs["sum_ns"] / 1e9, **who, from_=base)
+            for quantile, field in (("0.5", "p50"), ("0.95", "p95"), ("0.99", "p99"), ("0.999", "p999"), ("1", "max")):
+                put("latency_seconds", row[f"{base}_{field}_ns"] / 1e9, **who, from_=base, quantile=quantile)
+    for figure, value in file["truth/summary"][()]:
+        if value >= 0:
+            put("truth", value, figure=figure.decode())
+    for row in file["thresholds"][()]:
+        if not row["undecided"]:
+            put("threshold_held", row["held"], figure=row["figure"].decode(), wanted=row["wanted"].decode())
+    for row in file["ranks"][()]:
+        for name, value in (("rank_cpu_seconds", row["cpu_s"]), ("rank_peak_memory_bytes", row["peak_rss_bytes"])):
+            if value >= 0:
+                put(name, value, rank=row["rank"], host=row["host"].decode())
+    recall = file["recall"][()] if "recall" in file else []
+    for stage, role, item in {(row["stage"], row["role"], row["item"]) for row in recall}:
+        rows = recall[(recall["stage"] == stage) & (recall["role"] == role) & (recall["item"] == item)]
+        put("recall", rows["found"].sum() / rows["wanted"].sum(), stage=stage.decode(), role=role.decode(), item=item)
+    return want
+
+
+@pytest.mark.parametrize("name", ["rich", "good", "lives"])
+def test_open_metrics(request: pytest.FixtureRequest, name: str, tmp_path: Path) -> None:
+    """Each sample of each family is the file's, and none is missing."""
+    result: Path = request.getfixturevalue(name)
+    assert tool("export", result, "-o", tmp_path, "--only", "openmetrics").returncode == 0
+    text = (tmp_path / "metrics.txt").read_text()
+    families = list(text_string_to_metric_families(text))
+    samples = [(sample.name, frozenset(sample.labels.items()), sample.value) for family in families for sample in family.samples]
+    with h5py.File(result) as file:
+        want = expected_samples(file)
+    assert text.endswith("# EOF\n") and len(samples) == len(want)
+    assert {(name, labels): value for name, labels, value in samples} == pytest.approx(want)
+    if name == "rich":
+        assert len(families) == 14 and all(family.documentation and family.samples for family in families if family.name != "milvus_hpc_threshold_held")
 
 
 def test_only_what_was_asked_for(good: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import ROOT, tool
 
@@ -87,6 +88,24 @@ def test_flipped_bytes_are_found_or_harmless(good: Path, tmp_path: Path) -> None
         for table in sound.tables:
             assert result.get(table).equals(sound.get(table)), f"byte {place}: {table} differs"
     assert refused > 10
+
+
+def test_a_killed_run_can_be_exported_and_compared(killed: Path, good: Path, tmp_path: Path) -> None:
+    """What is there is there, and compare says that it is no sound run."""
+    assert tool("export", killed, "-o", tmp_path).returncode == 0
+    with h5py.File(killed) as file:
+        written = int(file["operations"]["ok"].sum())
+        quantile = float(file["operations"][0]["due_p99_ns"]) / 1e9
+    assert written > 0 and pd.read_csv(tmp_path / "operations.csv")["ok"].sum() == written
+    metrics = (tmp_path / "metrics.txt").read_text()
+    assert f'quantile="0.99"}} {quantile!r}' in metrics and "milvus_hpc_exit_code 3\n" in metrics
+    other = tmp_path / "other.h5"
+    shutil.copy(killed, other)
+    change(other, lambda file: file.attrs.modify("run_id", np.bytes_(b"another")))
+    done = tool("compare", killed, other, "--html", tmp_path / "compare.html", "--gate", "insert.p50 <= 1.01x")
+    assert done.returncode == 0 and "load writer insert: CANNOT TELL" in done.stdout, done.stderr
+    for said in (done.stdout, (tmp_path / "compare.html").read_text()):
+        assert f"A {killed.name} is no sound run: " in said and "B other.h5 is no sound run: " in said
 
 
 def test_a_folder_of_journals_is_named(tmp_path: Path) -> None:

@@ -3,23 +3,37 @@ document.documentElement.classList.add("js");
 
 const csvOf = (key) => JSON.parse(document.getElementById(`csv-${key}`).textContent);
 
-/* ---- The violations' filter ---- */
+/* ---- The violations' filter: all that the page holds are looked through, the first of those that fit are shown ---- */
+const MOST_SHOWN = 100;
+
+/* Column by column each text once, and for each row which. */
+function linesOf(columns) {
+  const labels = Object.keys(columns);
+  return columns[labels[0]].rows.map((_, row) => labels.map((label) => columns[label].words[columns[label].rows[row]]));
+}
+
 for (const form of document.querySelectorAll("form.filter")) {
-  const rows = [...document.querySelectorAll(`#${form.dataset.table} tbody tr`)];
-  const texts = rows.map((row) => row.textContent.toLowerCase());
+  const body = document.querySelector(`#${form.dataset.table} tbody`);
+  const unfiltered = [...body.rows];
+  const lines = linesOf(JSON.parse(document.getElementById(`${form.dataset.table}-data`).textContent));
+  const texts = lines.map((line) => line.join(" ").toLowerCase());
+  const rowOf = (line) => {
+    const row = unfiltered[0].cloneNode(true);
+    line.forEach((words, at) => (row.cells[at].firstElementChild.textContent = words));
+    return row;
+  };
   const apply = () => {
     const words = form.elements.words.value.toLowerCase().split(/\s+/).filter(Boolean);
     const kind = form.elements.kind.value;
-    let shown = 0;
-    rows.forEach((row, i) => {
-      const fits = (!kind || row.dataset.kind === kind) && words.every((word) => texts[i].includes(word));
-      row.hidden = !fits;
-      shown += fits;
-    });
-    form.querySelector("output").textContent = `${shown} of ${rows.length} shown`;
+    const fitting = lines.filter((line, i) => (!kind || line[0] === kind) && words.every((word) => texts[i].includes(word)));
+    const rows = fitting.length === lines.length ? unfiltered : fitting.slice(0, MOST_SHOWN).map(rowOf);
+    body.replaceChildren(...rows);
+    const many = (count) => count.toLocaleString("en");
+    form.querySelector("output").textContent = `${many(fitting.length)} of ${many(lines.length)} match` + (rows.length < fitting.length ? `, ${rows.length} shown` : "");
   };
   form.addEventListener("input", apply);
   form.addEventListener("submit", (event) => event.preventDefault());
+  form.reset();
   apply();
 }
 
