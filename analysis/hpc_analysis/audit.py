@@ -106,7 +106,9 @@ def cycles(result: Result) -> list[Line]:
 
 
 def looked_at(result: Result) -> list[str]:
-    """What else than the audit's passes can have shown violations, in words."""
+    """What else than the audit's passes can have shown violations, in words. What it showed on a rank that died is not known."""
+    if result.missing_ranks:
+        return []
     lives, reads = result.truth.get("cycles_begun", 0), result.truth.get("reads_judged", 0)
     return ([f"{integer(lives)} li{'fe' if lives == 1 else 'ves'} of collections"] if lives else []) + (
         [f"{integer(reads)} read{'s' * (reads != 1)} under load"] if reads else [])

@@ -113,6 +113,8 @@ def expected_and_seen(row: Any) -> tuple[str, str]:
         return "gone", "still listed"
     if row.kind == "duplicated":
         return "1 copy", f"{row.seen_version} copies"
+    if row.kind == "filter_ignored":
+        return "no hit: filtered out", f"a hit, {version(row.seen_version)}"
     expected = version(row.expected_version)
     if row.kind == "misplaced":
         return expected, f"in {row.seen_partition or 'another partition'}"
@@ -215,7 +217,7 @@ def not_audited(result: Result) -> tuple[str, str]:
     heading = "The job's collection was not audited" if alone else "Not audited"
     said = "No row of it was acknowledged." if alone else "The audit was not made to its end: of rows that nobody looked at, these figures say nothing."
     if not looked and not found:
-        return heading, "The audit was not made to its end: these figures say nothing about lost or wrong rows."
+        return "Not audited", "The audit was not made to its end: these figures say nothing about lost or wrong rows."
     violations = f"{units.integer(found) if found else 'no'} violation{'s' * (found != 1)}"
     return heading, f"{said} {sentence(looked or 'what the audit came to')} showed {violations}."
 

@@ -150,21 +150,32 @@ def rich(folder: Path) -> Path:
     return run_job(folder, "rich", RICH, 0)
 
 
-@pytest.fixture(scope="session")
-def killed(folder: Path) -> Path:
+def kill_and_merge(folder: Path, name: str, job: str, faults: tuple[str, ...] = (), seconds: float = 0.0) -> Path:
     """What merge makes of the journals of a run that was killed with SIGKILL."""
-    with mock() as server:
-        words, result = command(folder, "killed", ENDLESS, server, 1)
+    with mock(*faults) as server:
+        words, result = command(folder, name, job, server, 1)
         process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment())
-        journals = folder / "killed.h5.journals"
+        journals = folder / f"{name}.h5.journals"
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and sum(path.stat().st_size for path in journals.glob("*")) < 4096:
             time.sleep(0.05)
+        time.sleep(seconds)
         process.send_signal(signal.SIGKILL)
         process.wait(timeout=20)
     done = subprocess.run([PROGRAM, "merge", journals, "-o", result], capture_output=True, text=True, timeout=60, check=False, env=environment())
     assert done.returncode == 3, done.stderr
     return result
+
+
+@pytest.fixture(scope="session")
+def killed(folder: Path) -> Path:
+    return kill_and_merge(folder, "killed", ENDLESS)
+
+
+@pytest.fixture(scope="session")
+def killed_lives(folder: Path) -> Path:
+    """Long enough for an interval of cycles to be in the journal."""
+    return kill_and_merge(folder, "killed_lives", LIVES.replace("cycles: 3", "cycles: 1M"), ("lose=20",), 3.5)
 
 
 @pytest.fixture(scope="session")

@@ -320,6 +320,15 @@ def test_a_page_of_cycles_does_not_contradict_itself(browser: Browser, lives: Pa
     assert [line.relation for line in audit.cycles(result_of({"cycles_begun": 9, "cycles_whole": 6, "cycles_broken": 1, "cycles_cut": 1, "cycle_rows": 5}))][-1] == audit.UNEQUAL
 
 
+def test_what_cycles_of_a_dead_rank_showed_is_not_known(killed_lives: Path) -> None:
+    """They found the rows that were lost, and died with it: neither file nor page may say that all was well."""
+    result = load(killed_lives)
+    assert result.truth["cycles_whole"] > 0 and audit.violations(result) == 0
+    assert "as it had to be" not in result.attribute("verdict")
+    assert ("Not audited", "The audit was not made to its end: these figures say nothing about lost or wrong rows.") in report.notices(result)
+    assert "Violations" not in [label for label, _, _ in report.tiles(result)] and "Cycles" in [label for label, _, _ in report.tiles(result)]
+
+
 def drawn(picture: Picture | None, narrow: bool = False) -> tuple[str, list[str]]:
     """The SVG, and its texts."""
     assert picture is not None
@@ -437,6 +446,7 @@ def test_what_was_not_dropped_is_a_violation() -> None:
     assert audit.violations(result_of(truth | {"not_dropped": 2})) == 2
     row = SimpleNamespace(kind="not_dropped", expected_version=0, seen_version=1)
     assert report.expected_and_seen(row) == ("gone", "still listed")
+    assert report.expected_and_seen(SimpleNamespace(kind="filter_ignored", seen_version=0)) == ("no hit: filtered out", "a hit, as inserted")
 
 
 def test_an_equation_of_zeros_says_that_nobody_wrote() -> None:
