@@ -106,7 +106,7 @@ def cycles(result: Result) -> list[Line]:
 
 
 def looked_at(result: Result) -> list[str]:
-    """What else than the audit's passes can have shown violations, in words. What it showed on a rank that died is not known."""
+    """What else than the audit's passes can have shown violations, in words. Of a rank that died nobody knows what was on its way to be found."""
     if result.missing_ranks:
         return []
     lives, reads = result.truth.get("cycles_begun", 0), result.truth.get("reads_judged", 0)

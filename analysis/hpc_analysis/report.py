@@ -219,7 +219,7 @@ def not_audited(result: Result) -> tuple[str, str]:
     if not looked and not found:
         return "Not audited", "The audit was not made to its end: these figures say nothing about lost or wrong rows."
     violations = f"{units.integer(found) if found else 'no'} violation{'s' * (found != 1)}"
-    return heading, f"{said} {sentence(looked or 'what the audit came to')} showed {violations}."
+    return heading, f"{said} {sentence(looked or 'what was looked at')} showed {violations}."
 
 
 def notices(result: Result) -> list[tuple[str, str]]:
