@@ -90,19 +90,62 @@ outside_slurm() { # COMMAND...: a process of its own, no step of this job
     env "${unset[@]}" "$@"
 }
 
-# The ranks died: what their journals say becomes a result that tells what is missing.
-merge_journals() {
-    [[ -f $1.journals/run.json ]] || return 0
-    say "their journals: $1.journals"
-    outside_slurm "${program[@]}" merge "$1.journals" --output "$1" || true
+# Ends only when PID has: each signal that we get ends bash's wait, with a status of its own.
+wait_for() { # PID
+    while kill -0 "$1" 2>/dev/null; do
+        wait "$1"
+    done
+    wait "$1" # bash remembers it
 }
 
-# Ends only when srun has: each signal that we get ends bash's wait, with a status of its own.
-wait_for_step() {
-    while kill -0 "$step" 2>/dev/null; do
-        wait "$step"
+# The folder of --output-local; nothing: none is given.
+local_folder() { # OPTION...
+    local folder=
+    while (($#)); do
+        case $1 in
+        --output-local=*) folder=${1#*=} ;;
+        --output-local) folder=${2-} ;;
+        esac
+        shift
     done
-    wait "$step" # bash remembers it
+    printf '%s' "$folder"
+}
+
+# A node's folder of journals as a stream of this step; what comes broken is not taken.
+gather_from() { # NODE FOLDER NAME TO
+    mkdir -p "$4" || return
+    if timeout 60 srun --overlap --nodes=1 --ntasks=1 --nodelist="$1" tar -C "$2" -cz "$3" | tar -C "$4" -xz --strip-components=1; then
+        return
+    fi
+    say "node $1: no journals could be had from there; if it comes back: $2/$3"
+    rm -rf "$4"
+}
+
+# gather_journals RESULT FOLDER NODES: from FOLDER on each node that answers, into RESULT.journals/NODE.
+gather_journals() {
+    local node name running=()
+    name=$(basename "$1").journals
+    say "their journals: $2/$name on each node; gathered into $1.journals"
+    for node in $(scontrol show hostnames "$3"); do
+        gather_from "$node" "$2" "$name" "$1.journals/$node" &
+        running+=($!)
+        ((${#running[@]} < 16)) && continue
+        wait_for "${running[0]}"
+        running=("${running[@]:1}")
+    done
+    for node in "${running[@]}"; do wait_for "$node"; done
+}
+
+# The ranks died: what their journals say becomes a result that tells what is missing.
+merge_journals() { # RESULT [FOLDER NODES]: of --output-local
+    local run folders=()
+    [[ -z ${2-} ]] || gather_journals "$@"
+    for run in "$1.journals/run.json" "$1.journals"/*/run.json; do
+        [[ ! -f $run ]] || folders+=("${run%/run.json}")
+    done
+    ((${#folders[@]})) || return 0
+    say "their journals: ${folders[*]}"
+    outside_slurm "${program[@]}" merge "${folders[@]}" --output "$1" || true
 }
 
 # Before a server is started for it.
@@ -137,12 +180,12 @@ ranks() {
     mkdir -p "$(dirname "$result")" || die "$(dirname "$result"): cannot be made"
     "${launcher[@]}" "${srun_options[@]}" "${program[@]}" "$@" --output "$result" &
     step=$!
-    wait_for_step
+    wait_for "$step"
     status=$?
     step=
     if [[ ! -f $result ]]; then
         say "the ranks ended with exit code $status and left no result"
-        merge_journals "$result"
+        merge_journals "$result" "$(local_folder "$@")" "$SLURM_JOB_NODELIST"
         return 3
     fi
     say "result $result"
@@ -167,7 +210,7 @@ begin() { # NAME
 finish() {
     local word kept='' lost=''
     for word in "${@:3}"; do [[ $word != --keep ]] || kept=1; done
-    [[ -e $2 || -e $2.journals || " ${*:3} " == *" --output-local"* ]] || lost=1 # it never began: there are no rows
+    [[ -e $2 || -e $2.journals || -n $(local_folder "${@:3}") ]] || lost=1 # it never began: there are no rows
     if [[ -n $server_folder ]] && ((${lost:-0} || (!${kept:-0} && $1 < 2))); then
         forget_server
     elif [[ -n $server_folder ]]; then

@@ -35,6 +35,7 @@ static const struct flag flags[] = {
     {"silence", "SECONDS", "run verify",
      "for which a rank may give no sign of life before the others end the run (default: 120)"},
     {"keep", NULL, "run", "leave the collection on the server"},
+    {"drop", NULL, "verify", "drop the collection at the end, if every row is as it should be"},
     {"quiet", NULL, "run verify", "no progress and no notes, only the summary"},
     {"np", "N", "check", "plan for so many ranks (default: the ranks that check runs on)"},
     {"help", NULL, "", "help on the command"},
@@ -152,6 +153,8 @@ static int take_flag(struct mh_arguments *a, const char *name, const char *value
         a->violations = true;
     else if (strcmp(name, "keep") == 0)
         a->keep = true;
+    else if (strcmp(name, "drop") == 0)
+        a->drop = true;
     else if (strcmp(name, "quiet") == 0)
         a->quiet = true;
     else if (strcmp(name, "seed") == 0) {

@@ -149,8 +149,17 @@ int mh_session_ready_collection(struct mh_session *session, int index, struct mh
 
 /* ---- at the end ---- */
 
+/* --drop ends what all is right with; anything else is evidence. */
+static bool verify_keeps(const struct mh_session *session)
+{
+    return !session->arguments->drop || session->result_failed || !session->audited ||
+           session->report.exit_code != MH_EXIT_GOOD;
+}
+
 bool mh_session_keeps_collection(const struct mh_session *session)
 {
+    if (session->parent.run_id[0])
+        return verify_keeps(session);
     const bool violated = session->report.exit_code == MH_EXIT_VIOLATION ||
                           mh_audit_violations(&session->audit.figures) > 0,
                undecided = session->job->verify.enabled && !session->audited &&
@@ -164,7 +173,7 @@ void mh_session_drop_collection(struct mh_session *session)
     struct mh_asker asker;
     struct mh_error err;
     struct mh_request request = {.kind = MH_OP_DROP_COLLECTION, .collection = session->job->collection.name};
-    if (!session->collection_made)
+    if (!session->collection_made && !(session->arguments->drop && session->audited))
         return;
     if (mh_session_keeps_collection(session)) {
         if (!session->arguments->keep)

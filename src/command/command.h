@@ -17,7 +17,7 @@ struct mh_arguments {
     size_t set_count;
     const char *server, *output, *output_local, *json, *label;
     uint64_t seed;
-    bool seed_given, keep, quiet, json_flag, violations;
+    bool seed_given, keep, drop, quiet, json_flag, violations;
     int64_t progress_ns; /* -1: not given */
     int64_t grace_ns;    /* from a signal to the end */
     int64_t silence_ns;  /* that a rank may give no sign of life */

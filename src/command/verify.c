@@ -1,5 +1,5 @@
 /* `milvus-hpc verify`: audits the rows of a saved run again, from its ledger: after a restart, a compaction,
- * a day, on any number of ranks. Sends no write. */
+ * a day, on any number of ranks. Sends no write; --drop ends with one. */
 #include "command/session.h"
 
 #include "base/alive.h"

@@ -149,6 +149,17 @@ def test_collection_that_the_run_dropped(server: Server, tmp_path: Path) -> None
     assert_refused(done, "dropped its collection", "--keep")
 
 
+def test_drop_at_the_end(server: Server, tmp_path: Path) -> None:
+    """Once all is found right, and said in the result, that nothing can be asked of again."""
+    load(server, tmp_path, "--keep", "--set", "collection.name=once")
+    done = verify(tmp_path, "--drop", np=2)
+    assert done.code == GOOD and not done.result.attributes["collection_kept"], str(done)
+    with server.client() as client:
+        assert not client.has_collection("once")
+    again = hpc("verify", "again.h5", "--output", "more.h5", cwd=tmp_path, result=tmp_path / "more.h5")
+    assert_refused(again, "dropped its collection")
+
+
 def test_rows_lost_since(again: Path, saved: Path, server: Server) -> None:
     """Last but two: from here on the collection is not what it was."""
     live = sorted(Result(saved).live())
@@ -159,8 +170,10 @@ def test_rows_lost_since(again: Path, saved: Path, server: Server) -> None:
         for key in back:
             home = homes[Result(saved).ledger[key].worker]
             client.insert(NAME, [{"id": key, "vector": [0.0] * 8, "varchar_field": "back"}], partition_name=home)
-    done = verify(again, np=3)
-    assert done.code == VIOLATED, str(done)
+    done = verify(again, "--drop", np=3)
+    assert done.code == VIOLATED and done.result.attributes["collection_kept"] and "is kept, as evidence" in done.err, str(done)
+    with server.client() as client:
+        assert client.has_collection(NAME)
     assert done.result.found == {"lost": set(gone), "resurrected": set(back)}
     for row in done.result.violations:
         assert row["worker"] == Result(saved).ledger[row["id"]].worker
@@ -172,7 +185,9 @@ def test_another_collection_of_that_name(again: Path, server: Server) -> None:
     with server.client() as client:
         client.drop_collection(NAME)
         client.create_collection(NAME, dimension=8, auto_id=False)
-    assert_refused(verify(again), NAME, "is not the one")
+    assert_refused(verify(again, "--drop"), NAME, "is not the one")
+    with server.client() as client:
+        assert client.has_collection(NAME)
 
 
 def test_collection_gone(again: Path, saved: Path, server: Server) -> None:

@@ -6,23 +6,58 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
+from typing import NamedTuple
 
 import pytest
 from conftest import ENDLESS, Job, Lab, job_file, ranks_on
 from mockserver import Mock
-from support import UNUSABLE, named
+from pymilvus import MilvusClient
+from support import UNUSABLE, VIOLATED, named
 
 WriteJob = Callable[[str], Path]
 TWO_NODES = ("--nodes=2", "--ntasks-per-node=2")
 
 
+class Soaks(NamedTuple):
+    good: tuple[Job, Mock]
+    loser: tuple[Job, Mock]
+
+
 @pytest.fixture(scope="module", autouse=True)
-def soak(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
-    """Begun before the other tests: it waits for most of a minute."""
-    folder = tmp_path_factory.mktemp("soak")
-    with Mock(folder) as server:
-        yield lab.submit(folder, "soak", job_file(folder, ENDLESS), options=["--ntasks-per-node=2", "--time=1", "--signal=B:USR1@52"],
-                         MILVUS_URI=server.uri, SOAK_PARTS=2)
+def soaks(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Soaks]:
+    """Begun before the other tests: they wait for most of a minute."""
+    folders = [tmp_path_factory.mktemp("soak") for _ in range(2)]
+    with Mock(folders[0]) as good, Mock(folders[1]) as loses:
+        soaks = Soaks(*((lab.submit(folder, "soak", job_file(folder, ENDLESS), options=["--ntasks-per-node=2", "--time=1", "--signal=B:USR1@52"],
+                                    MILVUS_URI=server.uri, SOAK_PARTS=2), server) for folder, server in zip(folders, (good, loses), strict=True)))
+        loser = Thread(target=lose_a_row, args=soaks.loser)
+        loser.start()
+        yield soaks
+        loser.join()
+
+
+def lose_a_row(job: Job, server: Mock) -> None:
+    """Of the first part, once the second one runs."""
+    job.wait_for_words(rf"collection slurm_{job.number}_part_2, ", 120)
+    part = job.result("soak-{job}/part-1.h5")
+    client = MilvusClient(uri=server.uri)
+    try:
+        client.delete(part.attributes["collection"], [min(part.live())])
+    finally:
+        client.close()
+
+
+def codes(job: Job) -> list[str]:
+    return (job.results / f"soak-{job.number}" / "codes").read_text().splitlines()
+
+
+def collections(server: Mock) -> list[str]:
+    client = MilvusClient(uri=server.uri)
+    try:
+        return sorted(client.list_collections())
+    finally:
+        client.close()
 
 
 def under_load(lab: Lab, server: Mock, results: Path, yaml: Path) -> Job:
@@ -61,10 +96,12 @@ def test_lost_nodes(own_lab: Lab, server: Mock, results: Path, write_job: WriteJ
     own_lab.lose("n1")
     own_lab.lose("n3")
     assert_merged(job, results)
-    soak.wait_for_words(r"part 1 was cut off[^$]*part-1: exit code 3[^$]*part-1 again: exit code 3[^$]*load 1 s", 90)
+    soak.wait_for_words(r"part-1 cut off: exit code 3[^$]*part 1 was cut off: its rows cannot be audited[^$]*load 1 s", 90)
     own_lab.run("scancel", "--batch", "--signal=USR1", soak.number)
     assert soak.end() == UNUSABLE, soak.words()
-    assert (results / f"soak-{soak.number}" / "codes").read_text() == "3 part-1\n3 part-1 again\n0 part-2\n"
+    assert codes(soak) == ["3 part-1 cut off", "0 part-2", "0 part-2 end"]
+    assert soak.result("soak-{job}/part-1.h5").tables["ranks"][0]["missing"]
+    assert collections(server) == [f"slurm_{soak.number}_part_1", f"slurm_{soak.number}_part_2", f"slurm_{job.number}"]
     assert soak.result("soak-{job}/part-2.h5").attributes["audited"]
 
 
@@ -89,13 +126,25 @@ def test_lost_rank(lab: Lab, server: Mock, results: Path, write_job: WriteJob) -
     assert named(result.attributes["verdict"]) == {3}, result.attributes["verdict"]
 
 
-def test_soak_over_the_limit(soak: Job) -> None:
-    """The time limit's signal ends a part in order; requeued, the job audits that part's rows again, then replaces them by the next part's."""
-    job = soak
+def test_soak_over_the_limit(soaks: Soaks) -> None:
+    """The time limit's signal ends a part in order; requeued, the job audits that part's rows again, and at its end those of all parts, which it then drops."""
+    job, server = soaks.good
     assert job.end(150) == 0, job.words()
-    assert int(job.records()[0]["Restarts"]) == 1
-    first, again, second = (job.result(f"soak-{{job}}/{name}.h5") for name in ("part-1", "part-1.again-1", "part-2"))
-    assert (job.results / f"soak-{job.number}" / "codes").read_text() == "0 part-1\n0 part-1 again\n0 part-2\n"
-    assert again.attributes["parent"] == first.attributes["run_id"] and again.figures["scanned"] == first.figures["scanned"] > 0
-    assert second.attributes["audited"] and second.attributes["collection"] == first.attributes["collection"]
-    assert second.attributes["collection_id"] != first.attributes["collection_id"]
+    assert int(job.records()[0]["Restarts"]) == 2
+    assert codes(job) == ["0 part-1", "0 part-1 again", "0 part-2", "0 part-1 end", "0 part-2 end"]
+    parts, again = [[job.result(f"soak-{{job}}/part-{part}{kind}.h5") for part in (1, 2)] for kind in ("", ".end-2")]
+    again.append(job.result("soak-{job}/part-1.again-1.h5"))
+    assert [part.attributes["collection"] for part in parts] == [f"slurm_{job.number}_part_{part}" for part in (1, 2)]
+    for part, later in zip([*parts, parts[0]], again, strict=True):
+        assert part.attributes["audited"] and part.figures["scanned"] > 0
+        assert later.attributes["parent"] == part.attributes["run_id"] and later.figures["scanned"] == part.figures["scanned"]
+    assert collections(server) == []
+
+
+def test_soak_looks_at_all_its_parts(soaks: Soaks) -> None:
+    """The first part is audited again, then loses a row: found at the end; all is kept."""
+    job, server = soaks.loser
+    assert job.end(150) == VIOLATED, job.words()
+    assert codes(job) == ["0 part-1", "0 part-1 again", "0 part-2", "2 part-1 end"]
+    assert job.result("soak-{job}/part-1.end-2.h5").figures["lost"] == 1
+    assert collections(server) == [f"slurm_{job.number}_part_{part}" for part in (1, 2)]

@@ -173,6 +173,17 @@ def test_verify_later(lab: Lab, server: Mock, results: Path, write_job: WriteJob
     assert never.wait_for(("CANCELLED",), 20) and not never.words()
 
 
+def test_soak_of_life_cycles(lab: Lab, server: Mock, results: Path) -> None:
+    """jobs/soak.yaml, an hour in 3 s: nothing is left to be audited again, which is said, and no audit of nothing is noted."""
+    job = lab.submit(results, "soak", "jobs/soak.yaml", "--set", "stages.soak.lifecycle.for=3s", "--set=thresholds={}", "--set", "calibrate=never",
+                     options=["--ntasks-per-node=2"], MILVUS_URI=server.uri)
+    assert job.end() == GOOD, job.words()
+    assert (results / f"soak-{job.number}" / "codes").read_text() == "0 part-1\n"
+    assert "each of its cycles was audited when it was there, and none is left to be audited again" in job.words()
+    part = job.result("soak-{job}/part-1.h5")
+    assert part.operations("soak", "cycle")["ok"] > 0 and not part.attributes["collection_kept"]
+
+
 def test_scaling(lab: Lab, server: Mock, results: Path) -> None:
     """Strong and weak series of the shipped job, made smaller, and the picture of both."""
     small = [word for option in ("dataset.synthetic.rows=2000", "stages.load.writer.rows=500", "stages.look.searcher.for=1s", "stages.look.searcher.warmup=0s",
