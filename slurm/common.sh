@@ -114,7 +114,7 @@ local_folder() { # OPTION...
 # A node's folder of journals as a stream of this step; what comes broken is not taken.
 gather_from() { # NODE FOLDER NAME TO
     mkdir -p "$4" || return
-    if timeout 60 srun --overlap --nodes=1 --ntasks=1 --nodelist="$1" tar -C "$2" -cz "$3" | tar -C "$4" -xz --strip-components=1; then
+    if timeout 60 srun --overlap --nodes=1 --ntasks=1 --nodelist="$1" tar -C "$2" -cz "$3" | tar -C "$4" -xz --strip-components=1 2>/dev/null; then
         return
     fi
     say "node $1: no journals could be had from there; if it comes back: $2/$3"
@@ -134,6 +134,7 @@ gather_journals() {
         running=("${running[@]:1}")
     done
     for node in "${running[@]}"; do wait_for "$node"; done
+    rmdir --ignore-fail-on-non-empty "$1.journals"
 }
 
 # The ranks died: what their journals say becomes a result that tells what is missing.
@@ -144,7 +145,7 @@ merge_journals() { # RESULT [FOLDER NODES]: of --output-local
         [[ ! -f $run ]] || folders+=("${run%/run.json}")
     done
     ((${#folders[@]})) || return 0
-    say "their journals: ${folders[*]}"
+    [[ -n ${2-} ]] || say "their journals: $1.journals"
     outside_slurm "${program[@]}" merge "${folders[@]}" --output "$1" || true
 }
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import ENVIRONMENT, GOOD, MNIST, PROGRAM, UNUSABLE, Done, Server, count, hpc, running
+from support import ENVIRONMENT, GOOD, MNIST, PROGRAM, ROOT, UNUSABLE, Done, Server, count, hpc, running
 
 JOB = """server: {uri: "http://127.0.0.1:1", timeout: 3s}
 dataset: {synthetic: {rows: 1000, dim: 8}}
@@ -232,6 +232,13 @@ def test_unwritable_json_is_said_before_the_load(server: Server, folder: Path) -
 ])
 def test_bad_command_line(folder: Path, words: list[str], said: str) -> None:
     assert_refused(hpc(*words, cwd=folder), folder, said)
+
+
+@pytest.mark.parametrize("job", sorted((ROOT / "jobs").glob("*.yaml")), ids=lambda job: job.stem)
+def test_shipped_jobs(job: Path) -> None:
+    """Each can be run as it is, with the data set that ./quickstart makes."""
+    done = hpc("check", job, np=1)
+    assert done.code == GOOD and f"job {job} is valid" in done.out, str(done)
 
 
 @pytest.mark.parametrize("change, said", [

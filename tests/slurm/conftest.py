@@ -46,6 +46,9 @@ class Job:
         records = self.wait_for(ENDED, seconds)
         return max(int(record["ExitCode"].partition(":")[0]) for record in records)
 
+    def owns(self, pid: int) -> bool:
+        return f"SLURM_JOB_ID={self.number}\0".encode() in _environment(pid)
+
     def words(self) -> str:
         return "\n".join(path.read_text(errors="replace") for path in sorted(self.results.glob(f"job-{self.number}*.out")))
 
@@ -98,8 +101,7 @@ class Lab:
 
     def processes_of(self, job: Job) -> list[list[str]]:
         """Command lines of what a job has left on the nodes."""
-        mine = f"SLURM_JOB_ID={job.number}\0".encode()
-        return [words_of(pid) for node in self.nodes for pid in self.processes(node) if mine in _environment(pid)]
+        return [words_of(pid) for node in self.nodes for pid in self.processes(node) if job.owns(pid)]
 
     def lose(self, node: str) -> None:
         """As if its power had gone."""
@@ -128,8 +130,8 @@ def words_of(pid: int) -> list[str]:
         return [""]
 
 
-def ranks_on(lab: Lab, node: str) -> list[int]:
-    return sorted(pid for pid in lab.processes(node) if words_of(pid)[0] == str(PROGRAM))
+def ranks_on(lab: Lab, node: str, job: Job) -> list[int]:
+    return sorted(pid for pid in lab.processes(node) if words_of(pid)[0] == str(PROGRAM) and job.owns(pid))
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from conftest import ENDLESS, Job, Lab, job_file, ranks_on
 from mockserver import Mock
 from pymilvus import MilvusClient
-from support import UNUSABLE, VIOLATED, named
+from support import GOOD, UNUSABLE, VIOLATED, named
 
 WriteJob = Callable[[str], Path]
 TWO_NODES = ("--nodes=2", "--ntasks-per-node=2")
@@ -93,15 +94,17 @@ def test_lost_nodes(own_lab: Lab, server: Mock, results: Path, write_job: WriteJ
     job = own_lab.submit(results, "single", yaml, "--progress", 1, options=[*TWO_NODES, "--nodelist=n[2-3]"], MILVUS_URI=server.uri)
     job.wait_for_words(r"load 1 s")
     assert soak.records()[0]["NodeList"] == "n1"
+    on_disk = local(own_lab, server, results, yaml, "--nodelist=n[2-3]")
     own_lab.lose("n1")
     own_lab.lose("n3")
     assert_merged(job, results)
+    assert_merged_without_n3(on_disk)
     soak.wait_for_words(r"part-1 cut off: exit code 3[^$]*part 1 was cut off: its rows cannot be audited[^$]*load 1 s", 90)
     own_lab.run("scancel", "--batch", "--signal=USR1", soak.number)
     assert soak.end() == UNUSABLE, soak.words()
     assert codes(soak) == ["3 part-1 cut off", "0 part-2", "0 part-2 end"]
     assert soak.result("soak-{job}/part-1.h5").tables["ranks"][0]["missing"]
-    assert collections(server) == [f"slurm_{soak.number}_part_1", f"slurm_{soak.number}_part_2", f"slurm_{job.number}"]
+    assert collections(server) == [f"slurm_{soak.number}_part_1", f"slurm_{soak.number}_part_2", f"slurm_{job.number}", f"slurm_{on_disk.number}"]
     assert soak.result("soak-{job}/part-2.h5").attributes["audited"]
 
 
@@ -116,14 +119,82 @@ def assert_merged(job: Job, results: Path) -> None:
     assert len(list((results / f"single-{job.number}.h5.journals").glob("*.journal"))) == 4
 
 
-def test_lost_rank(lab: Lab, server: Mock, results: Path, write_job: WriteJob) -> None:
-    """One rank is killed: srun -K ends the others at once, and what each did is in the merged result."""
-    job = under_load(lab, server, results, write_job(ENDLESS))
-    os.kill(ranks_on(lab, "n2")[1], signal.SIGKILL)
-    assert job.end(60) == UNUSABLE, job.words()
+def assert_merged_without_n3(job: Job) -> None:
+    """Its journals were on the node that is gone: they are missed by name, and the other's are merged."""
+    name = f"single-{job.number}.h5"
+    assert job.end() == UNUSABLE and f"node n3: no journals could be had from there; if it comes back: /dev/shm/run/{name}.journals" in job.words(), job.words()
+    result = job.result(name)
+    assert not result.attributes["whole"] and "2 left none" in result.attributes["verdict"] and result.figures["acknowledged_inserts"] > 0
+
+
+def test_lost_ranks(lab: Lab, server: Mock, results: Path, write_job: WriteJob) -> None:
+    """One rank of each of two jobs is killed: srun -K ends the others at once, and what each did is in the merged result, also where each node has its own journals."""
+    yaml = write_job(ENDLESS)
+    shared, apart = under_load(lab, server, results, yaml), local(lab, server, results, yaml)
+    killed = {job.number: kill_a_rank(lab, job) for job in (shared, apart)}
+    for job in (shared, apart):
+        assert job.end(60) == UNUSABLE, job.words()
+        assert_names(job, killed[job.number])
+    assert_gathered(lab, apart)
+
+
+def kill_a_rank(lab: Lab, job: Job) -> int:
+    """The second one of n2: its pid."""
+    pid = ranks_on(lab, "n2", job)[1]
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+def assert_names(job: Job, killed: int) -> None:
+    """The rank that was killed, by number, process and node, and it alone; what all did is there."""
     result = job.result("single-{job}.h5")
-    assert result.tables["ranks"][3]["missing"] == 1 and result.figures["acknowledged_inserts"] > 0
-    assert named(result.attributes["verdict"]) == {3}, result.attributes["verdict"]
+    rank = next(row for row in result.tables["ranks"] if row["pid"] == killed)
+    assert (rank["rank"], rank["host"], rank["missing"]) == (3, "n2", 1)
+    assert f"rank 3 (pid {killed} on n2)" in result.attributes["verdict"], job.words()
+    assert named(result.attributes["verdict"]) == {3}, job.words()
+    wrote = {result.tables["workers"][row.worker]["rank"] for row in result.ledger.values()}
+    assert {result.tables["ranks"][rank]["host"] for rank in wrote} == {"n1", "n2"}
+
+
+def assert_gathered(lab: Lab, job: Job) -> None:
+    """From both nodes, of which none sees the other's."""
+    gathered = job.results / f"single-{job.number}.h5.journals"
+    assert f"/dev/shm/run/single-{job.number}.h5.journals on each node; gathered into {gathered}" in job.words()
+    assert [sorted(path.name for path in (gathered / node).glob("*.journal")) for node in ("n1", "n2")] == BY_NODE == journals_of(lab, job)
+
+
+# --- no file system that all nodes share: /dev/shm is each node's own -------------------------------------------------
+
+
+def on(lab: Lab, node: str, path: str) -> Path:
+    """A node's path, as this machine sees it."""
+    return Path(f"/proc/{(lab.folder / f'node.{node}').read_text().strip()}/root{path}")
+
+
+def local(lab: Lab, server: Mock, results: Path, yaml: Path, *options: str) -> Job:
+    job = lab.submit(results, "single", yaml, "--progress", 1, "--output-local", "/dev/shm/run", options=[*TWO_NODES, *options], MILVUS_URI=server.uri)
+    job.wait_for_words(r"load 1 s")
+    return job
+
+
+def journals_of(lab: Lab, job: Job) -> list[list[str]]:
+    """What each node has, seen from outside."""
+    return [sorted(path.name for path in on(lab, node, "/dev/shm/run").glob(f"single-{job.number}.h5.journals/*.journal")) for node in ("n1", "n2")]
+
+
+BY_NODE = [["rank-00000.journal", "rank-00001.journal"], ["rank-00002.journal", "rank-00003.journal"]]
+
+
+def test_local_journals(lab: Lab, server: Mock, results: Path, write_job: WriteJob) -> None:
+    """Each node's in a folder of its own; at an orderly end rank 0 has all, and they are gone."""
+    job = local(lab, server, results, write_job(ENDLESS))
+    assert journals_of(lab, job) == BY_NODE and not (results / f"single-{job.number}.h5.journals").exists()
+    lab.run("scancel", "--batch", "--signal=USR1", job.number)
+    assert job.end() == GOOD, job.words()
+    result = job.result("single-{job}.h5")
+    assert result.attributes["audited"] and result.figures["scanned"] > 0
+    assert {result.tables["ranks"][worker["rank"]]["host"] for worker in result.tables["workers"] if worker["role"] == "writer"} == {"n1", "n2"}
+    assert journals_of(lab, job) == [[], []]
 
 
 def test_soak_over_the_limit(soaks: Soaks) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 from conftest import ENDLESS, ROOT, SHORT, Lab, ranks_on
 from mockserver import Mock
-from support import GOOD, MISSED, PROGRAM, UNUSABLE, VIOLATED
+from support import GOOD, MISSED, PROGRAM, UNUSABLE, VIOLATED, Result
 
 WriteJob = Callable[[str], Path]
 TWO_NODES = ("--nodes=2", "--ntasks-per-node=2")
 MANY_ROWS = 200_000
+SEARCHERS = "      - {role: searcher, count: 4, topk: 5, for: 10m, rate: 40/s}\n"
 DATA_BYTES = MANY_ROWS * 32 * 4  # more than any segment of MPI's own
 
 
@@ -30,13 +32,13 @@ def shared_vectors(pid: int) -> set[tuple[str, str]]:
 
 def test_single_on_two_nodes(lab: Lab, server: Mock, results: Path, write_job: WriteJob) -> None:
     """Roles on both nodes, vectors once a node, clocks 1000 s apart; USR1 to the script ends it in order."""
-    job = lab.submit(results, "single", write_job(ENDLESS), "--progress", 1, "--set", f"dataset.synthetic.rows={MANY_ROWS}", options=TWO_NODES, MILVUS_URI=server.uri)
+    job = lab.submit(results, "single", write_job(ENDLESS + SEARCHERS), "--progress", 1, "--set", f"dataset.synthetic.rows={MANY_ROWS}", options=TWO_NODES, MILVUS_URI=server.uri)
     job.wait_for_words(r"load 1 s")
-    vectors = [set.union(*map(shared_vectors, ranks_on(lab, node))) for node in ("n1", "n2")]
-    assert [len(ranks_on(lab, node)) for node in ("n1", "n2")] == [2, 2]
+    vectors = [set.union(*map(shared_vectors, ranks_on(lab, node, job))) for node in ("n1", "n2")]
+    assert [len(ranks_on(lab, node, job)) for node in ("n1", "n2")] == [2, 2]
     assert [len(found) for found in vectors] == [1, 1] and not vectors[0] & vectors[1], vectors
     for node in ("n1", "n2"):
-        memory = os.statvfs(f"/proc/{ranks_on(lab, node)[0]}/root/dev/shm")
+        memory = os.statvfs(f"/proc/{ranks_on(lab, node, job)[0]}/root/dev/shm")
         assert DATA_BYTES <= (memory.f_blocks - memory.f_bfree) * memory.f_bsize < 2 * DATA_BYTES
     lab.run("scancel", "--batch", "--signal=USR1", job.number)
     assert job.end() == GOOD, job.words()
@@ -48,9 +50,22 @@ def test_single_on_two_nodes(lab: Lab, server: Mock, results: Path, write_job: W
     assert all(0 <= row["core"] < os.cpu_count() and 1 <= row["cores"] <= os.cpu_count() for row in ranks)
     for row in ranks:
         assert abs(row["clock_offset_ns"] - row["node"] * 1000e9) < 0.1e9, ranks
-    for role in ("writer", "deleter"):
+    assert_one_time(result)
+    for role in ("writer", "deleter", "searcher"):
         on = {ranks[worker["rank"]]["node"] for worker in result.tables["workers"] if worker["role"] == role}
         assert on == {0, 1}, result.tables["workers"]
+
+
+def assert_one_time(result: Result) -> None:
+    """Due times, timelines, samples and the times that reads are judged by are of one clock, wherever they were taken."""
+    duration, figures = result.attributes["duration_s"], result.figures
+    assert figures["reads_judged"] == figures["reads"] > 0 and figures["true_neighbors_found"] == figures["true_neighbors"] > 0
+    for row in result.tables["operations"]:
+        assert row["ok"] == 0 or 0 < row["sent_max_ns"] <= row["due_max_ns"] < 60e9, row
+    for row in result.tables["timeline"]:
+        assert 0 <= row["second"] <= duration and 0 <= row["lag_ns"] < 60e9, row
+    assert all(0 <= row["second"] <= duration for row in result.tables["rank_samples"])
+    assert {row["rank"] for row in result.tables["rank_samples"]} == {0, 1, 2, 3}
 
 
 def test_exit_codes(lab: Lab, tmp_path: Path, results: Path, write_job: WriteJob) -> None:
@@ -128,6 +143,27 @@ def alone(folder: Path, script: str, *arguments: object, **env: object) -> tuple
     done = subprocess.run(["bash", ROOT / "slurm" / f"{script}.sbatch", *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False,
                           cwd=folder, env=os.environ | {name: str(value) for name, value in told.items()})
     return done.returncode, done.stderr
+
+
+def test_every_point_of_the_shipped_matrix(tmp_path: Path) -> None:
+    """What array.sbatch would have srun start, by a stand-in that writes it down: each a job of its own that can run."""
+    (tmp_path / "srun").write_text('#!/bin/sh\nprintf "%s\\n" "$@" >"$LINES"\n')
+    (tmp_path / "srun").chmod(0o755)
+    elements = int(re.search(r"--array=0-(\d+)", (ROOT / "slurm" / "array.sbatch").read_text())[1]) + 1
+    points = []
+    for point in range(elements):
+        lines = tmp_path / f"point-{point}"
+        alone(tmp_path, "array", PATH=f"{tmp_path}:{os.environ['PATH']}", LINES=lines, SLURM_NTASKS=8, SLURM_ARRAY_TASK_ID=point, SLURM_ARRAY_TASK_COUNT=elements)
+        words = lines.read_text().splitlines()
+        ranks = next(word.removeprefix("--ntasks=") for word in words if word.startswith("--ntasks="))
+        run = words[words.index("run") + 1:]
+        sets = [word for at, option in enumerate(run) if option == "--set" for word in run[at:at + 2]]
+        done = subprocess.run([PROGRAM, "check", run[0], "--np", ranks, *sets], capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
+        assert done.returncode == GOOD and f"job {ROOT / 'jobs' / 'matrix.yaml'} is valid" in done.stdout, f"point {point}: {done.stderr}"
+        points.append((ranks, *sets))
+    assert len(set(points)) == elements == 16
+    code, words = alone(tmp_path, "array", SLURM_ARRAY_TASK_ID=elements, SLURM_ARRAY_TASK_COUNT=elements + 1)
+    assert code == UNUSABLE and f"makes {elements} points" in words, words
 
 
 def test_what_cannot_run_says_why_and_ends_with_3(tmp_path: Path, write_job: WriteJob) -> None:
