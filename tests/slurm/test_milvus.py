@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import Job, Lab
+from conftest import Job, Lab, job_file
 from support import GOOD
 
 SMALLER = [word for option in ("dataset.rows=10000", "stages.crud.writer.rows=400", "stages.crud.writer.batch=100",
@@ -44,6 +44,31 @@ def test_mnist_on_two_nodes(kept: tuple[Job, Job]) -> None:
     assert result.attributes["server_uri"].startswith("http://n1:")  # as the other node calls it
 
 
+BRIEF = """
+stages:
+  - name: load
+    roles:
+      - {role: writer, count: 2, rows: 1M, batch: 50, for: 12s, rate: 20/s}
+      - {role: deleter, count: 1, batch: 10, share: 10%}
+"""
+
+
+@pytest.fixture(scope="module")
+def soak(lab: Lab, kept: tuple[Job, Job], tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """Its first part is over, and its server with it. The rest is waiting for the most part, beside the next tests."""
+    folder = tmp_path_factory.mktemp("soak")
+    kept[0].end(240)  # it has all cores of the lab
+    job = lab.submit(folder, "soak", job_file(folder, BRIEF), "--progress", 1, options=["--ntasks-per-node=2"])
+    job.wait_for_words(r"load 1 s", 120)
+    lab.run("scancel", "--batch", "--signal=USR1", job.number)
+    job.wait_for_words("back into the queue", 120)
+    job.wait_for(("PENDING",), 60)
+    data = folder / f"soak-{job.number}" / "milvus"
+    assert data.is_dir() and servers_in(data) == []
+    return job
+
+
+@pytest.mark.usefixtures("soak")
 def test_scancel_leaves_no_server(lab: Lab, results: Path) -> None:
     """The audit does not fit into Slurm's KillWait, or it does: the server is gone."""
     endless = [word for option in ("stages.crud.writer.rows=1M", "stages.crud.indexer.start_after_rows=0", "calibrate=never") for word in ("--set", option)]
@@ -58,9 +83,20 @@ def test_scancel_leaves_no_server(lab: Lab, results: Path) -> None:
 
 
 def test_kept_rows_are_audited_later(kept: tuple[Job, Job]) -> None:
-    """By a job that starts the server again where the first one left its data. Last: a server that was killed takes half a minute to load."""
+    """By a job that starts the server again where the first one left its data. Late: a server that was killed takes half a minute to load."""
     run, later = kept
     assert later.end(120) == GOOD, later.words()
     assert later.result("verify-{job}.h5").figures["scanned"] == run.result("single-{job}.h5").figures["scanned"] > 0
     data = run.results / f"single-{run.number}.milvus"
     assert data.is_dir() and servers_in(data) == []
+
+
+def test_soak_on_a_server_of_its_own(soak: Job) -> None:
+    """Started again on the data of its first part, it has all of those rows still; at the end both parts are right, and server and data are gone."""
+    assert soak.end(240) == GOOD, soak.words()
+    folder = soak.results / f"soak-{soak.number}"
+    assert (folder / "codes").read_text() == "0 part-1\n0 part-1 again\n0 part-2\n0 part-1 end\n0 part-2 end\n"
+    first, again = soak.result("soak-{job}/part-1.h5"), soak.result("soak-{job}/part-1.again-1.h5")
+    assert first.attributes["server_version"] == again.attributes["server_version"] == "v2.3.5-lite"
+    assert again.figures["scanned"] == first.figures["scanned"] > 0
+    assert not (folder / "milvus").exists() and servers_in(folder / "milvus") == []
