@@ -193,7 +193,7 @@ def test_what_an_earlier_start_of_the_job_left_is_not_touched(tmp_path: Path, wr
     for codes, worst in (("2 part-1\n", VIOLATED), ("2 part-1\n0 part-1 again\n3 part-2\n", UNUSABLE)):
         (soak / "codes").write_text(codes)
         code, words = alone(tmp_path, "soak", write_job(SHORT))
-        assert code == worst and "a violation ended this soak: the collection stays as it is" in words, words
+        assert code == worst and "a violation ended this soak: the collections stay as they are" in words, words
         assert [path.name for path in soak.iterdir()] == ["codes"] and (soak / "codes").read_text() == codes
 
 
