@@ -197,6 +197,17 @@ def test_what_an_earlier_start_of_the_job_left_is_not_touched(tmp_path: Path, wr
         assert [path.name for path in soak.iterdir()] == ["codes"] and (soak / "codes").read_text() == codes
 
 
+def test_no_part_beyond_the_last(tmp_path: Path) -> None:
+    """Also when the last one was cut off: the soak ends, with its worst code."""
+    soak = tmp_path / "my results" / "soak-7"
+    soak.mkdir(parents=True)
+    (soak / "begun").write_text("1 n1\n2 n1\n")
+    (soak / "codes").write_text("0 part-1\n3 part-2 cut off\n")
+    code, words = alone(tmp_path, "soak", ROOT / "jobs" / "soak.yaml", SOAK_PARTS=2)
+    assert code == UNUSABLE and "2 steps, the worst exit code 3" in words, words
+    assert sorted(path.name for path in soak.iterdir()) == ["begun", "codes", "last"]
+
+
 def test_verify_later(lab: Lab, server: Mock, results: Path, write_job: WriteJob) -> None:
     """After a run, whatever came of it; and never, where the condition cannot hold any more."""
     first = lab.submit(results, "single", write_job(SHORT), "--keep", MILVUS_URI=server.uri)
