@@ -50,8 +50,8 @@ struct mh_clock {
     int64_t doubt_ns;  /* by how much any two ranks' clocks may differ once corrected; 0 on one node */
 };
 
-/* Measured between nodes, each to half the shortest of 8 round trips. Collective, before there is load: it
- * does wait in MPI, a few microseconds a node. */
+/* Measured between nodes, down a tree from rank 0's: from one to the next to half the shortest of 8 round
+ * trips. Collective, before there is load: it does wait in MPI, some microseconds a level of the tree. */
 struct mh_clock mh_comm_clock(MPI_Comm comm);
 
 #endif

@@ -5,42 +5,53 @@
 
 enum { ROUND_TRIPS = 8, CLOCK_TAG = 2 };
 
-/* Rank 0's clock is asked for in the middle of the shortest round trip (Cristian's algorithm). */
-static struct mh_clock ask_rank_0(MPI_Comm comm)
+struct answer {
+    int64_t time_ns;  /* rank 0's, as the one who is asked knows it */
+    int64_t doubt_ns; /* his own */
+};
+
+/* A clock is asked for in the middle of the shortest round trip (Cristian's algorithm). The error is half of
+ * that at most, beyond the error of who answers; any two may differ by twice the error. */
+static struct mh_clock ask(MPI_Comm comm, int whom)
 {
     struct mh_clock clock = {0, INT64_MAX};
     for (int i = 0; i < ROUND_TRIPS; i++) {
-        int64_t sent = mh_now_ns(), theirs;
-        MPI_Sendrecv(&sent, 1, MPI_INT64_T, 0, CLOCK_TAG, &theirs, 1, MPI_INT64_T, 0, CLOCK_TAG, comm,
-                     MPI_STATUS_IGNORE);
-        int64_t trip = mh_now_ns() - sent;
-        if (trip < clock.doubt_ns)
-            clock = (struct mh_clock){sent + trip / 2 - theirs, trip};
+        struct answer answer;
+        const int64_t sent = mh_now_ns();
+        MPI_Sendrecv(&sent, 1, MPI_INT64_T, whom, CLOCK_TAG, &answer, sizeof answer, MPI_BYTE, whom,
+                     CLOCK_TAG, comm, MPI_STATUS_IGNORE);
+        const int64_t trip = mh_now_ns() - sent;
+        if (trip + answer.doubt_ns < clock.doubt_ns)
+            clock = (struct mh_clock){sent + trip / 2 - answer.time_ns, trip + answer.doubt_ns};
     }
     return clock;
 }
 
-static void answer(MPI_Comm comm, int rank)
+static void tell(MPI_Comm comm, int whom, const struct mh_clock *clock)
 {
     for (int i = 0; i < ROUND_TRIPS; i++) {
         int64_t theirs;
-        MPI_Recv(&theirs, 1, MPI_INT64_T, rank, CLOCK_TAG, comm, MPI_STATUS_IGNORE);
-        int64_t mine = mh_now_ns();
-        MPI_Send(&mine, 1, MPI_INT64_T, rank, CLOCK_TAG, comm);
+        MPI_Recv(&theirs, 1, MPI_INT64_T, whom, CLOCK_TAG, comm, MPI_STATUS_IGNORE);
+        const struct answer answer = {mh_now_ns() - clock->offset_ns, clock->doubt_ns};
+        MPI_Send(&answer, sizeof answer, MPI_BYTE, whom, CLOCK_TAG, comm);
     }
 }
 
+/* Down a binomial tree from rank 0, all pairs of a round at once: log P rounds, and as many errors add up. */
 static struct mh_clock compare(MPI_Comm leaders)
 {
-    int rank, np;
+    int rank, np, half = 1;
     struct mh_clock clock = {0, 0};
     MPI_Comm_rank(leaders, &rank);
     MPI_Comm_size(leaders, &np);
-    for (int turn = 1; turn < np; turn++) {
-        if (rank == 0)
-            answer(leaders, turn);
-        if (rank == turn)
-            clock = ask_rank_0(leaders);
+    while (2 * half < np)
+        half *= 2;
+    for (; half > 0; half /= 2) {
+        const int place = rank % (2 * half);
+        if (place == half)
+            clock = ask(leaders, rank - half);
+        else if (place == 0 && rank + half < np)
+            tell(leaders, rank + half, &clock);
     }
     return clock;
 }
