@@ -9,9 +9,17 @@
 #define LONGEST_NS     (2 * MH_MS)
 #define LARGEST_PIECE  ((size_t)1 << 30) /* MPI counts are int */
 
+static struct mh_comm_waits waits;
+
+struct mh_comm_waits mh_comm_waits(void)
+{
+    return waits;
+}
+
 void mh_comm_wait(MPI_Request *request)
 {
     int done = 0;
+    const int64_t began = mh_now_ns();
     MPI_Test(request, &done, MPI_STATUS_IGNORE);
     for (int64_t sleep_ns = FIRST_SLEEP_NS; !done; sleep_ns += sleep_ns / 2) {
         sleep_ns = sleep_ns < LONGEST_NS ? sleep_ns : LONGEST_NS;
@@ -19,6 +27,8 @@ void mh_comm_wait(MPI_Request *request)
         mh_alive();
         MPI_Test(request, &done, MPI_STATUS_IGNORE);
     }
+    waits.count++;
+    waits.ns += mh_now_ns() - began;
 }
 
 void mh_comm_sum_i64(MPI_Comm comm, int64_t *values, int count)

@@ -13,6 +13,11 @@
 /* Waits for one request without spinning (sleeps of 0.05 to 2 ms). */
 void mh_comm_wait(MPI_Request *request);
 
+struct mh_comm_waits {
+    int64_t count, ns; /* of mh_comm_wait, by this rank so far */
+};
+struct mh_comm_waits mh_comm_waits(void);
+
 /* Sums, collectively, `count` values in place on every rank. */
 void mh_comm_sum_i64(MPI_Comm comm, int64_t *values, int count);
 

@@ -30,6 +30,7 @@ static void begin_round(struct mh_pulse *pulse, const int64_t *counters, int64_t
     memcpy(pulse->mine, counters, (size_t)pulse->count * sizeof *counters);
     MPI_Iallreduce(pulse->mine, pulse->sums, pulse->count, MPI_INT64_T, MPI_SUM, pulse->comm,
                    &pulse->request);
+    pulse->begin_ns = now_ns;
     pulse->next_ns = now_ns + pulse->period_ns;
 }
 
@@ -47,6 +48,7 @@ bool mh_pulse_beat(struct mh_pulse *pulse, const int64_t *counters)
         return false;
     memcpy(pulse->totals, pulse->sums, (size_t)pulse->count * sizeof *pulse->totals);
     pulse->rounds++;
+    pulse->busy_ns += mh_now_ns() - pulse->begin_ns;
     return true;
 }
 

@@ -16,6 +16,8 @@ struct mh_pulse {
     int64_t rounds;       /* that ended */
     int64_t period_ns;    /* between two rounds' beginnings */
     int64_t next_ns;
+    int64_t begin_ns; /* of the last round, by this rank */
+    int64_t busy_ns;  /* that rounds took, from this rank's beginning to its seeing their end */
     MPI_Request request;
 };
 

@@ -7,6 +7,7 @@
 #include "measure/reduce.h"
 #include "role/cycle.h"
 
+#include <math.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -326,6 +327,38 @@ static int gather_ranks(struct mh_session *session, struct mh_error *err)
     return 0;
 }
 
+static void put_phase(struct mh_report_phase *out, int phase, const struct mh_phase_cost *sum,
+                      const struct mh_phase_cost *most, int np)
+{
+    const double ns = 1 / (double)MH_S, ranks = sum->ranks > 0 ? (double)sum->ranks : (double)NAN;
+    *out = (struct mh_report_phase){.count = most->count,
+                                    .wall_s = (double)sum->wall_ns * ns / np,
+                                    .wall_max_s = (double)most->wall_ns * ns,
+                                    .cpu_s = (double)sum->cpu_ns * ns / ranks,
+                                    .cpu_max_s = sum->ranks > 0 ? (double)most->cpu_ns * ns : (double)NAN,
+                                    .waits = most->waits,
+                                    .waited_s = (double)sum->waited_ns * ns / np};
+    snprintf(out->phase, sizeof out->phase, "%s", mh_phase_names[phase]);
+}
+
+/* The last of what is gathered: gathering is a phase, too. */
+static int put_phases(struct mh_session *session, struct mh_error *err)
+{
+    struct mh_phase_cost sums[MH_PHASE_ROWS], most[MH_PHASE_ROWS];
+    struct mh_report *report = &session->report;
+    mh_phases_leave(&session->run.phases);
+    mh_phases_reduce(&session->run.phases, session->comm, sums, most);
+    if (session->rank != 0)
+        return 0;
+    report->phases = calloc(MH_PHASE_ROWS, sizeof *report->phases);
+    if (!report->phases)
+        return mh_fail(err, "out of memory for the report");
+    for (int phase = 0; phase < MH_PHASE_ROWS; phase++)
+        if (most[phase].count > 0)
+            put_phase(&report->phases[report->phase_count++], phase, &sums[phase], &most[phase], session->np);
+    return 0;
+}
+
 /* ---- all of it ---- */
 
 static int put_header(struct mh_session *session)
@@ -388,9 +421,9 @@ int mh_session_conclude(struct mh_session *session, struct mh_error *err)
         mh_reduce_visibilities(&session->run.visibilities, session->comm, err) != 0 ||
         mh_session_put_samples(session, err) != 0)
         return -1;
-    int rc = session->rank == 0 && mh_session_fill_report(session, &totals) != 0
-                 ? mh_fail(err, "out of memory for the report")
-                 : 0;
+    int rc = put_phases(session, err);
+    if (rc == 0 && session->rank == 0 && mh_session_fill_report(session, &totals) != 0)
+        rc = mh_fail(err, "out of memory for the report");
     return mh_comm_agree(session->comm, rc, err);
 }
 

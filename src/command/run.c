@@ -31,6 +31,7 @@ static int share_text(struct mh_session *session, char **text, struct mh_error *
 static int load_job(struct mh_session *session, struct mh_error *err)
 {
     char *path = NULL, *text = NULL;
+    mh_phases_enter(&session->run.phases, MH_PHASE_READ_JOB);
     int rc = session->rank == 0 ? mh_session_read_job(session->arguments, &path, &text, err) : 0;
     rc = mh_comm_agree(session->comm, rc, err);
     if (rc == 0 && (rc = share_text(session, &path, err)) == 0 && (rc = share_text(session, &text, err)) == 0)
@@ -58,6 +59,7 @@ static void draw_seed(struct mh_session *session)
 
 static int make_plan(struct mh_session *session, struct mh_error *err)
 {
+    mh_phases_enter(&session->run.phases, MH_PHASE_PLAN);
     int rc =
         mh_plan_make(session->job, session->np, session->node_of_rank, mh_role_needs, &session->plan, err);
     if (rc == 0)
@@ -75,11 +77,13 @@ static void calibrate(struct mh_session *session)
                                .np = session->np,
                                .seed = session->seed,
                                .content = &session->content};
+    mh_phases_enter(&session->run.phases, MH_PHASE_CALIBRATE);
     mh_calibrate(&session->calibration, &run, session->node_of_rank);
 }
 
 static int open_server(struct mh_session *session, struct mh_error *err)
 {
+    mh_phases_enter(&session->run.phases, MH_PHASE_SERVER);
     int rc = mh_rpc_open(&session->job->server, &session->rpc, err);
     rc = mh_comm_agree(session->comm, rc, err);
     if (rc == 0)
@@ -152,6 +156,7 @@ static int open_journals(struct mh_session *session, struct mh_error *err)
 
 static int run_stage(struct mh_session *session, int stage, struct mh_error *err)
 {
+    mh_phases_enter(&session->run.phases, MH_PHASE_SERVER);
     const int rc = session->rank == 0 ? mh_session_ready_collection(session, stage, err) : 0;
     return mh_comm_agree(session->comm, rc, err) != 0 ? -1 : mh_stage_run(&session->run, stage, err);
 }

@@ -121,6 +121,7 @@ static int find_nodes(struct mh_session *session, struct mh_error *err)
 int mh_session_open_dataset(struct mh_session *session, struct mh_error *err)
 {
     int64_t begin = mh_now_ns();
+    mh_phases_enter(&session->run.phases, MH_PHASE_DATASET);
     int rc = mh_dataset_open(&session->job->dataset, mh_session_largest_batch(session->job), session->seed,
                              session->comm, &session->data, err);
     if (rc != 0)
@@ -225,6 +226,7 @@ static int watch(struct mh_session *session, struct mh_error *err)
 int mh_session_open_run(struct mh_session *session, struct mh_error *err)
 {
     struct mh_run *run = &session->run;
+    mh_phases_enter(&run->phases, MH_PHASE_OPEN_RUN);
     run->job = session->job;
     run->plan = session->plan;
     run->comm = session->comm;
@@ -356,6 +358,7 @@ static void audit(struct mh_session *session)
 {
     struct mh_error err;
     struct mh_audit *audit = &session->audit;
+    mh_phases_enter(&session->run.phases, MH_PHASE_LEDGER);
     add_up_found(session);
     if (mh_slices_plan(&session->issued, session->plan, &session->run.ledger, session->comm, &err) != 0) {
         mh_session_break(session, &err);
@@ -371,7 +374,8 @@ static void audit(struct mh_session *session)
                                .seed = session->seed,
                                .start_ns = session->run.start_ns,
                                .tallies = &session->run.tallies,
-                               .stop = stop_audit};
+                               .stop = stop_audit,
+                               .phases = &session->run.phases};
     mh_session_condemn(session);
     set_limit(session);
     int rc = session->job->verify.enabled ? mh_audit_run(audit, &err) : mh_audit_skip(audit, &err);
@@ -386,6 +390,7 @@ static void audit(struct mh_session *session)
     if (mh_absences_report(&session->run, (int)session->job->stage_count, &err) != 0)
         mh_session_break(session, &err);
     mh_journal_flush(&session->run.journal);
+    mh_phases_enter(&session->run.phases, MH_PHASE_TRACE);
     if (mh_audit_provenance(audit, session->journals[0] ? session->run.journal.path : NULL, &err) != 0)
         mh_session_break(session, &err);
 }
@@ -471,9 +476,21 @@ static void begin_result(struct mh_session *session)
     mh_watch_call_begin(result_until);
 }
 
+/* It cannot be in the file. */
+static void note_writing(const struct mh_session *session, int64_t begin_ns, double cpu_begin_s)
+{
+    int64_t cpu_ns = (int64_t)((mh_cpu_s() - cpu_begin_s) * (double)MH_S);
+    mh_comm_sum_i64(session->comm, &cpu_ns, 1);
+    if (session->rank == 0)
+        mh_note("result written in %.3f s, with %.4f s of CPU a rank",
+                (double)(mh_now_ns() - begin_ns) / (double)MH_S, (double)cpu_ns / (double)MH_S / session->np);
+}
+
 static int write_result(struct mh_session *session, struct mh_error *err)
 {
     struct mh_report_fate *fates = NULL;
+    const int64_t begin_ns = mh_now_ns();
+    const double cpu_begin_s = mh_cpu_s();
     int64_t count = mh_session_fates(session, &fates, err);
     int rc = mh_comm_agree(session->comm, count < 0 ? -1 : 0, err);
     begin_result(session);
@@ -481,6 +498,8 @@ static int write_result(struct mh_session *session, struct mh_error *err)
         rc = write_on_rank_0(session, &fates, count, err);
     else if (rc == 0)
         rc = mh_report_write(session->output, &session->report, fates, count, session->comm, err);
+    if (rc == 0)
+        note_writing(session, begin_ns, cpu_begin_s);
     mh_watch_call_end();
     free(fates);
     return rc;
@@ -547,6 +566,7 @@ static int print_result(struct mh_session *session, struct mh_error *err)
 /* Result and summary; the journals go only once the result stands. */
 static int finish(struct mh_session *session, struct mh_error *err)
 {
+    mh_phases_enter(&session->run.phases, MH_PHASE_REDUCE);
     end_journal(session);
     note_journals(session);
     if (mh_session_conclude(session, err) != 0 || write_result(session, err) != 0) {
@@ -618,6 +638,7 @@ int mh_session_go(const struct mh_arguments *arguments, MPI_Comm comm, mh_sessio
     session->arguments = arguments;
     session->comm = comm;
     session->run.journal.fd = -1;
+    mh_phases_enter(&session->run.phases, MH_PHASE_WATCH);
     mh_signals_catch();
     MPI_Comm_rank(comm, &session->rank);
     MPI_Comm_size(comm, &session->np);

@@ -109,6 +109,7 @@ static int compare_worker(const struct mh_plan *plan, const struct mh_report_wor
 static int make_plan(struct mh_session *session, struct mh_error *err)
 {
     const struct mh_report *parent = &session->parent;
+    mh_phases_enter(&session->run.phases, MH_PHASE_PLAN);
     if (mh_plan_make(session->job, parent->np, NULL, mh_role_needs, &session->plan, err) != 0)
         return -1;
     struct mh_plan *plan = session->plan;
@@ -127,6 +128,7 @@ static int make_plan(struct mh_session *session, struct mh_error *err)
 static int load_parent(struct mh_session *session, struct mh_error *err)
 {
     const char *path = session->arguments->operand;
+    mh_phases_enter(&session->run.phases, MH_PHASE_READ_JOB);
     int rc = mh_report_read(path, &session->parent, err);
     if (rc == 0)
         rc = check_parent(&session->parent, path, err);
@@ -249,6 +251,7 @@ static int open_dataset(struct mh_session *session, struct mh_error *err)
 
 static int open_server(struct mh_session *session, struct mh_error *err)
 {
+    mh_phases_enter(&session->run.phases, MH_PHASE_SERVER);
     int rc = mh_comm_agree(session->comm, mh_rpc_open(&session->job->server, &session->rpc, err), err);
     if (rc == 0)
         rc = mh_comm_agree(session->comm, session->rank == 0 ? mh_session_find_collection(session, err) : 0,

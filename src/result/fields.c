@@ -357,6 +357,19 @@ static const struct mh_result_field trend_fields[] = {
     {0},
 };
 
+#define PHASE(NAME, CELL, MEMBER, UNIT) FIELD(NAME, CELL, struct mh_report_phase, MEMBER, UNIT)
+static const struct mh_result_field phase_fields[] = {
+    PHASE("phase", TEXT, phase, ""),
+    PHASE("count", INT64, count, ""),
+    PHASE("wall_s", DOUBLE, wall_s, "s"),
+    PHASE("wall_max_s", DOUBLE, wall_max_s, "s"),
+    PHASE("cpu_s", DOUBLE, cpu_s, "s"),
+    PHASE("cpu_max_s", DOUBLE, cpu_max_s, "s"),
+    PHASE("waits", INT64, waits, "waits"),
+    PHASE("waited_s", DOUBLE, waited_s, "s"),
+    {0},
+};
+
 #define TABLE(PATH, FIELDS, STRUCT, ROWS, COUNT)                                                             \
     .path = (PATH), .fields = (FIELDS), .row_size = sizeof(STRUCT),                                          \
     .rows = offsetof(struct mh_result_view, ROWS), .count = offsetof(struct mh_result_view, COUNT)
@@ -384,6 +397,7 @@ const struct mh_result_table mh_result_tables[] = {
     {TABLE("rank_samples", rank_sample_fields, struct mh_report_rank_sample, report.rank_samples,
            report.rank_sample_count)},
     {TABLE("trends", trend_fields, struct mh_report_trend, report.trends, report.trend_count)},
+    {TABLE("phases", phase_fields, struct mh_report_phase, report.phases, report.phase_count)},
     {TABLE("server/events", event_fields, struct mh_report_event, report.events, report.event_count)},
     {0},
 };

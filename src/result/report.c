@@ -28,7 +28,8 @@ void mh_report_free(struct mh_report *report)
                            report->errors,     report->figures,      report->violations,   report->events,
                            report->thresholds, report->moments,      report->job_path,     report->job_text,
                            report->recall,     report->calibrations, report->visibilities, report->probes,
-                           report->peaks,      report->gauges,       report->rank_samples, report->trends};
+                           report->peaks,      report->gauges,       report->rank_samples, report->trends,
+                           report->phases};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         free(owned[i]);
     *report = (struct mh_report){0};

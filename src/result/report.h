@@ -144,6 +144,16 @@ struct mh_report_threshold {
     bool client_limited; /* what it got is of such an operation */
 };
 
+/* What a part of the run cost beside the load: see measure/phases.h. Means and the most of all ranks. */
+struct mh_report_phase {
+    char phase[16];
+    int64_t count; /* times that it was entered; rounds of the heartbeat */
+    double wall_s, wall_max_s;
+    double cpu_s, cpu_max_s; /* NaN: not known */
+    int64_t waits;           /* in MPI, of the rank with the most */
+    double waited_s;
+};
+
 /* A gauge of a server at one time: see observe/series.h. */
 struct mh_report_gauge {
     double second;
@@ -235,7 +245,8 @@ struct mh_report {
     struct mh_report_gauge *gauges; /* by source and name, then by time */
     struct mh_report_rank_sample *rank_samples;
     struct mh_report_trend *trends;
-    int64_t probe_count, peak_count, gauge_count, rank_sample_count, trend_count;
+    struct mh_report_phase *phases;
+    int64_t probe_count, peak_count, gauge_count, rank_sample_count, trend_count, phase_count;
     int64_t option_count, rank_count, worker_count, operation_count, calibration_count, error_count,
         figure_count, violation_count, event_count, threshold_count, recall_count, visibility_count;
 

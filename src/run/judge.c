@@ -121,8 +121,13 @@ int mh_judge_stage(struct mh_stage *stage, struct mh_error *err)
 {
     struct mh_judged *judged = &stage->run->judged;
     const bool read = has_readers(stage, false), probed = has_readers(stage, true);
-    if (read && judge_reads(stage, err) != 0)
-        return -1;
+    if (read) {
+        mh_phases_enter(&stage->run->phases, MH_PHASE_JUDGE);
+        const int rc = judge_reads(stage, err);
+        mh_phases_enter(&stage->run->phases, MH_PHASE_END_STAGE);
+        if (rc != 0)
+            return -1;
+    }
     if (!probed)
         return 0;
     if (!read)

@@ -7,6 +7,7 @@
 #include "job/job.h"
 #include "measure/effort.h"
 #include "measure/event.h"
+#include "measure/phases.h"
 #include "measure/probe.h"
 #include "measure/tally.h"
 #include "measure/visibility.h"
@@ -45,6 +46,7 @@ struct mh_run {
     double cpu_start_s; /* of this process by then: not the run's */
     struct mh_clock clock;
     int64_t progress_ns; /* between two progress lines; 0: none */
+    struct mh_phases phases;
     struct mh_tallies tallies;
     struct mh_tallies interval; /* of operations that change no rows, since the journal's last summary */
     int64_t summary_ns;         /* when the next one is due */

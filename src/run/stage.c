@@ -365,11 +365,22 @@ static void live_on(struct mh_stage *stage)
     mh_journal_sign(&stage->run->journal, now);
 }
 
+/* A rank without workers has nothing but the heartbeat to do. */
+static void note_rounds(struct mh_stage *stage)
+{
+    struct mh_pulse *pulse = &stage->pulse;
+    const double cpu_s = mh_cpu_s() - stage->cpu_begin_s;
+    mh_phases_beat(&stage->run->phases, pulse->rounds, pulse->busy_ns,
+                   stage->hand_count == 0 ? (int64_t)(cpu_s * (double)MH_S) : -1);
+    pulse->rounds = pulse->busy_ns = 0;
+}
+
 static void loop(struct mh_stage *stage)
 {
     struct mh_progress progress;
     mh_progress_begin(&progress, stage);
     mh_sleep_ns(stage->begin_ns - mh_now_ns());
+    mh_phases_enter(&stage->run->phases, MH_PHASE_LOAD);
     stage->cpu_begin_s = mh_cpu_s();
     stage->starved_begin_ns = mh_starved_ns();
     for (;;) {
@@ -384,6 +395,8 @@ static void loop(struct mh_stage *stage)
         if (take_totals(stage))
             break;
     }
+    mh_phases_enter(&stage->run->phases, MH_PHASE_END_STAGE);
+    note_rounds(stage);
     mh_watch_hurry(INT64_MAX);
     mh_progress_end(&progress);
 }
@@ -419,6 +432,7 @@ static void note_span(const struct mh_stage *stage)
 int mh_stage_go(struct mh_stage *stage, struct mh_error *err)
 {
     struct mh_run *run = stage->run;
+    mh_phases_enter(&run->phases, MH_PHASE_BEGIN_STAGE);
     mh_reads_begin(&run->reads);
     agree_on_begin(stage);
     memset(stage->views, 0, stage->options->role_count * sizeof *stage->views);
@@ -441,6 +455,7 @@ int mh_stage_run(struct mh_run *run, int index, struct mh_error *err)
 {
     struct mh_stage stage = {.run = run, .index = index, .options = &run->job->stages[index]};
     struct mh_error ignored; /* after a first cause */
+    mh_phases_enter(&run->phases, MH_PHASE_BEGIN_STAGE);
     int rc = open_stage(&stage, err);
     if (rc == 0) {
         rc = stage.find ? mh_find_max_go(&stage, err) : mh_stage_go(&stage, err);

@@ -353,6 +353,7 @@ int mh_audit_run(struct mh_audit *audit, struct mh_error *err)
     int rc = mh_slices_make(&audit->slices, audit->plan, audit->ledger, audit->comm, err);
     if (rc != 0)
         return -1;
+    mh_phases_enter(audit->phases, MH_PHASE_AUDIT);
     int width = QUESTIONS_AT_ONCE / np > 0 ? QUESTIONS_AT_ONCE / np : 1;
     rc = mh_fan_open(&fan, audit->rpc, audit->job, audit->rank + 1, width, audit->seed, err);
     if (rc == 0)

@@ -6,6 +6,7 @@
 
 #include "client/ask.h"
 #include "dataset/content.h"
+#include "measure/phases.h"
 #include "measure/tally.h"
 #include "truth/journal.h"
 #include "truth/ledger.h"
@@ -57,6 +58,7 @@ struct mh_audit {
     int64_t start_ns;           /* this rank's clock when the run began */
     struct mh_tallies *tallies; /* NULL: the audit's own operations are not counted */
     bool (*stop)(void);
+    struct mh_phases *phases; /* NULL: nobody wants to know */
     /* out */
     int64_t in_doubt; /* rows of writes that ended in doubt, all ranks */
     struct mh_audit_figures figures;
