@@ -39,6 +39,10 @@ static inline int mh_comm_agree(MPI_Comm comm, int rc, struct mh_error *err)
 int mh_comm_gather_bytes(MPI_Comm comm, const void *mine, size_t bytes, void **all, size_t *total,
                          struct mh_error *err);
 
+/* The same, on rank 0 alone; *all is NULL on the others. Collective; all ranks return the same. */
+int mh_comm_collect_bytes(MPI_Comm comm, const void *mine, size_t bytes, void **all, size_t *total,
+                          struct mh_error *err);
+
 /* Each rank's bytes `to` each other (np of them), delivered: *received (its data owned by the caller) holds
  * what all ranks sent to this one, in order of rank; from[r], unless NULL, how much of it came from rank r.
  * At most 2 GiB out of and into a rank. Collective; all ranks return the same. */

@@ -124,14 +124,10 @@ static int gather_samples(struct mh_session *session, struct mh_error *err)
     const bool added = add_samples(&rows, &count, session->rank, list);
     int rc = mh_comm_agree(session->comm, added ? 0 : mh_fail(err, "out of memory for samples"), err);
     if (rc == 0)
-        rc = mh_comm_gather_bytes(session->comm, rows, (size_t)count * sizeof *rows, &all, &bytes, err);
+        rc = mh_comm_collect_bytes(session->comm, rows, (size_t)count * sizeof *rows, &all, &bytes, err);
     free(rows);
     if (rc != 0)
         return -1;
-    if (session->rank != 0) {
-        free(all);
-        return 0;
-    }
     session->report.rank_samples = all;
     session->report.rank_sample_count = (int64_t)(bytes / sizeof *rows);
     return 0;

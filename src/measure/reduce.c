@@ -117,28 +117,16 @@ static int reduce_cells(struct mh_tallies *tallies, MPI_Comm comm, struct mh_err
 
 static int reduce_errors(struct mh_tallies *tallies, MPI_Comm comm, struct mh_error *err)
 {
-    int rank, np;
-    MPI_Request request;
+    int rank;
+    void *all = NULL; /* rank 0's, its own the first */
+    size_t bytes = 0;
     MPI_Comm_rank(comm, &rank);
-    MPI_Comm_size(comm, &np);
-    struct {
-        struct mh_error_count errors[MH_ERRORS_KEPT];
-        int count;
-    } mine, *all = NULL;
-    memcpy(mine.errors, tallies->errors, sizeof mine.errors);
-    mine.count = tallies->error_count;
-    const int bytes = (int)sizeof mine;
-    if (rank == 0)
-        all = calloc((size_t)np, sizeof *all);
-    if (mh_comm_agree(comm, rank == 0 && !all ? mh_fail(err, "out of memory") : 0, err) != 0) {
-        free(all);
+    const size_t mine = (size_t)tallies->error_count * sizeof *tallies->errors;
+    if (mh_comm_collect_bytes(comm, tallies->errors, mine, &all, &bytes, err) != 0)
         return -1;
-    }
-    MPI_Igather(&mine, bytes, MPI_BYTE, all, bytes, MPI_BYTE, 0, comm, &request);
-    mh_comm_wait(&request);
-    for (int r = 1; rank == 0 && r < np; r++)
-        for (int i = 0; i < all[r].count; i++)
-            mh_tallies_add_error(tallies, &all[r].errors[i]);
+    const struct mh_error_count *errors = all;
+    for (size_t i = mine / sizeof *errors; rank == 0 && i < bytes / sizeof *errors; i++)
+        mh_tallies_add_error(tallies, &errors[i]);
     free(all);
     return 0;
 }

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* To times since the run began, which all ranks share. */
+/* On rank 0, in times since the run began, which all ranks share. */
 static int gather(struct mh_run *run, struct mh_absence **all, size_t *count, struct mh_error *err)
 {
     const struct mh_absence *noted;
@@ -26,7 +26,7 @@ static int gather(struct mh_run *run, struct mh_absence **all, size_t *count, st
         mine[i].from_ns -= run->start_ns;
         mine[i].back_ns = noted[i].back_ns > 0 ? noted[i].back_ns - run->start_ns : INT64_MAX;
     }
-    const int rc = mh_comm_gather_bytes(run->comm, mine, here * sizeof *mine, &gathered, &bytes, err);
+    const int rc = mh_comm_collect_bytes(run->comm, mine, here * sizeof *mine, &gathered, &bytes, err);
     free(mine);
     *all = gathered;
     *count = bytes / sizeof **all;

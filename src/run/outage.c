@@ -118,13 +118,13 @@ static void end_open_ones(struct mh_stage *stage, int64_t end_ns)
 
 int mh_outages_report(struct mh_stage *stage, struct mh_error *err)
 {
-    void *all;
-    size_t bytes;
+    void *all = NULL; /* rank 0's */
+    size_t bytes = 0;
     int64_t end_ns = mh_now_ns() - stage->run->start_ns;
     mh_comm_bcast(stage->run->comm, &end_ns, sizeof end_ns, 0);
     end_open_ones(stage, end_ns);
-    if (mh_comm_gather_bytes(stage->run->comm, stage->outages->items,
-                             stage->outages->count * sizeof(struct outage), &all, &bytes, err) != 0)
+    if (mh_comm_collect_bytes(stage->run->comm, stage->outages->items,
+                              stage->outages->count * sizeof(struct outage), &all, &bytes, err) != 0)
         return -1;
     struct outage *items = all;
     const size_t count = bytes / sizeof *items;

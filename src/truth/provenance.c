@@ -103,28 +103,34 @@ static int gather(struct mh_audit *audit, struct search *search, struct mh_error
     return 0;
 }
 
-/* Rank 0 takes, for each violation, the latest write that any rank knows of. */
-static int collect(struct mh_audit *audit, struct search *search, struct mh_error *err)
+static void keep_latest(void *from, void *into, int *count, MPI_Datatype *type)
 {
-    const int bytes = (int)(search->count * (int64_t)sizeof *search->violations);
-    struct mh_violation *theirs = malloc((size_t)bytes + 1);
-    const int rc = mh_comm_agree(audit->comm, theirs ? 0 : mh_fail(err, "out of memory for violations"), err);
-    for (int r = 1; rc == 0 && r < audit->plan->np; r++) {
-        MPI_Request request;
-        if (audit->rank == r)
-            MPI_Isend(search->violations, bytes, MPI_BYTE, 0, r, audit->comm, &request);
-        else if (audit->rank == 0)
-            MPI_Irecv(theirs, bytes, MPI_BYTE, r, r, audit->comm, &request);
-        else
-            continue;
-        mh_comm_wait(&request);
-        for (int64_t i = 0; audit->rank == 0 && i < search->count; i++)
-            if (theirs[i].kind_of_write >= 0 && (search->violations[i].kind_of_write < 0 ||
-                                                 search->violations[i].acked_ns < theirs[i].acked_ns))
-                search->violations[i] = theirs[i];
-    }
-    free(theirs);
-    return rc;
+    const struct mh_violation *theirs = from;
+    struct mh_violation *ours = into;
+    (void)type;
+    for (int i = 0; i < *count; i++)
+        if (theirs[i].kind_of_write >= 0 &&
+            (ours[i].kind_of_write < 0 || ours[i].acked_ns < theirs[i].acked_ns))
+            ours[i] = theirs[i];
+}
+
+/* Rank 0 takes, for each violation, the latest write that any rank knows of. */
+static void collect(struct mh_audit *audit, struct search *search)
+{
+    MPI_Datatype violation;
+    MPI_Op latest;
+    MPI_Request request;
+    const bool root = audit->rank == 0;
+    if (search->count == 0)
+        return;
+    MPI_Type_contiguous(sizeof *search->violations, MPI_BYTE, &violation);
+    MPI_Type_commit(&violation);
+    MPI_Op_create(keep_latest, 1, &latest);
+    MPI_Ireduce(root ? MPI_IN_PLACE : search->violations, root ? search->violations : NULL,
+                (int)search->count, violation, latest, 0, audit->comm, &request);
+    mh_comm_wait(&request);
+    MPI_Op_free(&latest);
+    MPI_Type_free(&violation);
 }
 
 /* Without journals: who inserted it, by the plan. */
@@ -152,7 +158,7 @@ int mh_audit_provenance(struct mh_audit *audit, const char *journal_path, struct
     if (!journal_path)
         name_writers(&search, audit->plan);
     if (rc == 0)
-        rc = collect(audit, &search, err);
+        collect(audit, &search);
     free(audit->violations);
     free(audit->index);
     audit->index = NULL;

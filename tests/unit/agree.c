@@ -111,12 +111,60 @@ static void long_messages_arrive_whole(void **state)
     assert_string_equal(err.text, expected.text);
 }
 
+typedef int gathering(MPI_Comm comm, const void *mine, size_t bytes, void **all, size_t *total,
+                      struct mh_error *err);
+
+/* Rank r has 3 r bytes of r + 1, rank 0 none. */
+static void expect_all(gathering *gather, bool here)
+{
+    unsigned char mine[3 * 64], *bytes;
+    struct mh_error err;
+    void *all = NULL;
+    size_t total = 0, at = 0;
+    assert_true(ranks <= 64);
+    memset(mine, rank + 1, sizeof mine);
+    assert_int_equal(gather(MPI_COMM_WORLD, mine, 3 * (size_t)rank, &all, &total, &err), 0);
+    assert_int_equal(total, here ? 3 * ranks * (ranks - 1) / 2 : 0);
+    assert_int_equal(all != NULL, here);
+    bytes = all;
+    for (int r = 0; here && r < ranks; r++)
+        for (int i = 0; i < 3 * r; i++)
+            assert_int_equal(bytes[at++], r + 1);
+    free(all);
+}
+
+static void bytes_come_to_every_rank_in_order(void **state)
+{
+    (void)state;
+    expect_all(mh_comm_gather_bytes, true);
+}
+
+static void bytes_come_to_rank_0_alone(void **state)
+{
+    (void)state;
+    expect_all(mh_comm_collect_bytes, rank == 0);
+}
+
+/* The clock of a run's phases looks at them. */
+static void waits_are_counted(void **state)
+{
+    (void)state;
+    const struct mh_comm_waits before = mh_comm_waits();
+    int64_t value = 1;
+    mh_comm_sum_i64(MPI_COMM_WORLD, &value, 1);
+    mh_comm_max_i64(MPI_COMM_WORLD, &value, 1);
+    const struct mh_comm_waits after = mh_comm_waits();
+    assert_int_equal(after.count - before.count, 2);
+    assert_true(after.ns > before.ns);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums_come_to_every_rank),    cmocka_unit_test(any_root_can_broadcast),
         cmocka_unit_test(agreement_is_silent),        cmocka_unit_test(the_lowest_failing_rank_is_heard),
-        cmocka_unit_test(long_messages_arrive_whole),
+        cmocka_unit_test(long_messages_arrive_whole), cmocka_unit_test(bytes_come_to_every_rank_in_order),
+        cmocka_unit_test(bytes_come_to_rank_0_alone), cmocka_unit_test(waits_are_counted),
     };
     MPI_Init(NULL, NULL);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);

@@ -123,11 +123,48 @@ static void a_write_after_the_read_is_not_its_cause(void **state)
     rmdir(folder);
 }
 
+/* Each id is written by every rank, last by another one each; its violation is another rank's still. */
+static void the_latest_write_of_all_ranks_counts(void **state)
+{
+    (void)state;
+    enum { IDS = 10 };
+    int rank, ranks;
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+    char folder[] = "/tmp/mh-provenance-XXXXXX", file[64];
+    struct mh_journal_start start = {.np = ranks, .rank = rank};
+    struct mh_error err = {""};
+    assert_non_null(mkdtemp(folder));
+    snprintf(file, sizeof file, "%s/rank-%05d.journal", folder, rank);
+    assert_int_equal(mh_journal_open(&journal, folder, &start, &err), 0);
+    for (int id = 0; id < IDS; id++)
+        log_write(MH_OP_UPSERT, MH_OUTCOME_OK, (rank + id) % ranks, NULL, id, 1);
+    mh_journal_close(&journal, false);
+    struct mh_plan plan = {.np = ranks};
+    struct mh_audit audit = {.plan = &plan, .comm = MPI_COMM_WORLD, .rank = rank, .start_ns = 7000};
+    audit.violations = calloc(IDS, sizeof *audit.violations);
+    for (int id = 0; id < IDS; id++)
+        if ((id + 1) % ranks == rank)
+            audit.violations[audit.violation_count++] =
+                (struct mh_violation){.kind = MH_LOST, .kind_of_write = -1, .id = id, .rank = -1};
+    assert_int_equal(mh_audit_provenance(&audit, file, &err), 0);
+    assert_int_equal(audit.violation_count, rank == 0 ? IDS : 0);
+    for (int64_t i = 0; i < audit.violation_count; i++) {
+        assert_int_equal(audit.violations[i].id, i);
+        assert_int_equal((audit.violations[i].rank + i) % ranks, ranks - 1);
+        assert_int_equal(audit.violations[i].server_ts, 1000000 + ranks - 1);
+    }
+    free(audit.violations);
+    unlink(file);
+    rmdir(folder);
+}
+
 int main(int argc, char **argv)
 {
     MPI_Init(&argc, &argv);
     const struct CMUnitTest tests[] = {cmocka_unit_test(provenance_is_the_last_write_that_had_an_effect),
-                                       cmocka_unit_test(a_write_after_the_read_is_not_its_cause)};
+                                       cmocka_unit_test(a_write_after_the_read_is_not_its_cause),
+                                       cmocka_unit_test(the_latest_write_of_all_ranks_counts)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     MPI_Finalize();
     return failed;
