@@ -1,5 +1,5 @@
 /* What a run costs beside its load, phase by phase: a rank is in exactly one at any time, from its first step
- * to its report. */
+ * until what it has measured is with rank 0. */
 #ifndef MH_MEASURE_PHASES_H
 #define MH_MEASURE_PHASES_H
 
@@ -20,10 +20,9 @@ enum mh_phase {
     MH_PHASE_END_STAGE,
     MH_PHASE_LEDGER, /* to the ranks that audit it */
     MH_PHASE_AUDIT,
-    MH_PHASE_TRACE,  /* what was found wrong, to the writes behind it */
-    MH_PHASE_REDUCE, /* tallies, histograms, timelines, samples to rank 0 */
-    MH_PHASES,
-    MH_PHASE_HEARTBEAT = MH_PHASES, /* not one of them: its rounds go on beside the load */
+    MH_PHASE_TRACE,     /* what was found wrong, to the writes behind it */
+    MH_PHASE_REDUCE,    /* tallies, histograms, timelines, samples to rank 0 */
+    MH_PHASE_HEARTBEAT, /* not one of them: its rounds go on beside the load */
     MH_PHASE_ROWS
 };
 

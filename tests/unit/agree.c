@@ -117,7 +117,7 @@ typedef int gathering(MPI_Comm comm, const void *mine, size_t bytes, void **all,
 /* Rank r has 3 r bytes of r + 1, rank 0 none. */
 static void expect_all(gathering *gather, bool here)
 {
-    unsigned char mine[3 * 64], *bytes;
+    unsigned char mine[3 * 64];
     struct mh_error err;
     void *all = NULL;
     size_t total = 0, at = 0;
@@ -126,8 +126,8 @@ static void expect_all(gathering *gather, bool here)
     assert_int_equal(gather(MPI_COMM_WORLD, mine, 3 * (size_t)rank, &all, &total, &err), 0);
     assert_int_equal(total, here ? 3 * ranks * (ranks - 1) / 2 : 0);
     assert_int_equal(all != NULL, here);
-    bytes = all;
-    for (int r = 0; here && r < ranks; r++)
+    const unsigned char *bytes = all;
+    for (int r = 0; bytes && r < ranks; r++)
         for (int i = 0; i < 3 * r; i++)
             assert_int_equal(bytes[at++], r + 1);
     free(all);

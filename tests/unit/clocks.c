@@ -18,7 +18,7 @@
 static int rank, ranks, messages;
 static int64_t ahead_ns; /* this rank's clock, of the machine's */
 
-static int64_t ahead_of(int which)
+static int64_t ahead_of(int64_t which)
 {
     return which * 1000 * MH_S - which % 3 * 7777 * MH_MS;
 }
