@@ -187,7 +187,7 @@ def searched(folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def lives(folder: Path) -> Path:
     """As jobs/soak_quick.yaml, of cycles alone, of a server that loses rows and does not drop."""
-    return run_job(folder, "lives", LIVES, 2, ("lose=150", "keep_dropped=2,op=drop_collection"), ranks=2)
+    return run_job(folder, "lives", LIVES, 2, ("lose=150", "keep_dropped=1,op=drop_collection", "keep_dropped=1,op=drop_partition"), ranks=2)
 
 
 @pytest.fixture(scope="session")
