@@ -3,7 +3,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -232,14 +231,14 @@ void mh_op_describe(const struct mh_op *op, char *text, size_t size)
 
 void mh_op_warn_of_trouble(const struct mh_op *op)
 {
-    static atomic_ullong times;
+    static uint64_t times[MH_OP_KINDS];
     char text[400];
     if (op->asked != 1 || op->outcome != MH_OUTCOME_FAILED || op->call.status != MH_GRPC_OK)
         return;
-    const unsigned long long before = atomic_fetch_add(&times, 1);
-    if ((before & (before + 1)) != 0) /* the 1st, 2nd, 4th, 8th...: a server in trouble fills no disk */
+    const uint64_t now = ++times[op->request.kind];
+    if ((now & (now - 1)) != 0) /* the 1st, 2nd, 4th, 8th...: a server in trouble fills no disk */
         return;
     mh_op_describe(op, text, sizeof text);
-    mh_warn("%s: %s: asked again (%llu of this rank's questions so far)", mh_connection_uri(op->connection),
-            text, before + 1);
+    mh_warn("%s: %s: asked again (%llu of this rank's questions of that kind so far)",
+            mh_connection_uri(op->connection), text, (unsigned long long)now);
 }

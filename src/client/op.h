@@ -114,7 +114,8 @@ void mh_op_free(struct mh_op *op); /* its memory, not the struct */
 /* "insert: gRPC DEADLINE_EXCEEDED: Deadline Exceeded" or "insert: Milvus code 8: rate limit exceeded" */
 void mh_op_describe(const struct mh_op *op, char *text, size_t size);
 
-/* Of one that is to be sent again: warns when the server failed it; of a rank's 1st, 2nd, 4th... question. */
+/* Of one that is to be sent again: warns when the server failed it; of each kind of question a rank's 1st,
+ * 2nd, 4th... */
 void mh_op_warn_of_trouble(const struct mh_op *op);
 
 #endif

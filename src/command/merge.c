@@ -309,10 +309,17 @@ static void describe_rank(struct merge *merge, int rank, const struct mh_journal
 typedef void path_of_rank(char *path, size_t size, const char *dir, int rank);
 typedef int64_t worth_of(const struct merge *merge, int rank, const char *path); /* -1: nothing */
 
+/* To choose, they are read through. One that cannot be read is worth more than one with nothing in it: it
+ * is to be refused by name. */
 static int64_t worth_of_journal(const struct merge *merge, int rank, const char *path)
 {
+    struct mh_journal_start start;
+    struct mh_error err;
     (void)rank;
-    return merge->dir_count > 1 ? mh_journal_sound_bytes(path) : 0; /* to choose, it is read through */
+    if (merge->dir_count == 1)
+        return 0;
+    const int got = mh_journal_read_start(path, &start, &err);
+    return got == 0 ? mh_journal_sound_bytes(path) : got < 0;
 }
 
 static int64_t worth_of_samples(const struct merge *merge, int rank, const char *path)
@@ -339,6 +346,20 @@ static bool find_best(const struct merge *merge, path_of_rank *path_of, worth_of
     }
     path_of(path, 4200, merge->dirs[best], rank);
     return most >= 0;
+}
+
+/* Of all copies the last: one may have been made while the rank still lived, or be damaged there. */
+static void find_last_sign(const struct merge *merge, int rank, struct mh_journal_start *start)
+{
+    for (int d = 0; d < merge->dir_count; d++) {
+        struct mh_journal_start other;
+        struct mh_error err;
+        char path[4200];
+        mh_journal_path(path, sizeof path, merge->dirs[d], rank);
+        if (mh_journal_read_start(path, &other, &err) == 0 && other.rank == rank && other.run == start->run &&
+            other.sign_ns > start->sign_ns)
+            start->sign_ns = other.sign_ns;
+    }
 }
 
 /* A copy under another rank's name, or one of another run, would be counted as if it were this one. */
@@ -371,7 +392,7 @@ static void note_end(struct merge *merge, int rank, const char *path, const stru
     if (start->sign_ns < 0)
         mh_warn("%s: its sign of life is damaged: when rank %d fell silent is not known", path, rank);
     if (end->lost_bytes > 0)
-        mh_warn("%s: its last %lld bytes are half a record or zeros, and left out: what rank %d did last is "
+        mh_warn("%s: its last %lld bytes hold no sound record, and are left out: what rank %d did last is "
                 "not known",
                 path, (long long)end->lost_bytes, rank);
     describe_rank(merge, rank, start, end->whole);
@@ -394,6 +415,7 @@ static int read_journal(struct merge *merge, int rank, struct mh_error *err)
     merge->reading = rank;
     if (mh_journal_read_all(path, &start, visit, merge, &merge->session.run.tallies, &end, err) != 0)
         return strncmp(err->text, path, strlen(path)) == 0 ? -1 : mh_fail_in(err, "%s", path);
+    find_last_sign(merge, rank, &start);
     note_end(merge, rank, path, &start, &end);
     return 0;
 }
@@ -442,8 +464,8 @@ static void note_spans(struct merge *merge)
 static void miss_samples(const struct merge *merge, int rank, const char *path)
 {
     if (merge->session.job->observe.enabled && merge->session.report.ranks[rank].pid > 0)
-        mh_warn("%s: not there: what was observed of rank %d%s is not in the result", path, rank,
-                rank == 0 ? " and of the server" : "");
+        mh_warn("%s: none of this run is there: what was observed of rank %d%s is not in the result", path,
+                rank, rank == 0 ? " and of the server" : "");
 }
 
 static int restore_samples(struct merge *merge, struct mh_error *err)
@@ -532,9 +554,10 @@ static int sign(struct merge *merge, int rank, struct mh_error *err)
 static int put_accused(struct merge *merge, struct mh_error *err)
 {
     struct mh_audit *audit = &merge->session.audit;
-    audit->plan = &merge->plan_alone;
-    mh_session_condemn(&merge->session);
+    const int64_t most = (int64_t)merge->np * MH_VIOLATIONS_KEPT; /* as the ranks together */
     audit->plan = merge->session.plan;
+    audit->most_kept = most < MH_VIOLATIONS_KEPT_IN_ALL ? most : MH_VIOLATIONS_KEPT_IN_ALL;
+    mh_session_condemn(&merge->session);
     for (int rank = 0; rank < merge->np && audit->violation_count > 0; rank++)
         if (sign(merge, rank, err) != 0)
             return -1;

@@ -162,10 +162,21 @@ static void note_told(int64_t silent_rank)
     mh_journal_flush(&watched->run.journal);
 }
 
+static void sign_journal(void)
+{
+    static int64_t signed_ns;
+    const int64_t now_ns = mh_now_ns();
+    if (now_ns - signed_ns < MH_S / 2)
+        return;
+    signed_ns = now_ns;
+    mh_journal_sign(&watched->run.journal, now_ns);
+}
+
 /* At once: a launcher kills a second after it has told. */
-static void note_signal(void)
+static void note_life(void)
 {
     static bool noted;
+    sign_journal();
     if (noted || watched->run.journal.fd < 0 || !mh_signal_told_to_end())
         return;
     noted = true;
@@ -218,7 +229,7 @@ static int watch(struct mh_session *session, struct mh_error *err)
     int rc = find_nodes(session, err);
     if (rc == 0)
         rc = mh_watch_open(session->comm, session->node_of_rank[session->rank],
-                           session->arguments->silence_ns, end_run, note_signal, err);
+                           session->arguments->silence_ns, end_run, note_life, err);
     mh_watch_alarm(0);
     return rc;
 }
@@ -340,8 +351,8 @@ void mh_session_condemn(struct mh_session *session)
     for (int64_t i = 0; i < session->run.accused_count; i++)
         mh_audit_condemn(audit, &session->run.accused[i]);
     for (int kind = 0; kind < MH_WRONGS; kind++) {
-        audit->figures.wrong[kind] += session->run.accused_more[kind];
         audit->violations_dropped += session->run.accused_more[kind];
+        audit->sightings += mh_is_violation(kind) ? session->run.accused_more[kind] : 0;
     }
 }
 

@@ -171,13 +171,24 @@ static bool was_never_written(const struct mh_session *session)
            session->audit.figures.expected_maybe == 0;
 }
 
+static void say_broken(struct verdict *verdict, int64_t violations, int64_t sightings)
+{
+    if (sightings > 0)
+        say(verdict, MH_EXIT_VIOLATION,
+            "VIOLATED: the server broke its promise about at least %lld rows (and %lld sightings more, of "
+            "these or of others)",
+            (long long)violations, (long long)sightings);
+    else
+        say(verdict, MH_EXIT_VIOLATION, "VIOLATED: the server broke its promise about %lld row%s",
+            (long long)violations, violations == 1 ? "" : "s");
+}
+
 static void judge_audit(struct verdict *verdict, const struct mh_session *session)
 {
     const struct mh_audit_figures *f = &session->audit.figures;
     const int64_t violations = mh_audit_violations(f);
     if (violations > 0)
-        say(verdict, MH_EXIT_VIOLATION, "VIOLATED: the server broke its promise about %lld row%s",
-            (long long)violations, violations == 1 ? "" : "s");
+        say_broken(verdict, violations, session->audit.sightings);
     else if (session->audited)
         judge_equation(verdict, f);
     if (session->audited && verdict->exit_code == 0)

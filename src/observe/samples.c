@@ -121,19 +121,26 @@ static bool is_of(const char *text, const struct mh_sample_head *wanted)
     return taken;
 }
 
-/* One that was killed at once may not have come to the end of its first line. */
+static bool is_line(const char *text)
+{
+    json_t *line = json_loads(text, 0, NULL);
+    json_decref(line);
+    return line != NULL;
+}
+
 int64_t mh_sample_log_bytes(const char *path, const struct mh_sample_head *head)
 {
     char text[MOST_LINE];
-    int64_t bytes = -1;
+    int64_t bytes = 0;
     FILE *file = fopen(path, "re");
     if (!file)
         return -1;
-    const int got = read_line(file, path, text);
-    if (got == 0 && strchr(text, '\n') && !is_of(text, head))
+    if (read_line(file, path, text) != 0 || !is_of(text, head)) {
         mh_warn("%s: does not begin as the samples of rank %d of %d of run %08x do; it is left out", path,
                 head->rank, head->np, head->run);
-    else if (got >= 0 && fseek(file, 0, SEEK_END) == 0)
+        bytes = -1;
+    }
+    while (bytes >= 0 && read_line(file, path, text) == 0 && is_line(text))
         bytes = ftell(file);
     fclose(file);
     return bytes;

@@ -47,8 +47,8 @@ void mh_sample_log_restart(struct mh_sample_log *log, const struct mh_restart *r
 void mh_sample_log_flush(struct mh_sample_log *log);
 void mh_sample_log_close(struct mh_sample_log *log);
 
-/* A log's length; -1: it is not there, cannot be read, or is another rank's or run's. But for the first a
- * warning says so. */
+/* Of a log, up to the last line that can be read; -1: it is not there, or is another rank's or run's, or
+ * does not say whose it is, and a warning says so. */
 int64_t mh_sample_log_bytes(const char *path, const struct mh_sample_head *head);
 
 /* Adds what a log holds. A line that makes no sense ends it, with a warning unless it is the last: the rank

@@ -5,36 +5,42 @@
 #include "run/run.h"
 #include "truth/audit.h"
 
+_Static_assert(MH_WRONGS <= 32, "a bit each");
+
+/* What is about a whole collection has an id that is no row's. */
 static void say_first(struct mh_run *run, const struct mh_violation *violation)
 {
     const unsigned bit = 1U << violation->kind;
+    const bool of_row = violation->kind != MH_NOT_DROPPED && violation->kind != MH_MISCOUNTED;
+    char id[32] = "", cycle[32] = "";
     if (run->accused_kinds & bit || !mh_is_violation(violation->kind))
         return;
     run->accused_kinds |= bit;
-    mh_warn("violation: %s: id %lld, seen by %s of worker %d after %.1f s; what else is %s is in the result",
-            mh_wrong_names[violation->kind], (long long)violation->id, mh_tally_name(violation->seen_by),
-            violation->reader, (double)violation->first_seen_ns / (double)MH_S,
-            mh_wrong_names[violation->kind]);
+    if (of_row)
+        snprintf(id, sizeof id, " id %lld,", (long long)violation->id);
+    if (violation->cycle >= 0)
+        snprintf(cycle, sizeof cycle, " in cycle %lld", (long long)violation->cycle);
+    mh_warn("violation: %s:%s seen by %s of worker %d%s after %.1f s; what else is %s is in the result",
+            mh_wrong_names[violation->kind], id, mh_tally_name(violation->seen_by), violation->reader, cycle,
+            (double)violation->first_seen_ns / (double)MH_S, mh_wrong_names[violation->kind]);
 }
 
-int mh_run_accuse(struct mh_run *run, const struct mh_violation *violation)
+int mh_run_accuse(struct mh_run *run, const struct mh_violation *violation, int64_t most)
 {
     const struct mh_accusation accusation = {.violation = *violation};
+    say_first(run, violation);
+    if (run->accused_count >= MH_VIOLATIONS_KEPT)
+        run->accused_unsaved[violation->kind]++;
+    else
+        mh_journal_accuse(&run->journal, &accusation);
+    if (run->accused_count >= most) {
+        run->accused_more[violation->kind]++;
+        return 0;
+    }
     if (!mh_grow(&run->accused, &run->accused_room, run->accused_count, sizeof *run->accused))
         return -1;
-    say_first(run, violation);
     run->accused[run->accused_count++] = *violation;
-    if (run->accused_count <= MH_VIOLATIONS_KEPT)
-        mh_journal_accuse(&run->journal, &accusation);
-    else
-        run->accused_unsaved[violation->kind]++;
     return 0;
-}
-
-void mh_run_count_accused(struct mh_run *run, int kind)
-{
-    run->accused_more[kind]++;
-    run->accused_unsaved[kind]++;
 }
 
 void mh_run_save_accused(struct mh_run *run)

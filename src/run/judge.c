@@ -19,7 +19,7 @@ enum {
 static int adopt(struct mh_run *run, const struct mh_hits *hits, struct mh_error *err)
 {
     for (int64_t i = 0; i < hits->violation_count; i++) {
-        if (mh_run_accuse(run, &hits->violations[i]) != 0)
+        if (mh_run_accuse(run, &hits->violations[i], INT64_MAX) != 0)
             return mh_fail(err, "out of memory for violations");
     }
     for (int64_t i = 0; i < hits->recall_count; i++) {

@@ -126,7 +126,7 @@ static void draw(struct mh_progress *progress, const struct mh_stage *stage, int
                mh_show_duration(quantile(sums, &progress->before, 0.99), p99, sizeof p99),
                (long long)sums->failed, (long long)sums->unknown, (long long)sums->throttled);
     if (sums->accused > 0)
-        add(line, sizeof line, used, " violations seen %lld", (long long)sums->accused);
+        add(line, sizeof line, used, " sightings of wrong rows %lld", (long long)sums->accused);
     put(progress, line);
     remember(progress, stage);
 }

@@ -60,9 +60,8 @@ struct mh_run {
     int64_t behind_ns[MH_LEVELS];      /* as in struct mh_hits, of all stages */
     struct mh_violation *accused;      /* what this rank's reads saw wrong; owned */
     int64_t accused_count, accused_room;
-    int64_t
-        accused_more[MH_WRONGS]; /* by roles that judge themselves, beyond MH_VIOLATIONS_KEPT: counted only */
-    int64_t accused_unsaved[MH_WRONGS]; /* of all of them, not yet in the journal */
+    int64_t accused_more[MH_WRONGS];    /* sightings beyond those kept: a row again and again */
+    int64_t accused_unsaved[MH_WRONGS]; /* beyond those that are in the journal one by one */
     unsigned accused_kinds;             /* a bit each: the user was told of the first */
     struct mh_recall_point *recall;     /* of all stages, on every rank; owned */
     int64_t recall_count, recall_room;
@@ -95,11 +94,10 @@ int mh_absences_report(struct mh_run *run, int stage, struct mh_error *err);
 /* Puts on record what `interval` holds. */
 void mh_run_summarise(struct mh_run *run);
 
-/* accuse.c: takes the violation into run->accused, and MH_VIOLATIONS_KEPT of them into the journal, at once;
- * the first of a kind is told. -1: no memory. */
-int mh_run_accuse(struct mh_run *run, const struct mh_violation *violation);
-void mh_run_count_accused(struct mh_run *run, int kind); /* instead: counted only */
-void mh_run_save_accused(struct mh_run *run);            /* what was counted since the last time */
+/* accuse.c: takes what a read saw wrong into run->accused, beyond `most` of them only its number; and
+ * MH_VIOLATIONS_KEPT into the journal, at once. The first of a kind is told. -1: no memory. */
+int mh_run_accuse(struct mh_run *run, const struct mh_violation *violation, int64_t most);
+void mh_run_save_accused(struct mh_run *run); /* the number of those that are not in the journal one by one */
 
 /* SIGINT, SIGTERM and SIGUSR1 ask for an orderly end; a second SIGINT or SIGTERM ends the program at once.
  * After MPI_Init. */

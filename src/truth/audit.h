@@ -64,6 +64,9 @@ struct mh_audit {
     struct mh_audit_figures figures;
     struct mh_violation *violations; /* this rank's, in order of discovery */
     int64_t violation_count, violation_room, violations_dropped;
+    int64_t most_kept; /* violations; 0: this rank's share */
+    int64_t sightings; /* of wrong rows, beyond those kept under load: how many rows they are is not known;
+                          all ranks' after mh_audit_provenance */
     struct mh_audit_entry *index; /* hash table over (kind, id), of the dropped ones too */
     size_t index_room, index_used;
     char **partitions; /* what violations' partition numbers mean: the plan's, then those that only the server

@@ -151,7 +151,7 @@ void mh_journal_sign(struct mh_journal *journal, int64_t now_ns)
         uint32_t sum;
         int64_t sign_ns;
     } __attribute__((packed)) sign = {mh_journal_sign_sum(now_ns, journal->of_start), now_ns};
-    if (journal->fd >= 0 && !journal->failed &&
+    if (journal->fd >= 0 &&
         pwrite(journal->fd, &sign, sizeof sign, offsetof(struct mh_journal_start, sign_sum)) < 0)
         mh_journal_flush(journal); /* which says so, if it cannot write either */
 }

@@ -348,7 +348,8 @@ static int take_rest(struct reader *reader, int rc)
 /* Of another program, or of another version of this one. */
 static int fail_foreign(const struct reader *reader, int32_t format)
 {
-    if (format > 0 && format < MH_JOURNAL_FORMAT)
+    const int32_t most_formats = 1000;
+    if (format > 0 && format < most_formats)
         return mh_fail(reader->err,
                        "%s: of another version of this program: it has format %d, %d is expected; that "
                        "version's merge reads it",

@@ -69,6 +69,8 @@ static bool grow_index(struct mh_audit *audit)
 
 static int64_t most_kept(const struct mh_audit *audit)
 {
+    if (audit->most_kept > 0)
+        return audit->most_kept;
     const int64_t share = MH_VIOLATIONS_KEPT_IN_ALL / (audit->plan ? audit->plan->np : 1);
     return share < MH_VIOLATIONS_KEPT ? share + 1 : MH_VIOLATIONS_KEPT;
 }
@@ -82,6 +84,10 @@ static bool grow_violations(struct mh_audit *audit)
 
 static void see_again(struct mh_violation *before, const struct mh_violation *now)
 {
+    if (now->first_seen_ns < before->first_seen_ns)
+        before->first_seen_ns = now->first_seen_ns;
+    if (now->last_seen_ns < before->last_seen_ns)
+        return;
     before->last_seen_ns = now->last_seen_ns;
     before->last_pass = now->last_pass;
     before->seen_version = now->seen_version;

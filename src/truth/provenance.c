@@ -147,6 +147,7 @@ int mh_audit_provenance(struct mh_audit *audit, const char *journal_path, struct
 {
     struct search search = {0};
     mh_comm_sum_i64(audit->comm, &audit->violations_dropped, 1);
+    mh_comm_sum_i64(audit->comm, &audit->sightings, 1);
     if (gather(audit, &search, err) != 0)
         return -1;
     int rc = 0;

@@ -82,6 +82,7 @@ static int32_t claim_of(const struct mh_content *content, const struct mh_reply 
         return MH_CLAIM_FALSE;
     if (reply->column_count == 0)
         return MH_CLAIM_NONE;
+    mh_alive(); /* for a row of no version all are tried */
     for (int32_t version = 0; version < MOST_VERSIONS; version++)
         if (is_of(content, reply, row, id, version))
             return telling->versions ? version : telling->vectors ? MH_CLAIM_VECTOR - version : MH_CLAIM_NONE;

@@ -357,7 +357,7 @@ def test_what_a_node_that_died_left_is_merged_and_its_gaps_are_told(mock: Mock, 
         assert "1 left none" in done.result.attributes["verdict"]
 
     done = left({"rank-00001.journal": journal + bytes(4096)})
-    assert "rank-00001.journal: its last 4096 bytes are half a record or zeros" in done.err, str(done)
+    assert "rank-00001.journal: its last 4096 bytes hold no sound record" in done.err, str(done)
     assert done.result.figures["acknowledged_inserts"] == whole.figures["acknowledged_inserts"]
 
     sign = bytearray(journal)  # it would be days later than the others', and they be blamed
@@ -374,9 +374,27 @@ def test_what_a_node_that_died_left_is_merged_and_its_gaps_are_told(mock: Mock, 
     assert done.result.figures == whole.figures and observed(done) == {0, 1, 2}
     assert "rank-00001.samples: does not begin as the samples of rank 1 of 3" in done.err, str(done)
 
+    (copies / "rank-00001.journal").write_bytes(bytes(sign))  # its sign of life is damaged, that of the other copy is not
+    done = left({}, copies)
+    assert done.result.figures == whole.figures and "sign of life is damaged" not in done.err, str(done)
+
+    (copies / "rank-00001.samples").write_bytes(kept["rank-00001.samples"][:200] + bytes(1 << 20))
+    done = left({}, copies)
+    assert observed(done) == {0, 1, 2} and sum(row["rank"] == 1 for row in done.result.tables["rank_samples"]) > 5
+
     done = left({"rank-00000.samples": None, "rank-00001.samples": kept["rank-00002.samples"]})
-    assert "rank-00000.samples: not there: what was observed of rank 0 and of the server is not in the result" in done.err, str(done)
+    assert "rank-00000.samples: none of this run is there: what was observed of rank 0 and of the server is not in the result" in done.err, str(done)
     assert "rank-00001.samples: does not begin as" in done.err and observed(done) == {2}
+
+    damaged = bytearray(journal)
+    damaged[20] ^= 1
+    (copies / "rank-00001.journal").write_bytes(damaged)
+    (journals / "rank-00001.journal").write_bytes(b"")  # nothing in it: the other one is not passed over for that
+    for folders in ((copies, journals), (journals, copies)):
+        merged.unlink()
+        done = hpc("merge", *folders, "-o", merged)
+        assert done.code == UNUSABLE and "the record before byte 116 is damaged" in done.errors[0] and not merged.exists(), str(done)
+        merged.touch()
 
 
 # --- what grows -----------------------------------------------------------------------------------------------------

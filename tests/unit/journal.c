@@ -585,13 +585,13 @@ static void only_this_format_is_read(void **state)
     store(bytes, length);
     assert_int_equal(mh_journal_read(file, &start, touch, &seen, &end, &err), 0);
     assert_int_equal(strnlen(start.host, sizeof start.host), sizeof start.host - 1);
-    for (int format = MH_JOURNAL_FORMAT - 1; format <= MH_JOURNAL_FORMAT + 1; format += 2) {
-        bytes[offsetof(struct mh_journal_start, format)] = (uint8_t)format;
+    static const int32_t formats[] = {MH_JOURNAL_FORMAT - 1, MH_JOURNAL_FORMAT + 1, 0x7f454c46};
+    for (size_t i = 0; i < COUNT(formats); i++) {
+        memcpy(bytes + offsetof(struct mh_journal_start, format), &formats[i], sizeof formats[i]);
         store(bytes, length);
         assert_int_equal(mh_journal_read(file, &start, touch, &seen, &end, &err), -1);
         assert_non_null(strstr(err.text, file));
-        assert_non_null(
-            strstr(err.text, format < MH_JOURNAL_FORMAT ? "another version" : "no journal of this program"));
+        assert_non_null(strstr(err.text, i < 2 ? "another version" : "no journal of this program"));
     }
     free(bytes);
     unlink(file);
