@@ -205,12 +205,20 @@ static void stand_in_once(void)
         tell_overdue(now);
 }
 
+/* A call that is overdue is not waited for any longer. */
+static int64_t next_look(void)
+{
+    const int64_t now_ns = mh_now_ns(), next_ns = now_ns + look_every();
+    const int64_t until_ns = watch.in_call && !watch.over ? call_until() : INT64_MAX;
+    return until_ns >= now_ns && until_ns < next_ns ? until_ns + MH_MS : next_ns;
+}
+
 /* Of MPI it knows nothing: that is the main thread's alone. */
 static void *stand_in(void *nothing)
 {
     pthread_mutex_lock(&lock);
     while (!watch.closing) {
-        const int64_t next_ns = mh_now_ns() + look_every();
+        const int64_t next_ns = next_look();
         const struct timespec next = {next_ns / MH_S, next_ns % MH_S};
         pthread_cond_timedwait(&closed, &lock, &next);
         if (watch.in_call)

@@ -190,7 +190,7 @@ def test_result_that_cannot_be_written_within_the_grace(mock: Mock, output: Path
         done = run.finish(100)
     assert done.code == UNUSABLE and not output.exists() and time.monotonic() - began > grace - 1, str(done)
     seconds = [int(text) for text in re.findall(r"has waited in one call for (\d+) s: another rank, or the file system", done.err)]
-    assert seconds and max(seconds) <= grace, str(done)  # a part of the grace went by before it
+    assert seconds and max(seconds) < 2 * grace, str(done)  # not the 900 s that a call may take
     assert f"milvus-hpc merge {output}.journals" in done.err, str(done)
 
 
