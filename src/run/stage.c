@@ -16,7 +16,7 @@ enum {
     BUSY_WAIT_MS =
         2, /* longest in the completion queue while a round is under way: MPI wants to be looked at */
     CALM_WAIT_MS = 10,   /* and while none is: claims may have come */
-    IDLE_FACTOR = 5,     /* longer are both where no worker is: nothing is late there but the round */
+    IDLE_FACTOR = 6,     /* longer are both where no worker is: nothing is late there but the round */
     LATE_MS = 3,         /* that a wait which is not sharp may be */
     MOST_AT_ONCE = 256,  /* calls, before the heartbeat and the feed get their turn */
     DRAIN_S = 5,         /* what is in flight when a stop is asked for gets so long */
