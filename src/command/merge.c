@@ -21,15 +21,16 @@ struct merge {
     int dir_count;
     int np;                    /* of the run */
     struct mh_plan plan_alone; /* the plan as one process audits it */
-    int64_t start_ns;          /* of the journal being read */
     double *stage_begin_s;     /* since the run began; -1: never */
     double last_s;
     double *sign_s; /* each rank's last sign of life; -1: it left no journal */
     struct ending {
-        bool told;    /* it was ended */
-        bool accused; /* by others: it gave no sign of life */
-    } * endings;      /* each rank's */
-    int reading;      /* whose journal */
+        bool told;        /* it was ended */
+        bool accused;     /* by others: it gave no sign of life */
+        char *journal;    /* where it was read from; NULL: it left none */
+        int64_t start_ns; /* what its times count from */
+    } * endings;          /* each rank's */
+    int reading;          /* whose journal */
     int missing, unfinished;
 };
 
@@ -277,9 +278,10 @@ static int visit(void *context, const struct mh_record *given, const int64_t *ke
         return mh_fail(err,
                        "a record does not fit the job: worker %d, stage %d, role %d, %u rows from id %lld",
                        record.worker, record.stage, record.role, record.rows, (long long)record.first_id);
-    record.due_ns -= merge->start_ns;
-    record.sent_ns -= merge->start_ns;
-    record.done_ns -= merge->start_ns;
+    const int64_t start_ns = merge->endings[merge->reading].start_ns;
+    record.due_ns -= start_ns;
+    record.sent_ns -= start_ns;
+    record.done_ns -= start_ns;
     note_time(merge, &record);
     count_rows(merge, &record);
     return book(merge, &record, keys, versions, text) == 0 ? 0 : mh_fail(err, "out of memory");
@@ -324,7 +326,7 @@ static int64_t worth_of_journal(const struct merge *merge, int rank, const char 
 
 static int64_t worth_of_samples(const struct merge *merge, int rank, const char *path)
 {
-    const struct mh_sample_head head = {rank, merge->np, run_of(merge)};
+    const struct mh_sample_head head = {rank, merge->np, merge->session.run.tag};
     return mh_sample_log_bytes(path, &head);
 }
 
@@ -366,7 +368,7 @@ static void find_last_sign(const struct merge *merge, int rank, struct mh_journa
 static int check_start(const struct merge *merge, int rank, const struct mh_journal_start *start,
                        const char *path, struct mh_error *err)
 {
-    if (start->rank == rank && start->np == merge->np && start->run == run_of(merge))
+    if (start->rank == rank && start->np == merge->np && start->run == merge->session.run.tag)
         return 0;
     return mh_fail(err, "%s: is that of rank %d of %d of run %08x; expected rank %d of %d of run %s", path,
                    start->rank, start->np, start->run, rank, merge->np, text_of(merge, "run_id"));
@@ -411,8 +413,11 @@ static int read_journal(struct merge *merge, int rank, struct mh_error *err)
         return got < 0 ? -1 : 0;
     if (check_start(merge, rank, &start, path, err) != 0)
         return -1;
-    merge->start_ns = start.start_ns;
     merge->reading = rank;
+    merge->endings[rank].start_ns = start.start_ns;
+    merge->endings[rank].journal = strdup(path);
+    if (!merge->endings[rank].journal)
+        return mh_fail(err, "out of memory");
     if (mh_journal_read_all(path, &start, visit, merge, &merge->session.run.tallies, &end, err) != 0)
         return strncmp(err->text, path, strlen(path)) == 0 ? -1 : mh_fail_in(err, "%s", path);
     find_last_sign(merge, rank, &start);
@@ -539,17 +544,6 @@ static int put_ledger(struct merge *merge, struct mh_error *err)
     return mh_slices_make(&audit->slices, &merge->plan_alone, &merge->session.run.ledger, MPI_COMM_SELF, err);
 }
 
-static int sign(struct merge *merge, int rank, struct mh_error *err)
-{
-    const struct mh_audit *audit = &merge->session.audit;
-    char path[4200];
-    struct mh_journal_start start;
-    if (!find_best(merge, mh_journal_path, worth_of_journal, rank, path) ||
-        mh_journal_read_start(path, &start, err) != 0)
-        return 0; /* it was not there before, either */
-    return mh_sign_violations(audit->violations, audit->violation_count, rank, path, start.start_ns, err);
-}
-
 /* What reads had seen wrong by then, and who wrote it. */
 static int put_accused(struct merge *merge, struct mh_error *err)
 {
@@ -558,9 +552,13 @@ static int put_accused(struct merge *merge, struct mh_error *err)
     audit->plan = merge->session.plan;
     audit->most_kept = most < MH_VIOLATIONS_KEPT_IN_ALL ? most : MH_VIOLATIONS_KEPT_IN_ALL;
     mh_session_condemn(&merge->session);
-    for (int rank = 0; rank < merge->np && audit->violation_count > 0; rank++)
-        if (sign(merge, rank, err) != 0)
+    mh_sort_violations(audit->violations, audit->violation_count);
+    for (int rank = 0; rank < merge->np; rank++) {
+        const struct ending *of = &merge->endings[rank];
+        if (of->journal && mh_sign_violations(audit->violations, audit->violation_count, rank, of->journal,
+                                              of->start_ns, err) != 0)
             return -1;
+    }
     return 0;
 }
 
@@ -603,6 +601,8 @@ static void close_merge(struct merge *merge)
     free(session->run.accused);
     free(merge->stage_begin_s);
     free(merge->sign_s);
+    for (int rank = 0; merge->endings && rank < merge->np; rank++)
+        free(merge->endings[rank].journal);
     free(merge->endings);
     mh_arguments_free(&merge->as_run);
     json_decref(merge->run);

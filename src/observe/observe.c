@@ -110,20 +110,20 @@ static void add_process(struct mh_observer *observer, struct mh_series_list *lis
             add(observer, list, source, figures[i].name, (struct mh_sample){second, figures[i].value, life});
 }
 
+static void add_own(struct mh_observer *observer, const char *name, int64_t bytes)
+{
+    add(observer, &observer->samples.own, "", name,
+        (struct mh_sample){second_of(observer), (double)bytes, 1});
+}
+
 static void look_at_self(struct mh_observer *observer)
 {
     struct mh_process_state state;
     if (mh_process_look(getpid(), &state) != 0)
         return;
     add_process(observer, &observer->samples.own, "", 1, &state);
-    const struct {
-        const char *name;
-        int64_t bytes;
-    } held[] = {{"ledger_bytes", atomic_load(observer->options.ledger_bytes)},
-                {"rpc_bytes", mh_rpc_bytes(observer->options.rpc)}};
-    for (size_t i = 0; i < sizeof held / sizeof held[0]; i++)
-        add(observer, &observer->samples.own, "", held[i].name,
-            (struct mh_sample){second_of(observer), (double)held[i].bytes, 1});
+    add_own(observer, "ledger_bytes", atomic_load(observer->options.ledger_bytes));
+    add_own(observer, "rpc_bytes", mh_rpc_bytes(observer->options.rpc));
 }
 
 /* Another number, or another process under the same one: the server was started again. */

@@ -88,8 +88,10 @@ void mh_audit_free(struct mh_audit *audit);
  * by id; the others none. */
 int mh_audit_provenance(struct mh_audit *audit, const char *journal_path, struct mh_error *err);
 
-/* Of one rank's journal, whose times count from start_ns: who wrote the rows of `violations`, which it sorts
- * by id. A later write than is known already takes its place. */
+void mh_sort_violations(struct mh_violation *violations, int64_t count); /* by id */
+
+/* Of one rank's journal, whose times count from start_ns: who wrote the rows of `violations`, which are
+ * sorted. A later write than is known already takes its place. */
 int mh_sign_violations(struct mh_violation *violations, int64_t count, int rank, const char *journal,
                        int64_t start_ns, struct mh_error *err);
 

@@ -25,8 +25,7 @@ struct reader {
     const char *path;
     union mh_journal_slot ahead; /* read, not yet used */
     bool has_ahead;
-    uint32_t place;             /* of the next in the file */
-    long sound;                 /* byte behind the last sound one */
+    uint32_t place;             /* of the next in the file: so many are sound before it */
     uint32_t of_start;          /* checksum of the first */
     long damaged;               /* byte behind a record with a wrong checksum that others follow; 0: none */
     struct pending *pending;    /* newest first */
@@ -52,10 +51,13 @@ static bool read_slot(struct reader *reader, union mh_journal_slot *slot, bool *
     const bool there = read_bytes(reader, slot, sizeof *slot) == sizeof *slot &&
                        read_bytes(reader, &sum, sizeof sum) == sizeof sum;
     *right = there && sum == mh_journal_checksum(slot, reader->place, &reader->of_start);
-    reader->place += there;
-    if (*right)
-        reader->sound += MH_JOURNAL_ENTRY;
+    reader->place += *right;
     return there;
+}
+
+static int64_t sound_bytes(const struct reader *reader)
+{
+    return (int64_t)reader->place * MH_JOURNAL_ENTRY;
 }
 
 static bool all_zero(const unsigned char *bytes, size_t count)
@@ -314,7 +316,7 @@ static int finish(struct reader *reader, struct mh_journal_end *end)
     if (reader->damaged)
         return fail_damaged(reader);
     fseek(reader->file, 0, SEEK_END);
-    end->lost_bytes = ftell(reader->file) - reader->sound;
+    end->lost_bytes = ftell(reader->file) - sound_bytes(reader);
     return 0;
 }
 
@@ -409,7 +411,7 @@ int64_t mh_journal_sound_bytes(const char *path)
     while (right && read_slot(&reader, &slot, &right))
         mh_alive();
     close_reader(&reader);
-    return reader.sound;
+    return sound_bytes(&reader);
 }
 
 int mh_journal_read(const char *path, struct mh_journal_start *start, mh_journal_visitor *visit,

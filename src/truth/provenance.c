@@ -76,16 +76,19 @@ static int visit(void *context, const struct mh_record *record, const int64_t *k
     return 0;
 }
 
+void mh_sort_violations(struct mh_violation *violations, int64_t count)
+{
+    if (count > 1)
+        qsort(violations, (size_t)count, sizeof *violations, by_id);
+}
+
 int mh_sign_violations(struct mh_violation *violations, int64_t count, int rank, const char *journal,
                        int64_t start_ns, struct mh_error *err)
 {
     struct search search = {.violations = violations, .count = count, .rank = rank, .start_ns = start_ns};
     struct mh_journal_start start;
     struct mh_journal_end end;
-    if (count == 0)
-        return 0;
-    qsort(violations, (size_t)count, sizeof *violations, by_id);
-    return mh_journal_read(journal, &start, visit, &search, &end, err);
+    return count > 0 ? mh_journal_read(journal, &start, visit, &search, &end, err) : 0;
 }
 
 /* All ranks' violations, on every rank. */
@@ -99,7 +102,7 @@ static int gather(struct mh_audit *audit, struct search *search, struct mh_error
         return -1;
     search->violations = all;
     search->count = (int64_t)(bytes / sizeof *search->violations);
-    qsort(search->violations, (size_t)search->count, sizeof *search->violations, by_id);
+    mh_sort_violations(search->violations, search->count);
     return 0;
 }
 

@@ -276,13 +276,17 @@ def with_first_id(journal: bytes, types: tuple[int, ...], first_id: int) -> byte
     return sealed(changed)
 
 
-def test_journals_that_are_not_this_runs_or_damaged_make_no_result(mock: Mock, output: Path) -> None:
-    """Each would be booked as something that never was: one message names the file, and there is no result."""
+def journals_of_a_killed_run(mock: Mock, output: Path) -> Path:
     with running(*words(mock, output, job_for(), "--set", "calibrate=never"), np=3, result=output) as run:
         run.wait_for("^load 1 s")
         kill_all(run)
         run.finish(60)
-    journals = output.with_name(f"{output.name}.journals")
+    return output.with_name(f"{output.name}.journals")
+
+
+def test_journals_that_are_not_this_runs_or_damaged_make_no_result(mock: Mock, output: Path) -> None:
+    """Each would be booked as something that never was: one message names the file, and there is no result."""
+    journals = journals_of_a_killed_run(mock, output)
     merged, shorter = output.with_name("merged.h5"), output.with_name("shorter")  # the copy of one who was interrupted
     shorter.mkdir()
     for file in journals.iterdir():
@@ -326,11 +330,7 @@ def test_journals_that_are_not_this_runs_or_damaged_make_no_result(mock: Mock, o
 
 
 def test_what_a_node_that_died_left_is_merged_and_its_gaps_are_told(mock: Mock, output: Path) -> None:
-    with running(*words(mock, output, job_for(), "--set", "calibrate=never"), np=3, result=output) as run:
-        run.wait_for("^load 1 s")
-        kill_all(run)
-        run.finish(60)
-    journals = output.with_name(f"{output.name}.journals")
+    journals = journals_of_a_killed_run(mock, output)
     kept = {path.name: path.read_bytes() for path in journals.iterdir()}
     whole = merge(output).result
     merged, copies = output.with_name("merged.h5"), output.with_name("copies")
