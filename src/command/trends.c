@@ -14,6 +14,8 @@
 enum { MOST_POINTS = 64 /* of the latencies of an operation: neighbours' operations are taken together */ };
 #define ALPHA 0.01 /* that a figure's interval, or one of its sources', does not hold the slope */
 #define MIB   1048576.0
+#define PIECE                                                                                                \
+    (MIB / 4) /* our own ranks keep less than this in hand: M_TRIM_THRESHOLD, an interval's histograms */
 
 /* One row a figure of processes: a gauge's name, what thresholds call it, and what it moves by when nothing
  * is the matter: pages come from the kernel, and go back, in pieces. Others are called as the page calls
@@ -32,12 +34,12 @@ static const struct figure {
     {"process_resident_memory_bytes", false, "server_rss", MIB},
     {"process_open_fds", false, "server_fds", 1},
     {"process_start_time_seconds", false, NULL, 0},
-    {"rss_bytes", true, "client_rss", MIB},
-    {"private_bytes", true, "client_private", MIB},
+    {"rss_bytes", true, "client_rss", PIECE},
+    {"private_bytes", true, "client_private", PIECE},
     {"fds", true, "client_fds", 1},
     {"threads", true, "client_threads", 1},
     {"ledger_bytes", true, "client_ledger", 0},
-    {"rpc_bytes", true, "client_rpc", MIB},
+    {"rpc_bytes", true, "client_rpc", PIECE},
     {"cpu_s", true, NULL, 0},
 };
 enum { FIGURES = sizeof figures / sizeof figures[0] };
@@ -243,7 +245,7 @@ static void sum_slots(const struct judging *judging, int64_t from_ns, int64_t to
         const struct mh_timeline *timeline = judging->timelines[i];
         for (int64_t k = from_ns / timeline->interval_ns;
              k < to_ns / timeline->interval_ns && k < timeline->used; k++)
-            mh_timeline_slot_add(sum, &timeline->slots[k]);
+            mh_timeline_add_slot(timeline, k, sum);
     }
 }
 

@@ -1,12 +1,16 @@
 #include "measure/histogram.h"
 
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* The first 2 * HALF values have a bucket each; every further power of two has HALF buckets of twice the
  * width. A bucket is so at most 1/1024 of its values wide. */
 #define HALF_BITS 10
 #define HALF      (INT64_C(1) << HALF_BITS)
+
+/* Latencies whose pages are there from the start: a rank must not grow with each new one. */
+#define USUAL_FROM_NS (INT64_C(1) << 17) /* 0.13 ms */
+#define USUAL_TO_NS   (INT64_C(1) << 35) /* 34 s */
 
 static int64_t bucket_of(int64_t value_ns)
 {
@@ -29,6 +33,11 @@ int64_t mh_histogram_low_edge(int64_t bucket)
     return ((bucket & (HALF - 1)) + HALF) << shift;
 }
 
+static size_t bytes_of_counts(void)
+{
+    return (size_t)mh_histogram_length() * sizeof(uint64_t);
+}
+
 static void clear(struct mh_histogram *h)
 {
     *h = (struct mh_histogram){.min_ns = INT64_MAX};
@@ -37,17 +46,19 @@ static void clear(struct mh_histogram *h)
 int mh_histogram_init(struct mh_histogram *h)
 {
     clear(h);
-    const size_t bytes = (size_t)mh_histogram_length() * sizeof *h->counts;
-    h->counts = malloc(bytes);
-    if (!h->counts)
+    void *counts = mmap(NULL, bytes_of_counts(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (counts == MAP_FAILED)
         return -1;
-    explicit_bzero(h->counts, bytes); /* all of its pages, now: a rank must not grow with each new latency */
+    h->counts = counts;
+    explicit_bzero(h->counts + bucket_of(USUAL_FROM_NS),
+                   (size_t)(bucket_of(USUAL_TO_NS) - bucket_of(USUAL_FROM_NS)) * sizeof *h->counts);
     return 0;
 }
 
 void mh_histogram_free(struct mh_histogram *h)
 {
-    free(h->counts);
+    if (h->counts)
+        munmap(h->counts, bytes_of_counts());
     clear(h);
 }
 
@@ -56,7 +67,8 @@ void mh_histogram_reset(struct mh_histogram *h)
     uint64_t *counts = h->counts;
     clear(h);
     h->counts = counts;
-    memset(counts, 0, (size_t)mh_histogram_length() * sizeof *counts);
+    if (madvise(counts, bytes_of_counts(), MADV_DONTNEED) != 0)
+        memset(counts, 0, bytes_of_counts());
 }
 
 void mh_histogram_record(struct mh_histogram *h, int64_t value_ns)

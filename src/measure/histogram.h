@@ -22,7 +22,7 @@ int64_t mh_histogram_low_edge(int64_t bucket); /* smallest value that falls into
 
 int mh_histogram_init(struct mh_histogram *h); /* 0, or -1 when there is no memory */
 void mh_histogram_free(struct mh_histogram *h);
-void mh_histogram_reset(struct mh_histogram *h);                    /* empty again */
+void mh_histogram_reset(struct mh_histogram *h); /* empty again; its pages come back with their next use */
 void mh_histogram_record(struct mh_histogram *h, int64_t value_ns); /* below 0 counts as 0 */
 void mh_histogram_add(struct mh_histogram *into, const struct mh_histogram *from);
 

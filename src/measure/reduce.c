@@ -39,31 +39,53 @@ static void add_slots(void *from, void *into, int *count, MPI_Datatype *type)
 /* Every rank's timeline gets the coarsest interval and as many slots as the longest. */
 static int align_timeline(struct mh_timeline *t, MPI_Comm comm, struct mh_error *err)
 {
-    int64_t shape[2] = {t->interval_ns, 0};
-    mh_comm_max_i64(comm, shape, 1);
-    mh_timeline_coarsen(t, shape[0]);
-    shape[1] = t->used;
-    mh_comm_max_i64(comm, &shape[1], 1);
-    struct mh_timeline_slot *last =
-        shape[1] > 0 ? mh_timeline_at(t, t->start_ns + (shape[1] - 1) * t->interval_ns) : NULL;
-    return mh_comm_agree(comm, last || shape[1] == 0 ? 0 : mh_fail(err, "out of memory for the timeline"),
-                         err);
+    int64_t interval_ns = t->interval_ns;
+    mh_comm_max_i64(comm, &interval_ns, 1);
+    int rc = mh_timeline_coarsen(t, interval_ns);
+    int64_t used = t->used;
+    mh_comm_max_i64(comm, &used, 1);
+    if (rc == 0 && used > 0 && !mh_timeline_at(t, t->start_ns + (used - 1) * t->interval_ns))
+        rc = -1;
+    return mh_comm_agree(comm, rc == 0 ? 0 : mh_fail(err, "out of memory for the timeline"), err);
+}
+
+static void reduce_slots(struct mh_timeline_slot *slots, int count, MPI_Comm comm)
+{
+    MPI_Datatype slot;
+    MPI_Op add;
+    MPI_Type_contiguous(sizeof *slots, MPI_BYTE, &slot);
+    MPI_Type_commit(&slot);
+    MPI_Op_create(add_slots, 1, &add);
+    reduce(slots, count, slot, add, comm);
+    MPI_Op_free(&add);
+    MPI_Type_free(&slot);
+}
+
+/* Rank 0's alone are the sums, and go back. */
+static int put_back(struct mh_timeline *t, const struct mh_timeline_slot *slots, MPI_Comm comm)
+{
+    int rank, rc = 0;
+    MPI_Comm_rank(comm, &rank);
+    for (int64_t i = 0; rank == 0 && rc == 0 && i < t->used; i++)
+        rc = mh_timeline_put_slot(t, i, &slots[i]);
+    return rc;
 }
 
 int mh_reduce_timeline(struct mh_timeline *t, MPI_Comm comm, struct mh_error *err)
 {
-    MPI_Datatype slot;
-    MPI_Op add;
     if (align_timeline(t, comm, err) != 0)
         return -1;
-    MPI_Type_contiguous(sizeof(struct mh_timeline_slot), MPI_BYTE, &slot);
-    MPI_Type_commit(&slot);
-    MPI_Op_create(add_slots, 1, &add);
-    if (t->used > 0)
-        reduce(t->slots, (int)t->used, slot, add, comm);
-    MPI_Op_free(&add);
-    MPI_Type_free(&slot);
-    return 0;
+    struct mh_timeline_slot *slots = calloc((size_t)t->used + 1, sizeof *slots);
+    int rc = mh_comm_agree(comm, slots ? 0 : mh_fail(err, "out of memory for the timeline"), err);
+    if (rc == 0) {
+        for (int64_t i = 0; i < t->used; i++)
+            mh_timeline_add_slot(t, i, &slots[i]);
+        reduce_slots(slots, (int)t->used, comm);
+        rc = mh_comm_agree(
+            comm, put_back(t, slots, comm) == 0 ? 0 : mh_fail(err, "out of memory for the timeline"), err);
+    }
+    free(slots);
+    return rc;
 }
 
 static int reduce_cell(struct mh_tally *tally, MPI_Comm comm, struct mh_error *err)

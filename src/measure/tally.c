@@ -202,12 +202,13 @@ void mh_tallies_hold_up(struct mh_tallies *tallies, int stage, int role, int64_t
 
 static int add_timeline(struct mh_timeline *into, const struct mh_timeline *from)
 {
-    mh_timeline_coarsen(into, from->interval_ns);
+    if (mh_timeline_coarsen(into, from->interval_ns) != 0)
+        return -1;
     for (int64_t i = 0; i < from->used; i++) {
         struct mh_timeline_slot *slot = mh_timeline_at(into, into->start_ns + i * from->interval_ns);
         if (!slot)
             return -1;
-        mh_timeline_slot_add(slot, &from->slots[i]);
+        mh_timeline_add_slot(from, i, slot);
     }
     return 0;
 }

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,46 +13,142 @@
 #define STEP_BITS 4
 #define STEPS     (1 << STEP_BITS)
 
+struct bucket {
+    uint32_t number, count;
+};
+
+struct mh_timeline_packed {
+    unsigned char counters[offsetof(struct mh_timeline_slot, latency)];
+    uint32_t count, room; /* of buckets */
+    struct bucket *buckets;
+};
+
 void mh_timeline_init(struct mh_timeline *t, int64_t start_ns)
 {
-    *t = (struct mh_timeline){.start_ns = start_ns, .interval_ns = MH_S};
+    *t = (struct mh_timeline){.start_ns = start_ns, .interval_ns = MH_S, .at = -1};
 }
 
 void mh_timeline_free(struct mh_timeline *t)
 {
+    for (int64_t i = 0; t->slots && i < MH_TIMELINE_SLOTS; i++)
+        free(t->slots[i].buckets);
     free(t->slots);
+    free(t->open);
     mh_timeline_init(t, t->start_ns);
+}
+
+static void empty(struct mh_timeline_packed *packed)
+{
+    memset(packed->counters, 0, sizeof packed->counters);
+    packed->count = 0;
 }
 
 void mh_timeline_reset(struct mh_timeline *t, int64_t start_ns)
 {
-    if (t->used > 0)
-        memset(t->slots, 0, (size_t)t->used * sizeof *t->slots);
+    for (int64_t i = 0; i < t->used; i++)
+        empty(&t->slots[i]);
     t->used = 0;
+    t->at = -1;
     t->start_ns = start_ns;
     t->interval_ns = MH_S;
 }
 
-/* All of its pages, now: a rank must not grow with each second. In two steps, as those of a journal's
- * intervals never need the second. */
-static int grow(struct mh_timeline *t, int64_t wanted)
+/* ---- packed slots ---- */
+
+static int pack(struct mh_timeline_packed *packed, const struct mh_timeline_slot *slot)
 {
-    const int64_t room = wanted <= MH_TIMELINE_SLOTS / 4 ? MH_TIMELINE_SLOTS / 4 : MH_TIMELINE_SLOTS;
-    struct mh_timeline_slot *slots = realloc(t->slots, (size_t)room * sizeof *slots);
-    if (!slots)
-        return -1;
-    explicit_bzero(slots + t->room, (size_t)(room - t->room) * sizeof *slots);
-    t->slots = slots;
-    t->room = room;
+    uint32_t count = 0;
+    for (int i = 0; i < MH_TIMELINE_BUCKETS; i++)
+        count += slot->latency[i] > 0;
+    if (count > packed->room) {
+        struct bucket *buckets = realloc(packed->buckets, count * sizeof *buckets);
+        if (!buckets)
+            return -1;
+        packed->buckets = buckets;
+        packed->room = count;
+    }
+    memcpy(packed->counters, slot, sizeof packed->counters);
+    packed->count = 0;
+    for (uint32_t i = 0; i < MH_TIMELINE_BUCKETS; i++)
+        if (slot->latency[i] > 0)
+            packed->buckets[packed->count++] = (struct bucket){i, slot->latency[i]};
     return 0;
 }
 
-/* Slots up to `used` exist. */
-static int extend(struct mh_timeline *t, int64_t used)
+static void add_counters(struct mh_timeline_slot *into, const struct mh_timeline_slot *from)
 {
-    if (used > t->room && grow(t, used) != 0)
+    into->ok += from->ok;
+    into->failed += from->failed;
+    into->unknown += from->unknown;
+    into->throttled += from->throttled;
+    into->rows += from->rows;
+    into->bytes += from->bytes;
+    into->max_ns = from->max_ns > into->max_ns ? from->max_ns : into->max_ns;
+    into->lag_ns = from->lag_ns > into->lag_ns ? from->lag_ns : into->lag_ns;
+}
+
+static uint32_t saturating_sum(uint32_t a, uint32_t b)
+{
+    const uint32_t sum = a + b;
+    return sum < a ? UINT32_MAX : sum;
+}
+
+static void add_packed(struct mh_timeline_slot *into, const struct mh_timeline_packed *packed)
+{
+    struct mh_timeline_slot counters;
+    memcpy(&counters, packed->counters, sizeof packed->counters);
+    add_counters(into, &counters);
+    for (uint32_t i = 0; i < packed->count; i++) {
+        uint32_t *sum = &into->latency[packed->buckets[i].number];
+        *sum = saturating_sum(*sum, packed->buckets[i].count);
+    }
+}
+
+void mh_timeline_slot_add(struct mh_timeline_slot *into, const struct mh_timeline_slot *from)
+{
+    add_counters(into, from);
+    for (int i = 0; i < MH_TIMELINE_BUCKETS; i++)
+        into->latency[i] = saturating_sum(into->latency[i], from->latency[i]);
+}
+
+/* ---- the open slot ---- */
+
+/* All of the pages, now: a rank must not grow with each second. */
+static int make_room(struct mh_timeline *t)
+{
+    if (t->slots)
+        return 0;
+    t->slots = malloc(MH_TIMELINE_SLOTS * sizeof *t->slots);
+    t->open = malloc(sizeof *t->open);
+    if (!t->slots || !t->open) {
+        free(t->slots);
+        free(t->open);
+        t->slots = NULL;
+        t->open = NULL;
         return -1;
-    t->used = used > t->used ? used : t->used;
+    }
+    explicit_bzero(t->slots, MH_TIMELINE_SLOTS * sizeof *t->slots);
+    return 0;
+}
+
+static int close_slot(struct mh_timeline *t)
+{
+    if (t->at >= 0 && pack(&t->slots[t->at], t->open) != 0)
+        return -1;
+    t->at = -1;
+    return 0;
+}
+
+static int open_slot(struct mh_timeline *t, int64_t slot)
+{
+    if (slot == t->at)
+        return 0;
+    if (make_room(t) != 0 || close_slot(t) != 0)
+        return -1;
+    memset(t->open, 0, sizeof *t->open);
+    add_packed(t->open, &t->slots[slot]);
+    t->at = slot;
+    t->used = slot >= t->used ? slot + 1 : t->used;
     return 0;
 }
 
@@ -59,9 +156,54 @@ struct mh_timeline_slot *mh_timeline_at(struct mh_timeline *t, int64_t now_ns)
 {
     const int64_t elapsed_ns = now_ns > t->start_ns ? now_ns - t->start_ns : 0;
     while (elapsed_ns / t->interval_ns >= MH_TIMELINE_SLOTS)
-        mh_timeline_coarsen(t, 2 * t->interval_ns);
-    const int64_t slot = elapsed_ns / t->interval_ns;
-    return extend(t, slot + 1) ? NULL : &t->slots[slot];
+        if (mh_timeline_coarsen(t, 2 * t->interval_ns) != 0)
+            return NULL;
+    return open_slot(t, elapsed_ns / t->interval_ns) == 0 ? t->open : NULL;
+}
+
+void mh_timeline_add_slot(const struct mh_timeline *t, int64_t slot, struct mh_timeline_slot *into)
+{
+    if (slot == t->at)
+        mh_timeline_slot_add(into, t->open);
+    else
+        add_packed(into, &t->slots[slot]);
+}
+
+int mh_timeline_put_slot(struct mh_timeline *t, int64_t slot, const struct mh_timeline_slot *from)
+{
+    if (slot != t->at)
+        return pack(&t->slots[slot], from);
+    *t->open = *from;
+    return 0;
+}
+
+/* ---- longer intervals ---- */
+
+/* Slots 2n and 2n + 1 become slot n. */
+static int merge_pair(struct mh_timeline *t, int64_t n)
+{
+    struct mh_timeline_slot sum = {0};
+    add_packed(&sum, &t->slots[2 * n]);
+    if (2 * n + 1 < t->used)
+        add_packed(&sum, &t->slots[2 * n + 1]);
+    return pack(&t->slots[n], &sum);
+}
+
+int mh_timeline_coarsen(struct mh_timeline *t, int64_t interval_ns)
+{
+    if (t->interval_ns < interval_ns && close_slot(t) != 0)
+        return -1;
+    while (t->interval_ns < interval_ns) {
+        const int64_t kept = (t->used + 1) / 2;
+        for (int64_t n = 0; n < kept; n++)
+            if (merge_pair(t, n) != 0)
+                return -1;
+        for (int64_t i = kept; i < t->used; i++)
+            empty(&t->slots[i]);
+        t->used = kept;
+        t->interval_ns *= 2;
+    }
+    return 0;
 }
 
 int mh_timeline_bucket(int64_t latency_ns)
@@ -105,41 +247,4 @@ double mh_timeline_quantile_within(const struct mh_timeline_slot *slot, double q
         seen += here;
     }
     return NAN;
-}
-
-void mh_timeline_coarsen(struct mh_timeline *t, int64_t interval_ns)
-{
-    while (t->interval_ns < interval_ns) {
-        for (int64_t i = 1; i < t->used; i++) {
-            if (i % 2)
-                mh_timeline_slot_add(&t->slots[i / 2], &t->slots[i]);
-            else
-                t->slots[i / 2] = t->slots[i];
-        }
-        const int64_t kept = (t->used + 1) / 2;
-        if (t->used > kept)
-            memset(&t->slots[kept], 0, (size_t)(t->used - kept) * sizeof *t->slots);
-        t->used = kept;
-        t->interval_ns *= 2;
-    }
-}
-
-static uint32_t saturating_sum(uint32_t a, uint32_t b)
-{
-    const uint32_t sum = a + b;
-    return sum < a ? UINT32_MAX : sum;
-}
-
-void mh_timeline_slot_add(struct mh_timeline_slot *into, const struct mh_timeline_slot *from)
-{
-    into->ok += from->ok;
-    into->failed += from->failed;
-    into->unknown += from->unknown;
-    into->throttled += from->throttled;
-    into->rows += from->rows;
-    into->bytes += from->bytes;
-    into->max_ns = from->max_ns > into->max_ns ? from->max_ns : into->max_ns;
-    into->lag_ns = from->lag_ns > into->lag_ns ? from->lag_ns : into->lag_ns;
-    for (int i = 0; i < MH_TIMELINE_BUCKETS; i++)
-        into->latency[i] = saturating_sum(into->latency[i], from->latency[i]);
 }

@@ -475,18 +475,10 @@ static bool idle(const struct mh_timeline_slot *slot)
     return !(slot->ok | slot->failed | slot->unknown | slot->throttled | slot->rows | slot->bytes);
 }
 
-static int64_t first_busy(const struct mh_timeline *timeline)
-{
-    int64_t slot = 0;
-    while (slot < timeline->used && idle(&timeline->slots[slot]))
-        slot++;
-    return slot;
-}
-
-static void derive_moment(const struct mh_report_operation *from, int64_t at, struct mh_report_moment *row)
+static void derive_moment(const struct mh_report_operation *from, int64_t at,
+                          const struct mh_timeline_slot *slot, struct mh_report_moment *row)
 {
     const struct mh_timeline *timeline = &from->tally->timeline;
-    const struct mh_timeline_slot *slot = &timeline->slots[at];
     memcpy(row->stage, from->stage, sizeof row->stage);
     memcpy(row->role, from->role, sizeof row->role);
     memcpy(row->op, from->op, sizeof row->op);
@@ -505,6 +497,20 @@ static void derive_moment(const struct mh_report_operation *from, int64_t at, st
     row->lag_ns = slot->lag_ns;
 }
 
+/* From the operation's first on. */
+static void derive_moments_of(const struct mh_report_operation *from, struct mh_result_view *view)
+{
+    const struct mh_timeline *timeline = &from->tally->timeline;
+    bool begun = false;
+    for (int64_t at = 0; at < timeline->used; at++) {
+        struct mh_timeline_slot slot = {0};
+        mh_timeline_add_slot(timeline, at, &slot);
+        begun = begun || !idle(&slot);
+        if (begun)
+            derive_moment(from, at, &slot, &view->moments[view->moment_count++]);
+    }
+}
+
 static int derive_moments(struct mh_result_view *view)
 {
     const struct mh_report *report = &view->report;
@@ -517,11 +523,8 @@ static int derive_moments(struct mh_result_view *view)
     if (report->moment_count)
         memcpy(view->moments, report->moments, (size_t)report->moment_count * sizeof *view->moments);
     view->moment_count = report->moment_count;
-    for (int64_t i = 0; i < report->operation_count; i++) {
-        const struct mh_timeline *timeline = &report->operations[i].tally->timeline;
-        for (int64_t at = first_busy(timeline); at < timeline->used; at++)
-            derive_moment(&report->operations[i], at, &view->moments[view->moment_count++]);
-    }
+    for (int64_t i = 0; i < report->operation_count; i++)
+        derive_moments_of(&report->operations[i], view);
     return 0;
 }
 

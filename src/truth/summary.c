@@ -88,7 +88,7 @@ void mh_summary_make(const struct mh_tally *cell, int stage, int role, int kind,
     struct writer writer = {.put = put, .context = context, .part = {.type = MH_RECORD_COUNTS}};
     struct mh_timeline_slot slot = {0};
     for (int64_t i = 0; i < cell->timeline.used; i++)
-        mh_timeline_slot_add(&slot, &cell->timeline.slots[i]);
+        mh_timeline_add_slot(&cell->timeline, i, &slot);
     const struct mh_spectrum due = spectrum_of(&cell->due, MH_SPECTRUM_DUE),
                              sent = spectrum_of(&cell->sent, MH_SPECTRUM_SENT),
                              line = spectrum_of_slot(&slot);

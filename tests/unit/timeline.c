@@ -26,19 +26,24 @@ static struct mh_timeline_slot *at_second(struct mh_timeline *t, double second)
     return slot;
 }
 
-/* Calls first: slots may move. */
 static int64_t index_at(struct mh_timeline *t, int64_t now_ns)
 {
-    const struct mh_timeline_slot *slot = mh_timeline_at(t, now_ns);
-    assert_non_null(slot);
-    return slot - t->slots;
+    assert_non_null(mh_timeline_at(t, now_ns));
+    return t->at;
+}
+
+static struct mh_timeline_slot slot_of(const struct mh_timeline *t, int64_t slot)
+{
+    struct mh_timeline_slot out = {.ok = 0};
+    mh_timeline_add_slot(t, slot, &out);
+    return out;
 }
 
 static struct mh_timeline_slot total_of(const struct mh_timeline *t)
 {
     struct mh_timeline_slot total = {.ok = 0};
     for (int64_t i = 0; i < t->used; i++)
-        mh_timeline_slot_add(&total, &t->slots[i]);
+        mh_timeline_add_slot(t, i, &total);
     return total;
 }
 
@@ -56,8 +61,10 @@ static void moments_fall_into_their_second(void **state)
     assert_int_equal(t.used, 101);
     assert_int_equal(t.interval_ns, MH_S);
     const struct mh_timeline_slot empty = {.ok = 0};
-    for (int64_t i = 0; i < t.used; i++)
-        assert_memory_equal(&t.slots[i], &empty, sizeof empty);
+    for (int64_t i = 0; i < t.used; i++) {
+        const struct mh_timeline_slot slot = slot_of(&t, i);
+        assert_memory_equal(&slot, &empty, sizeof empty);
+    }
     mh_timeline_free(&t);
     assert_null(t.slots);
     assert_int_equal(t.used, 0);
@@ -75,8 +82,8 @@ static void a_full_timeline_doubles_its_interval(void **state)
     assert_int_equal(t.interval_ns, 2 * MH_S);
     assert_int_equal(t.used, MH_TIMELINE_SLOTS / 2 + 1);
     for (int i = 0; i < MH_TIMELINE_SLOTS / 2; i++)
-        assert_int_equal(t.slots[i].ok, (2 * i + 1) + (2 * i + 2));
-    assert_int_equal(t.slots[MH_TIMELINE_SLOTS / 2].ok, 1000000);
+        assert_int_equal(slot_of(&t, i).ok, (2 * i + 1) + (2 * i + 2));
+    assert_int_equal(slot_of(&t, MH_TIMELINE_SLOTS / 2).ok, 1000000);
     mh_timeline_free(&t);
 }
 
@@ -87,7 +94,7 @@ static void the_far_future_stays_within_the_slots(void **state)
     at_second(&t, 0)->rows = 5;
     assert_non_null(mh_timeline_at(&t, INT64_MAX));
     assert_true(t.used <= MH_TIMELINE_SLOTS);
-    assert_int_equal(t.slots[0].rows, 5);
+    assert_int_equal(slot_of(&t, 0).rows, 5);
     mh_timeline_free(&t);
 }
 
@@ -97,15 +104,15 @@ static void it_does_not_grow_with_time(void **state)
     (void)state;
     struct mh_timeline t = begin();
     for (int64_t second = 0; second < 5 * MH_TIMELINE_SLOTS; second++) {
-        const struct mh_timeline_slot *first = t.slots;
+        const struct mh_timeline_packed *first = t.slots;
         at_second(&t, second)->ok++;
-        assert_true(second == 0 || second == MH_TIMELINE_SLOTS / 4 || t.slots == first);
+        assert_true(second == 0 || t.slots == first);
         if (second % 1000 == 999) {
             mh_timeline_reset(&t, t.start_ns);
             assert_true(t.slots == first && t.used == 0 && t.interval_ns == MH_S);
         }
-        for (int64_t i = t.used; i < t.room; i++)
-            assert_int_equal(t.slots[i].ok, 0);
+        for (int64_t i = t.used; i < MH_TIMELINE_SLOTS; i++)
+            assert_int_equal(slot_of(&t, i).ok, 0);
     }
     mh_timeline_free(&t);
 }
@@ -134,15 +141,17 @@ static void coarsening_keeps_every_sum(void **state)
         const struct mh_timeline_slot before = total_of(&t);
         struct mh_timeline_slot third = {.ok = 0}; /* seconds 8 to 11 become the third slot */
         for (int second = 8; second < 12 && second < used; second++)
-            mh_timeline_slot_add(&third, &t.slots[second]);
-        mh_timeline_coarsen(&t, 4 * MH_S);
+            mh_timeline_add_slot(&t, second, &third);
+        assert_int_equal(mh_timeline_coarsen(&t, 4 * MH_S), 0);
         const struct mh_timeline_slot after = total_of(&t);
         assert_memory_equal(&after, &before, sizeof before);
         assert_int_equal(t.used, (used + 3) / 4);
         assert_int_equal(t.interval_ns, 4 * MH_S);
-        if (used > 8)
-            assert_memory_equal(&t.slots[2], &third, sizeof third);
-        mh_timeline_coarsen(&t, MH_S); /* finer than it is: nothing happens */
+        if (used > 8) {
+            const struct mh_timeline_slot slot = slot_of(&t, 2);
+            assert_memory_equal(&slot, &third, sizeof third);
+        }
+        assert_int_equal(mh_timeline_coarsen(&t, MH_S), 0); /* finer than it is: nothing happens */
         assert_int_equal(t.interval_ns, 4 * MH_S);
         mh_timeline_free(&t);
     }
@@ -154,9 +163,38 @@ static void slots_reused_after_coarsening_are_empty(void **state)
     struct mh_timeline t = begin();
     for (int second = 0; second < 16; second++)
         at_second(&t, second)->ok = 1;
-    mh_timeline_coarsen(&t, 2 * MH_S);
+    assert_int_equal(mh_timeline_coarsen(&t, 2 * MH_S), 0);
     assert_int_equal(at_second(&t, 30)->ok, 0);
     assert_int_equal(total_of(&t).ok, 16);
+    mh_timeline_free(&t);
+}
+
+/* Any slot may be opened again, be replaced, and lose what it had: nothing of another one shows. */
+static void slots_come_back_as_they_were_left(void **state)
+{
+    (void)state;
+    enum { SLOTS = 30 };
+    static struct mh_timeline_slot expected[SLOTS];
+    struct mh_timeline t = begin();
+    struct mh_random random = {.seed = 8};
+    memset(expected, 0, sizeof expected);
+    at_second(&t, SLOTS - 1);
+    for (int i = 0; i < 3000; i++) {
+        const int second = (int)mh_random_below(&random, SLOTS);
+        struct mh_timeline_slot more = {.ok = 0};
+        fill(&more, &random);
+        if (i % 10 == 9) {
+            expected[second] = more;
+            assert_int_equal(mh_timeline_put_slot(&t, second, &more), 0);
+            continue;
+        }
+        mh_timeline_slot_add(&expected[second], &more);
+        mh_timeline_slot_add(at_second(&t, second), &more);
+    }
+    for (int i = 0; i < SLOTS; i++) {
+        const struct mh_timeline_slot slot = slot_of(&t, i);
+        assert_memory_equal(&slot, &expected[i], sizeof slot);
+    }
     mh_timeline_free(&t);
 }
 
@@ -224,6 +262,7 @@ int main(void)
         cmocka_unit_test(it_does_not_grow_with_time),
         cmocka_unit_test(coarsening_keeps_every_sum),
         cmocka_unit_test(slots_reused_after_coarsening_are_empty),
+        cmocka_unit_test(slots_come_back_as_they_were_left),
         cmocka_unit_test(adding_takes_the_larger_maximum_and_never_wraps),
         cmocka_unit_test(buckets_are_at_most_a_sixteenth_wide),
         cmocka_unit_test(quantiles_walk_the_buckets),
