@@ -13,6 +13,8 @@
 #define STEP_BITS 4
 #define STEPS     (1 << STEP_BITS)
 
+#define LEAST_ROOM 8 /* buckets of a packed slot */
+
 struct bucket {
     uint32_t number, count;
 };
@@ -55,18 +57,29 @@ void mh_timeline_reset(struct mh_timeline *t, int64_t start_ns)
 
 /* ---- packed slots ---- */
 
+/* At least LEAST_ROOM, then twice as many: a rank must hardly grow when intervals are merged. */
+static int make_room_for(struct mh_timeline_packed *packed, uint32_t count)
+{
+    uint32_t room = packed->room ? packed->room : LEAST_ROOM;
+    if (count <= packed->room)
+        return 0;
+    while (room < count)
+        room *= 2;
+    struct bucket *buckets = realloc(packed->buckets, room * sizeof *buckets);
+    if (!buckets)
+        return -1;
+    packed->buckets = buckets;
+    packed->room = room;
+    return 0;
+}
+
 static int pack(struct mh_timeline_packed *packed, const struct mh_timeline_slot *slot)
 {
     uint32_t count = 0;
     for (int i = 0; i < MH_TIMELINE_BUCKETS; i++)
         count += slot->latency[i] > 0;
-    if (count > packed->room) {
-        struct bucket *buckets = realloc(packed->buckets, count * sizeof *buckets);
-        if (!buckets)
-            return -1;
-        packed->buckets = buckets;
-        packed->room = count;
-    }
+    if (make_room_for(packed, count) != 0)
+        return -1;
     memcpy(packed->counters, slot, sizeof packed->counters);
     packed->count = 0;
     for (uint32_t i = 0; i < MH_TIMELINE_BUCKETS; i++)
@@ -114,7 +127,7 @@ void mh_timeline_slot_add(struct mh_timeline_slot *into, const struct mh_timelin
 /* ---- the open slot ---- */
 
 /* All of the pages, now: a rank must not grow with each second. */
-static int make_room(struct mh_timeline *t)
+static int make_slots(struct mh_timeline *t)
 {
     if (t->slots)
         return 0;
@@ -143,7 +156,7 @@ static int open_slot(struct mh_timeline *t, int64_t slot)
 {
     if (slot == t->at)
         return 0;
-    if (make_room(t) != 0 || close_slot(t) != 0)
+    if (make_slots(t) != 0 || close_slot(t) != 0)
         return -1;
     memset(t->open, 0, sizeof *t->open);
     add_packed(t->open, &t->slots[slot]);
