@@ -52,6 +52,7 @@ const struct mh_fault_kind mh_fault_kinds[] = {
     READ("count_off", "query", "by seconds", "count(*) is wrong by by= (1), for seconds= or count= times", 0),
     READ("statistics_off", "statistics partition_statistics", "by", "statistics are wrong by by= (1)", 0),
     READ("stale_read", "query search", "seconds", "a read sees what was seconds= (1) ago, Strong or not", 1),
+    READ("partitions_ignored", "query search", "", "the names of partitions are left out", 1),
     READ("search_dead", "search", "", "a hit is a row that was deleted", 1),
     READ("search_repeat", "search", "", "a hit comes twice", 1),
     READ("search_distance", "search", "", "the distance of a hit is wrong", 1),

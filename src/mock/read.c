@@ -71,6 +71,19 @@ static const bool *partitions_of(struct mh_turn *turn, const struct mh_collectio
     return wanted;
 }
 
+static void ignore_partitions(struct mh_turn *turn)
+{
+    struct mh_mock *mock = turn->mock;
+    const struct mh_fault *fault =
+        turn->request.name_count > 0
+            ? mh_faults_strike(&mock->faults, "partitions_ignored", turn->request.kind, mock->calls)
+            : NULL;
+    if (!fault)
+        return;
+    mh_fault_log_call(fault, turn->request.kind, mock->calls);
+    turn->request.name_count = 0;
+}
+
 int mh_view_open(struct mh_view *view, struct mh_turn *turn)
 {
     struct mh_error err;
@@ -83,6 +96,7 @@ int mh_view_open(struct mh_view *view, struct mh_turn *turn)
                   collection->name);
         return -1;
     }
+    ignore_partitions(turn);
     view->partitions = partitions_of(turn, collection);
     if (!view->partitions)
         return -1;

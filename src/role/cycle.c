@@ -10,6 +10,7 @@
 enum fate { NEVER, WRITTEN, PERHAPS_WRITTEN, DELETED, PERHAPS_DELETED };
 enum {
     FATE = 0x0f,
+    AWAY = 0x20 /* then shown elsewhere than where it belongs */,
     PRESENT = 0x40 /* returned when it was last asked for */,
     SEEN = 0x80 /* by this answer */
 };
@@ -172,22 +173,68 @@ static void judge_row(struct judging *judging, const struct mh_op *op, int64_t a
         blame(judging, MH_FOUND_CORRUPTED, id, 0, MH_SIGHT_STRANGE);
 }
 
+static int64_t keys_of(const struct mh_cycle *cycle, const struct mh_op *op, const int64_t **ids)
+{
+    const struct mh_column *keys = mh_reply_column(&op->reply, mh_content_key_name(cycle->content));
+    *ids = keys ? keys->values : NULL;
+    return keys ? keys->rows : 0;
+}
+
 int64_t mh_cycle_judge_rows(const struct mh_cycle *cycle, const struct mh_op *op, int64_t from, int64_t to,
                             int64_t *found, mh_cycle_accuse *accuse, void *context)
 {
     struct judging judging = {cycle, accuse, context, 0};
-    const struct mh_column *keys = mh_reply_column(&op->reply, mh_content_key_name(cycle->content));
-    const int64_t *ids = keys ? keys->values : NULL;
-    for (int64_t at = 0; keys && at < keys->rows; at++)
+    const int64_t *ids, rows = keys_of(cycle, op, &ids);
+    for (int64_t at = 0; at < rows; at++)
         judge_row(&judging, op, at, ids[at], found);
     for (int64_t row = from; row < to; row++) {
         const bool seen = cycle->fates[row] & SEEN;
         if (!seen && fate_of(cycle, row) == WRITTEN)
-            blame(&judging, MH_FOUND_LOST, cycle->first + row, 0, MH_SIGHT_ABSENT);
-        cycle->fates[row] = (uint8_t)(fate_of(cycle, row) | (seen ? PRESENT : 0));
+            blame(&judging, cycle->fates[row] & AWAY ? MH_FOUND_MISPLACED : MH_FOUND_LOST, cycle->first + row,
+                  0, MH_SIGHT_ABSENT);
+        cycle->fates[row] = (uint8_t)(fate_of(cycle, row) | (seen ? PRESENT : cycle->fates[row] & AWAY));
     }
     forget_seen(cycle);
     return judging.wrong;
+}
+
+void mh_cycle_forget_away(const struct mh_cycle *cycle)
+{
+    for (int64_t row = 0; row < cycle->rows; row++)
+        cycle->fates[row] &= (uint8_t)~AWAY;
+}
+
+void mh_cycle_note_away(const struct mh_cycle *cycle, const struct mh_op *op)
+{
+    const int64_t *ids, rows = keys_of(cycle, op, &ids);
+    mh_cycle_forget_away(cycle);
+    for (int64_t at = 0; at < rows; at++)
+        if (is_own(cycle, ids[at]) && !(cycle->fates[ids[at] - cycle->first] & PRESENT))
+            cycle->fates[ids[at] - cycle->first] |= AWAY;
+}
+
+static void judge_stray(struct judging *judging, int64_t id)
+{
+    const struct mh_cycle *cycle = judging->cycle;
+    if (!may_be_there(judging, id))
+        return;
+    if (cycle->fates[id - cycle->first] & PRESENT)
+        blame(judging, MH_FOUND_DUPLICATED, id, 1, 2);
+    else
+        blame(judging, MH_FOUND_MISPLACED, id, 0, 0);
+}
+
+void mh_cycle_judge_strays(const struct mh_cycle *cycle, const struct mh_op *op, int64_t *found,
+                           mh_cycle_accuse *accuse, void *context)
+{
+    struct judging judging = {cycle, accuse, context, 0};
+    const int64_t *ids, rows = keys_of(cycle, op, &ids);
+    for (int64_t at = 0; at < rows; at++)
+        if (is_first(&judging, ids[at])) {
+            judge_stray(&judging, ids[at]);
+            ++*found;
+        }
+    forget_seen(cycle);
 }
 
 int64_t mh_cycle_judge_absence(const struct mh_cycle *cycle, mh_cycle_accuse *accuse, void *context)

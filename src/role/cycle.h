@@ -51,9 +51,19 @@ void mh_cycle_perhaps_dropped(struct mh_cycle *cycle);
 typedef void mh_cycle_accuse(void *context, enum mh_found what, int64_t id, int64_t expected, int64_t seen);
 
 /* Each returns how many things are wrong. Of a query for rows from .. to-1 (and, at either end, for all
- * beyond): *found: grows by the rows returned. */
+ * beyond), where they belong or wherever they are: *found: grows by the rows returned. */
 int64_t mh_cycle_judge_rows(const struct mh_cycle *cycle, const struct mh_op *op, int64_t from, int64_t to,
                             int64_t *found, mh_cycle_accuse *accuse, void *context);
+
+/* Rows were absent where they belong. Of the same query for them wherever they are: those that it returns are
+ * misplaced, and not lost, when they are absent at home once more. */
+void mh_cycle_note_away(const struct mh_cycle *cycle, const struct mh_op *op);
+void mh_cycle_forget_away(const struct mh_cycle *cycle); /* none is any more */
+
+/* Of a query for rows where none of theirs belongs, after all were asked for at home: those that were there
+ * are duplicated, others misplaced. */
+void mh_cycle_judge_strays(const struct mh_cycle *cycle, const struct mh_op *op, int64_t *found,
+                           mh_cycle_accuse *accuse, void *context);
 
 /* Of a listing without their collection: every row that must be there is lost; where there is none, the
  * collection. */

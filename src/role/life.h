@@ -16,8 +16,8 @@ struct mh_life_options {
 };
 
 /* A count(*) that contradicts what was written wants a closer look: at all rows, and, where these are fewer
- * than it says, for those that are there more than once. */
-enum mh_life_look { MH_LIFE_NO_LOOK, MH_LIFE_LOOK_AT_ROWS, MH_LIFE_LOOK_FOR_COPIES };
+ * than it says, for those that are there more than once; or at the rows where none of the cycle's belongs. */
+enum mh_life_look { MH_LIFE_NO_LOOK, MH_LIFE_LOOK_AT_ROWS, MH_LIFE_LOOK_FOR_COPIES, MH_LIFE_LOOK_ELSEWHERE };
 
 struct mh_life {
     struct mh_program usual, rechecked;
@@ -45,7 +45,9 @@ struct mh_life {
     int64_t counted; /* by the count(*) that wants a closer look */
     int64_t found;   /* rows that it found */
     struct mh_cycle_range range;
-    bool made;                /* the collection may be on the server */
+    bool at_home;         /* rows belong in MH_LIFE_PARTITION: it was made, and not dropped by any chance */
+    bool seeking, sought; /* those absent there are asked for everywhere; were, for this query */
+    bool made;            /* the collection may be on the server */
     bool created, drop_sent;  /* acknowledged; by its step, whatever came of it */
     bool inquest;             /* it broke: are its rows there? */
     bool looked;              /* the inquest has told */

@@ -11,6 +11,9 @@ enum {
     WINDOW = 16384,       /* rows that one query may return */
 };
 
+#define OTHER_PARTITION                                                                                      \
+    "_default" /* which every collection has; rows of a cycle with a partition have none there */
+
 static void fill(struct mh_role *role, struct mh_op *op, enum mh_op_kind kind)
 {
     const struct mh_index_options *index = &role->job->collection.index;
@@ -57,7 +60,7 @@ static void fill_write(struct mh_role *role, struct mh_op *op, enum mh_op_kind k
         op->rows.ids[i] = life->rows.first + life->first + i;
         op->versions[i] = 0;
     }
-    if (kind == MH_OP_INSERT && mh_program_has_partition(life->program, life->at))
+    if (kind == MH_OP_INSERT && life->at_home)
         op->request.partition = MH_LIFE_PARTITION;
 }
 
@@ -88,7 +91,7 @@ static void write_range(struct mh_role *role, struct mh_life *life)
         snprintf(text, room, "%.150s >= %" PRId64 " and %.150s < %" PRId64, key, from, key, to);
 }
 
-static void fill_count(struct mh_role *role, struct mh_op *op)
+static void fill_count(struct mh_role *role, struct mh_op *op, enum mh_step step)
 {
     static const char *const count[] = {"count(*)"};
     struct mh_life *life = role->state;
@@ -96,12 +99,22 @@ static void fill_count(struct mh_role *role, struct mh_op *op)
     op->booked_as = MH_TALLY_COUNT;
     op->request.output_fields = count;
     op->request.output_count = 1;
+    if (step == MH_STEP_COUNT_ELSEWHERE)
+        op->request.partition = OTHER_PARTITION;
     if (life->look != MH_LIFE_LOOK_FOR_COPIES)
         return;
     life->first = life->range.from;
     life->last = life->range.to;
     write_range(role, life);
     op->request.expression = life->expression;
+}
+
+/* "": wherever they are. */
+static const char *where_to_look(const struct mh_life *life)
+{
+    if (life->look == MH_LIFE_LOOK_ELSEWHERE)
+        return OTHER_PARTITION;
+    return life->look == MH_LIFE_NO_LOOK && life->at_home && !life->seeking ? MH_LIFE_PARTITION : "";
 }
 
 static void fill_query(struct mh_role *role, struct mh_op *op)
@@ -112,6 +125,7 @@ static void fill_query(struct mh_role *role, struct mh_op *op)
         choose_rows(role, life, 0, life->rows.rows);
     write_range(role, life);
     fill(role, op, MH_OP_QUERY);
+    op->request.partition = where_to_look(life);
     op->request.expression = life->expression;
     op->request.output_fields = life->outputs;
     op->request.output_count = role->content->field_count - !vectors;
@@ -176,7 +190,8 @@ static void fill_step(struct mh_role *role, struct mh_op *op, enum mh_step step)
         fill_lasting(role, op, MH_OP_LOAD, MH_UNTIL_LOADED);
         break;
     case MH_STEP_COUNT:
-        fill_count(role, op);
+    case MH_STEP_COUNT_ELSEWHERE:
+        fill_count(role, op, step);
         break;
     case MH_STEP_SEARCH:
         fill_search(role, op);
@@ -192,9 +207,10 @@ static void fill_step(struct mh_role *role, struct mh_op *op, enum mh_step step)
 
 enum mh_step mh_life_step(const struct mh_life *life)
 {
-    return life->look == MH_LIFE_LOOK_AT_ROWS      ? MH_STEP_QUERY
-           : life->look == MH_LIFE_LOOK_FOR_COPIES ? MH_STEP_COUNT
-                                                   : life->program->steps[life->at];
+    static const enum mh_step steps[] = {[MH_LIFE_LOOK_AT_ROWS] = MH_STEP_QUERY,
+                                         [MH_LIFE_LOOK_FOR_COPIES] = MH_STEP_COUNT,
+                                         [MH_LIFE_LOOK_ELSEWHERE] = MH_STEP_QUERY};
+    return life->look == MH_LIFE_NO_LOOK ? life->program->steps[life->at] : steps[life->look];
 }
 
 void mh_life_ask(struct mh_role *role, struct mh_op *op)

@@ -48,12 +48,16 @@ static void judge_index(const struct mh_life *life, const struct mh_op *op, mh_c
         tell(context, MH_FOUND_NOT_DROPPED, life->rows.first + MH_CYCLE_ID_INDEX, 0, 1);
 }
 
-/* Of a count(*). */
-static bool is_wrong_count(const struct mh_life *life, const struct mh_op *op)
+static bool is_wrong_count(const struct mh_life *life, const struct mh_op *op, enum mh_step step)
 {
     int64_t count = -1;
-    return !mh_reply_count(&op->reply, &count) || count < life->rows.live ||
-           count > life->rows.live + life->rows.maybe;
+    if (step != MH_STEP_COUNT && step != MH_STEP_COUNT_ELSEWHERE)
+        return false;
+    if (!mh_reply_count(&op->reply, &count))
+        return true;
+    if (step == MH_STEP_COUNT_ELSEWHERE)
+        return count != 0;
+    return count < life->rows.live || count > life->rows.live + life->rows.maybe;
 }
 
 static void judge(struct mh_life *life, const struct mh_op *op, enum mh_step step, mh_cycle_accuse *tell,
@@ -94,16 +98,17 @@ static void weigh(void *context, enum mh_found what, int64_t id, int64_t expecte
 {
     struct answer *answer = context;
     const struct mh_life *life = answer->accusation.role->state;
-    const bool late = what == MH_FOUND_LOST || what == MH_FOUND_MISSED || what == MH_FOUND_NOT_DROPPED;
+    const bool late = what == MH_FOUND_LOST || what == MH_FOUND_MISPLACED || what == MH_FOUND_MISSED ||
+                      what == MH_FOUND_NOT_DROPPED;
     answer->wanting |= late;
     answer->condemnable |= !late;
     if (late ? answer->final : !answer->final && !life->condemned)
         accuse(&answer->accusation, what, id, expected, seen);
 }
 
-static void begin_look(struct mh_life *life, const struct mh_op *op)
+static void begin_look(struct mh_life *life, const struct mh_op *op, enum mh_step step)
 {
-    life->look = MH_LIFE_LOOK_AT_ROWS;
+    life->look = step == MH_STEP_COUNT ? MH_LIFE_LOOK_AT_ROWS : MH_LIFE_LOOK_ELSEWHERE;
     life->begun = life->found = life->counted = 0;
     mh_reply_count(&op->reply, &life->counted);
 }
@@ -111,7 +116,24 @@ static void begin_look(struct mh_life *life, const struct mh_op *op)
 static void settle(struct mh_life *life)
 {
     life->wrong_since_ns = 0;
-    life->condemned = false;
+    if (life->sought)
+        mh_cycle_forget_away(&life->rows);
+    life->condemned = life->sought = false;
+}
+
+/* Rows that are still absent where they belong are asked for wherever they are, and then once more at home.
+ */
+static bool must_seek(struct mh_life *life, enum mh_step step)
+{
+    life->seeking = step == MH_STEP_QUERY && life->at_home && !life->sought;
+    return life->seeking;
+}
+
+static void note_sought(struct mh_life *life, const struct mh_op *op)
+{
+    mh_cycle_note_away(&life->rows, op);
+    life->seeking = false;
+    life->sought = true;
 }
 
 /* Longer vectors are nearer by IP: it need not find a row by its own. */
@@ -126,19 +148,24 @@ bool mh_life_learn(struct mh_role *role, const struct mh_op *op, enum mh_step st
 {
     struct mh_life *life = role->state;
     struct answer answer = {.accusation = {role, op}};
+    if (life->seeking) {
+        note_sought(life, op);
+        return false;
+    }
     judge(life, op, step, weigh, &answer);
     life->condemned |= answer.condemnable;
-    if (!answer.wanting && !(step == MH_STEP_COUNT && is_wrong_count(life, op))) {
+    const bool miscounted = is_wrong_count(life, op, step);
+    if (!answer.wanting && !miscounted) {
         if (life->wrong_since_ns)
             accuse(&answer.accusation, MH_FOUND_LATE, life->rows.first, 0, 0);
         settle(life);
         count_found(life, op, step);
         return true;
     }
-    if (may_still_come(role, op))
+    if (may_still_come(role, op) || must_seek(life, step))
         return false;
-    if (step == MH_STEP_COUNT) {
-        begin_look(life, op);
+    if (miscounted) {
+        begin_look(life, op, step);
         return true;
     }
     answer.final = true;
@@ -169,6 +196,10 @@ static bool has_seen_enough(struct mh_role *role, const struct mh_op *op)
     struct mh_life *life = role->state;
     struct accusation accusation = {role, op};
     int64_t count = 0;
+    if (life->look == MH_LIFE_LOOK_ELSEWHERE) {
+        mh_cycle_judge_strays(&life->rows, op, &life->found, accuse, &accusation);
+        return life->begun == life->rows.rows;
+    }
     if (life->look == MH_LIFE_LOOK_AT_ROWS) {
         mh_cycle_judge_rows(&life->rows, op, life->first, life->last, &life->found, accuse, &accusation);
         if (life->begun < life->rows.rows)

@@ -219,6 +219,7 @@ static void begin_cycle(struct mh_role *role)
     life->at = life->drops = 0;
     life->begun = life->inserted = life->begin_ns = life->wrong_since_ns = 0;
     life->look = MH_LIFE_NO_LOOK;
+    life->at_home = life->seeking = life->sought = false;
     life->made = life->cleaning = life->broken = life->cut = life->again = life->condemned = false;
     life->created = life->drop_sent = life->inquest = life->looked = life->gone = false;
     life->pause_ns = life->searched = life->own_found = 0;
@@ -256,24 +257,14 @@ static void end_cycle(struct mh_role *role)
 /* A step that a cycle of these options has nothing to do in. */
 static bool is_empty(const struct mh_life *life, enum mh_step step)
 {
-    return step == MH_STEP_DELETE && life->delete_from == life->delete_to;
+    return (step == MH_STEP_DELETE && life->delete_from == life->delete_to) ||
+           (step == MH_STEP_COUNT_ELSEWHERE && !life->at_home);
 }
 
 static void skip_empty(struct mh_life *life)
 {
     while (life->at < life->program->count && is_empty(life, life->program->steps[life->at]))
-        life->at++; /* the last step is never empty */
-}
-
-static void fill_next(struct mh_role *role, struct mh_op *op)
-{
-    struct mh_life *life = role->state;
-    if (life->cleaning) {
-        mh_life_ask_drop(role, op);
-        return;
-    }
-    skip_empty(life);
-    mh_life_ask(role, op);
+        life->at++; /* the first step is never empty */
 }
 
 static enum mh_next next(struct mh_role *role, struct mh_op *op)
@@ -292,7 +283,10 @@ static enum mh_next next(struct mh_role *role, struct mh_op *op)
         end_cycle(role);
         return MH_NEXT_FINISHED;
     }
-    fill_next(role, op);
+    if (life->cleaning)
+        mh_life_ask_drop(role, op);
+    else
+        mh_life_ask(role, op);
     life->busy = true;
     return MH_NEXT_SEND;
 }
@@ -313,6 +307,7 @@ static void advance(struct mh_role *role, enum mh_step step)
         return;
     life->begun = 0;
     life->at++;
+    skip_empty(life);
     const bool enough = life->gone || (life->inquest && life->rows.live == 0);
     if (life->at < life->program->count && !enough)
         return;
@@ -341,7 +336,7 @@ static void begin_inquest(struct mh_life *life)
     life->at = 0;
     life->begun = life->wrong_since_ns = 0;
     life->look = MH_LIFE_NO_LOOK;
-    life->again = life->condemned = false;
+    life->again = life->condemned = life->seeking = life->sought = false;
 }
 
 /* The step failed for good. A server that comes back may answer an inquest. */
@@ -366,8 +361,10 @@ static void learn_failed_drop(struct mh_life *life, const struct mh_op *op)
 {
     const int64_t length = (int64_t)op->call.request_length,
                   others = (length > 0 ? op->bytes_out / length : 0) - op->throttled;
-    if (others > 1 || (others == 1 && !mh_code_is_missing(op->reply.code)))
+    if (others > 1 || (others == 1 && !mh_code_is_missing(op->reply.code))) {
         mh_cycle_perhaps_dropped(&life->rows);
+        life->at_home = false;
+    }
 }
 
 static void learn_step(struct mh_role *role, const struct mh_op *op)
@@ -387,12 +384,15 @@ static void learn_step(struct mh_role *role, const struct mh_op *op)
         return;
     }
     life->created |= step == MH_STEP_CREATE_COLLECTION;
+    life->at_home |= step == MH_STEP_CREATE_PARTITION;
     if (step == MH_STEP_INSERT && op->outcome == MH_OUTCOME_OK)
         life->inserted += op->rows.rows;
     if (step == MH_STEP_DROP_COLLECTION)
         life->made = false;
-    if (step == MH_STEP_DROP_PARTITION)
+    if (step == MH_STEP_DROP_PARTITION) {
         mh_cycle_dropped(&life->rows); /* if there are any, they are in it */
+        life->at_home = false;
+    }
     if (life->look == MH_LIFE_NO_LOOK)
         life->again = !mh_life_learn(role, op, step);
     else

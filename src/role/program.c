@@ -16,6 +16,7 @@ const char *const mh_step_names[MH_STEPS] = {
     "drop_partition",
     "drop_collection",
     "count",
+    "count",
     "show_partitions",
     "show_collections",
     "describe_index",
@@ -24,8 +25,9 @@ const char *const mh_step_names[MH_STEPS] = {
 
 /* An index that is there already may be created, and what is loaded may be loaded. */
 const struct mh_program mh_inquest = {
-    .steps = {MH_STEP_FIND_COLLECTION, MH_STEP_CREATE_INDEX, MH_STEP_LOAD, MH_STEP_COUNT, MH_STEP_QUERY},
-    .count = 5,
+    .steps = {MH_STEP_FIND_COLLECTION, MH_STEP_CREATE_INDEX, MH_STEP_LOAD, MH_STEP_COUNT, MH_STEP_QUERY,
+              MH_STEP_COUNT_ELSEWHERE},
+    .count = 6,
 };
 
 static void append(struct mh_program *program, enum mh_step step)
@@ -78,6 +80,8 @@ static void append_looks(struct mh_program *program, enum mh_step step, const st
     if ((step == MH_STEP_LOAD && standing->rows) ||
         (standing->loaded && (step == MH_STEP_INSERT || step == MH_STEP_DELETE)))
         append(program, MH_STEP_COUNT);
+    else if (step == MH_STEP_QUERY && standing->partition)
+        append(program, MH_STEP_COUNT_ELSEWHERE);
     else if (step == MH_STEP_DELETE && recheck)
         append_recheck(program, standing);
     else if (step == MH_STEP_DROP_PARTITION)
@@ -169,12 +173,4 @@ int mh_program_check(const struct mh_texts *steps, struct mh_error *err)
         take(&standing, step);
     }
     return 0;
-}
-
-bool mh_program_has_partition(const struct mh_program *program, int at)
-{
-    struct standing standing = {0};
-    for (int i = 0; i < at; i++)
-        take(&standing, program->steps[i]);
-    return standing.partition;
 }

@@ -22,6 +22,7 @@ enum mh_step { /* order of mh_step_names; those from MH_STEP_COUNT on are no wor
                MH_STEP_DROP_PARTITION,
                MH_STEP_DROP_COLLECTION,
                MH_STEP_COUNT,
+               MH_STEP_COUNT_ELSEWHERE,
                MH_STEP_LIST_PARTITIONS,
                MH_STEP_LIST_COLLECTIONS,
                MH_STEP_LIST_INDEX,
@@ -46,8 +47,6 @@ extern const struct mh_program mh_inquest;
 
 /* `words` have been checked. recheck: what a delete of a released collection did is looked at, too. */
 struct mh_program mh_program_of(const struct mh_texts *words, bool recheck);
-bool mh_program_has_partition(const struct mh_program *program,
-                              int at); /* is one there, before its step `at`? */
 
 /* Are all words known, and does each stand where it can be done? */
 int mh_program_check(const struct mh_texts *steps, struct mh_error *err);

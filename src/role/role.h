@@ -82,6 +82,7 @@ void mh_role_saw(struct mh_role *role, const struct mh_sighting *sighting);
 enum mh_found {
     MH_FOUND_LATE, /* an answer was wrong at first, and right within verify.grace */
     MH_FOUND_LOST,
+    MH_FOUND_MISPLACED,
     MH_FOUND_DUPLICATED,
     MH_FOUND_RESURRECTED,
     MH_FOUND_UNEXPECTED,

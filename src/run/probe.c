@@ -82,6 +82,7 @@ void mh_role_saw(struct mh_role *role, const struct mh_sighting *sighting)
 static const enum mh_wrong wrongs[MH_FOUNDS] = {
     [MH_FOUND_LATE] = MH_LATE,
     [MH_FOUND_LOST] = MH_LOST,
+    [MH_FOUND_MISPLACED] = MH_MISPLACED,
     [MH_FOUND_DUPLICATED] = MH_DUPLICATED,
     [MH_FOUND_RESURRECTED] = MH_RESURRECTED,
     [MH_FOUND_UNEXPECTED] = MH_UNEXPECTED,

@@ -102,7 +102,7 @@ def test_clean(tmp_path: Path, np: int) -> None:
     assert figures["cycle_rows"] == 8 * ROWS and figures["acknowledged_inserts"] == 0 and figures["count_star"] == 0
     operations = {row["op"]: row for row in done.result.tables["operations"] if row["role"] == "lifecycle"}
     assert set(operations) == {*PLAN, *LOOKS, "cycle"}
-    again = {"insert": 3, "query": 6, "delete": 2, "load": 2, "release": 2, "create_index": 2, "drop_index": 2, "count": 2}
+    again = {"insert": 3, "query": 6, "delete": 2, "load": 2, "release": 2, "create_index": 2, "drop_index": 2, "count": 3}
     assert {op: row["ok"] for op, row in operations.items()} == {op: 8 * again.get(op, 1) for op in operations}
     assert operations["insert"]["rows"] == 8 * ROWS and operations["delete"]["rows"] == 8 * ROWS // 2
     assert operations["query"]["rows"] == 8 * (ROWS + ROWS // 2)
@@ -153,7 +153,7 @@ def test_without_partition_index_or_drop(tmp_path: Path) -> None:
 # --- a server that lies ----------------------------------------------------------------------------------------------
 
 FAULTS = ["lose=7", "lose=1%,at=reload", "lose_batch=2,op=insert", "lose_batch=2,op=delete", "duplicate=5", "keep_deleted=9", "resurrect=4",
-          "flip_scalar=3", "flip_vector=3", "unexpected=2", "late=4,seconds=5"]
+          "flip_scalar=3", "flip_vector=3", "unexpected=2", "late=4,seconds=5", "misplace=5"]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -188,10 +188,11 @@ def test_more_than_is_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fault, kind", [
     ("search_dead=1", "resurrected"), ("search_repeat=1", "duplicated"), ("search_short=100%", "missed"),
-    ("count_off=100%,by=3", "miscounted"), ("count_off=100%,by=-2", "miscounted"),
+    ("count_off=100%,by=3", "miscounted"), ("count_off=100%,by=-2", "miscounted"), ("partitions_ignored=100%", "duplicated"),
 ])
 def test_answers(tmp_path: Path, fault: str, kind: str) -> None:
-    roles = [life(count=1, cycles=2, steps=READ_LAST, topk=1 if kind == "missed" else 10)]
+    steps = {} if fault.startswith("partitions") else {"steps": READ_LAST}
+    roles = [life(count=1, cycles=2, topk=1 if kind == "missed" else 10, **steps)]
     done, _, left = run(tmp_path, fault, job_for(roles, verify={"grace": "0s"}))
     assert done.code == VIOLATED and set(done.result.found) == {kind} and left == [], str(done)
     assert_provenance(done)

@@ -19,9 +19,10 @@ struct server {
     int64_t now_ns;
     char name[300], past[300]; /* of the collection that there is; of the one before */
     bool there, partition, index;
-    bool vanished; /* the collection, as nobody asked */
-    int64_t first; /* id of row 0 */
-    int copies[ROWS];
+    bool vanished;                  /* the collection, as nobody asked */
+    int64_t first;                  /* id of row 0 */
+    int copies[ROWS], strays[ROWS]; /* of each row, where it belongs; in the partition _default */
+    bool ignores_partitions;
     bool keeps_deleted, keeps_dropped, keeps_index;
     bool strange; /* texts of rows are others' */
     int64_t count_off;
@@ -75,6 +76,17 @@ static void answer_write(struct server *server, const struct mh_op *op)
     }
 }
 
+/* In the partition that the request names. */
+static int copies_of(const struct server *server, const struct mh_op *op, int64_t row)
+{
+    const char *partition = server->ignores_partitions ? "" : op->request.partition;
+    if (strcmp(partition, "_default") == 0)
+        return server->strays[row];
+    if (partition[0])
+        assert_true(server->partition && strcmp(partition, "cycle") == 0);
+    return server->copies[row] + (partition[0] ? 0 : server->strays[row]);
+}
+
 /* Rows of the expression's range, as the role writes it. */
 static void range_of(const struct server *server, const char *expression, int64_t *from, int64_t *to)
 {
@@ -97,9 +109,9 @@ static void answer_count(struct server *server, struct mh_op *op)
 {
     int64_t from, to;
     range_of(server, op->request.expression, &from, &to);
-    server->count = server->count_off;
+    server->count = op->request.partition[0] ? 0 : server->count_off;
     for (int64_t row = from; row < to; row++)
-        server->count += server->copies[row];
+        server->count += copies_of(server, op, row);
     op->reply.columns[0] =
         (struct mh_column){.name = "count(*)", .type = MH_FIELD_INT64, .rows = 1, .values = &server->count};
     op->reply.column_count = 1;
@@ -111,7 +123,7 @@ static void answer_query(struct server *server, struct mh_op *op)
     int64_t from, to, rows = 0;
     range_of(server, op->request.expression, &from, &to);
     for (int64_t row = from; row < to; row++) {
-        if (server->copies[row] == 0)
+        if (copies_of(server, op, row) == 0)
             continue;
         server->ids[rows] = server->first + row;
         mh_content_scalar(&server->core.content, TEXT, server->ids[rows] + (server->strange && row == 0), 0,
@@ -160,6 +172,7 @@ static void answer_definition(struct server *server, struct mh_op *op)
         strcpy(server->past, server->name);
         strcpy(server->name, op->request.collection);
         memset(server->copies, 0, sizeof server->copies);
+        memset(server->strays, 0, sizeof server->strays);
         server->there = true;
         break;
     case MH_OP_DROP_COLLECTION:
@@ -262,7 +275,7 @@ static void play(struct server *server, int cycles)
 #define PLAN_TO_DELETE                                                                                       \
     "create_collection create_partition insert insert insert create_index+built load+loaded count search "   \
     "query "                                                                                                 \
-    "query query release drop_index describe_index delete delete"
+    "query query count release drop_index describe_index delete delete"
 #define PLAN_END "drop_partition show_partitions drop_collection show_collections"
 #define LIFE     "{role: lifecycle, rows: 20, batch: 8, cycles: 2, queries: 4, topk: 2, recheck: "
 
@@ -490,6 +503,101 @@ static void lost_rows_are_named_after_the_grace(void **state)
     close_server(&server);
 }
 
+static void rows_in_another_partition_are_misplaced(void **state)
+{
+    (void)state;
+    struct server server;
+    open_server(&server, LIFE "0}");
+    play_until(&server, "load");
+    server.copies[3] = server.copies[5] = server.copies[17] = 0;
+    server.strays[3] = server.strays[17] = 1;
+    const int64_t begin_ns = server.now_ns;
+    play_until(&server, "query");
+    play(&server, 1);
+    assert_true(server.now_ns - begin_ns >= GRACE_MS * MH_MS);
+    bool misplaced[ROWS] = {false}, lost[ROWS] = {false}; /* by query and count, and lost ones by two looks */
+    for (int i = 0; i < server.core.finding_count; i++) {
+        const struct mh_finding *finding = &server.core.findings[i];
+        if (finding->what == MH_FOUND_MISPLACED)
+            misplaced[row_of(&server, finding->id)] = true;
+        else if (finding->what == MH_FOUND_LOST)
+            lost[row_of(&server, finding->id)] = true;
+        else
+            assert_int_equal(finding->what, MH_FOUND_MISSED); /* by the fake's search */
+    }
+    for (int row = 0; row < ROWS; row++) {
+        assert_int_equal(misplaced[row], row == 3 || row == 17);
+        assert_int_equal(lost[row], row == 5);
+    }
+    assert_int_equal(server.core.cycles[0].outcome, MH_OUTCOME_OK);
+    close_server(&server);
+}
+
+/* The look for it everywhere proves nothing by itself. */
+static void a_row_that_comes_home_while_it_is_sought_is_late(void **state)
+{
+    (void)state;
+    struct server server;
+    open_server(&server,
+                "{role: lifecycle, rows: 20, recheck: 0, steps: [create_collection, create_partition, "
+                "insert, create_index, load, query]}");
+    play_until(&server, "load+loaded count");
+    server.copies[3] = 0;
+    server.strays[3] = 1;
+    while (server.op->request.kind != MH_OP_QUERY || server.op->booked_as || server.op->request.partition[0])
+        assert_int_equal(turn(&server), MH_NEXT_SEND);
+    server.copies[3] = 1;
+    server.strays[3] = 0;
+    play(&server, 1);
+    assert_int_equal(server.core.finding_count, 1);
+    expect(&server, 0, MH_FOUND_LATE, 0, MH_OP_QUERY);
+    close_server(&server);
+}
+
+/* By a server with rows in both, and by one that shows them in both: there, too, is not where they belong. */
+static void rows_in_both_partitions_are_duplicated(void **state)
+{
+    (void)state;
+    for (int shown = 0; shown <= 1; shown++) {
+        struct server server;
+        open_server(&server, LIFE "0}");
+        play_until(&server, "load");
+        server.ignores_partitions = shown;
+        for (int row = 0; !shown && row < ROWS; row++)
+            server.strays[row] = 1;
+        play(&server, 1);
+        bool doubled[ROWS] = {false};
+        for (int i = 0; i < server.core.finding_count; i++) {
+            assert_int_equal(server.core.findings[i].what, MH_FOUND_DUPLICATED);
+            doubled[row_of(&server, server.core.findings[i].id)] = true;
+        }
+        for (int row = 0; row < ROWS; row++)
+            assert_true(doubled[row]);
+        close_server(&server);
+    }
+}
+
+static void what_is_elsewhere_is_judged_row_by_row(void **state)
+{
+    (void)state;
+    struct server server;
+    open_server(&server, LIFE "0}");
+    server.fails = MH_OP_INSERT;
+    server.how = MH_OUTCOME_FAILED;
+    server.fail_after = 2; /* the rows of the third batch were refused */
+    play_until(&server, "insert insert insert");
+    server.fails = MH_OP_KINDS;
+    server.strays[1] = server.strays[18] = 1;
+    server.copies[1] = 0;
+    play_until(&server, "query");
+    play(&server, 1);
+    assert_int_equal(server.core.findings[server.core.finding_count - 2].what, MH_FOUND_MISPLACED);
+    assert_int_equal(server.core.findings[server.core.finding_count - 2].id, server.first + 1);
+    assert_int_equal(server.core.findings[server.core.finding_count - 1].what, MH_FOUND_UNEXPECTED);
+    assert_int_equal(server.core.findings[server.core.finding_count - 1].id, server.first + 18);
+    close_server(&server);
+}
+
 /* ---- what a broken cycle had ---- */
 
 static void expect_lost(const struct server *server, int rows, enum mh_op_kind step)
@@ -552,9 +660,9 @@ static void a_collection_that_comes_back_is_late(void **state)
     play(&server, 1);
     assert_int_equal(server.core.finding_count, 1);
     expect(&server, 0, MH_FOUND_LATE, 0, MH_OP_SHOW_COLLECTIONS);
-    assert_non_null(
-        strstr(server.script,
-               "show_collections create_index+built load+loaded count query query query drop_collection"));
+    assert_non_null(strstr(
+        server.script,
+        "show_collections create_index+built load+loaded count query query query count drop_collection"));
     assert_int_equal(server.core.cycles[0].outcome, MH_OUTCOME_FAILED);
     close_server(&server);
 }
@@ -926,6 +1034,10 @@ int main(void)
         cmocka_unit_test(a_stop_removes_what_there_is),
         cmocka_unit_test(it_is_cut_by_what_a_stop_breaks),
         cmocka_unit_test(lost_rows_are_named_after_the_grace),
+        cmocka_unit_test(rows_in_another_partition_are_misplaced),
+        cmocka_unit_test(a_row_that_comes_home_while_it_is_sought_is_late),
+        cmocka_unit_test(rows_in_both_partitions_are_duplicated),
+        cmocka_unit_test(what_is_elsewhere_is_judged_row_by_row),
         cmocka_unit_test(a_collection_that_vanishes_loses_its_rows),
         cmocka_unit_test(a_collection_that_comes_back_is_late),
         cmocka_unit_test(rows_of_a_broken_cycle_are_looked_at),
