@@ -91,10 +91,11 @@ static void metrics(struct mh_turn *turn)
         text, ROOM,
         "{\"nodes_info\": [{\"identifier\": 1, \"connected\": [], \"infos\": {\"name\": \"mock\", \"type\": "
         "\"proxy\", \"id\": 1, \"has_error\": false, \"error_reason\": \"\", \"hardware_infos\": "
-        "{\"memory_usage\": "
+        "{\"ip\": \"%.200s:%d\", \"memory_usage\": "
         "%" PRId64 "}, \"system_info\": {\"system_version\": \"v2.3.5-mock\", \"deploy_mode\": \"MOCK\"}, "
         "\"quota_metrics\": {\"rows\": %" PRId64 ", \"calls\": %" PRId64 "}}}]}",
-        mh_private_bytes(), rows, turn->mock->calls);
+        turn->mock->options.host, mh_serve_port(turn->mock->server), mh_private_bytes(), rows,
+        turn->mock->calls);
     turn->answer.text = text;
 }
 

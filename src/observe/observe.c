@@ -1,6 +1,7 @@
 #include "observe/observe.h"
 
 #include "base/clock.h"
+#include "base/grow.h"
 #include "base/log.h"
 #include "client/op.h"
 #include "observe/process.h"
@@ -22,7 +23,7 @@ struct life {
     double began, cpu_s;
 };
 
-struct local { /* the server's process, if it is on this machine */
+struct local { /* the process behind one of the server's URIs, if it is on this machine */
     int port;  /* 0: it is not */
     char source[64];
     pid_t pid; /* -1: not found */
@@ -38,14 +39,20 @@ struct page { /* that is being read */
     double second;
 };
 
-struct system_info {
-    struct mh_rpc *rpc;
+struct system_info {    /* of one proxy */
+    struct mh_rpc *rpc; /* that knows no other */
     struct mh_connection *connection;
     struct mh_op op;
     struct mh_retry_policy policy;
     struct mh_server_options server;
     int64_t next_ns;
-    bool asked, warned;
+    bool asked, failed, warned;
+};
+
+/* Each proxy tells of itself, and of the nodes that all share: who is listened to. */
+struct teller {
+    char node[64];
+    const struct system_info *by;
 };
 
 struct mh_observer {
@@ -57,8 +64,12 @@ struct mh_observer {
     struct mh_scraper *scraper;
     struct life *lives; /* one a page */
     struct page page;
-    struct local local;
-    struct system_info info;
+    size_t uri_count; /* of the job's server; 0: this rank looks at none */
+    struct local *locals;
+    struct system_info *infos;
+    const struct system_info *told_by; /* whose answer is being read */
+    struct teller *tellers;
+    int64_t teller_count, teller_room;
     struct mh_samples samples;
     struct mh_sample_log log;
     bool refused;
@@ -126,10 +137,18 @@ static void look_at_self(struct mh_observer *observer)
     add_own(observer, "rpc_bytes", mh_rpc_bytes(observer->options.rpc));
 }
 
-/* Another number, or another process under the same one: the server was started again. */
-static void find_server(struct mh_observer *observer, int64_t now_ns)
+/* Of ports of one process the first stands for it. */
+static bool is_another_ports(const struct mh_observer *observer, const struct local *local, pid_t pid)
 {
-    struct local *local = &observer->local;
+    const struct local *other = observer->locals;
+    while (other < local && other->pid != pid)
+        other++;
+    return other < local;
+}
+
+/* Another number, or another process under the same one: the server was started again. */
+static void find_server(struct mh_observer *observer, struct local *local, int64_t now_ns)
+{
     struct mh_process_state state;
     char how[96];
     if (now_ns < local->search_ns)
@@ -145,7 +164,7 @@ static void find_server(struct mh_observer *observer, int64_t now_ns)
         local->warned = true;
         return;
     }
-    if (local->found) {
+    if (local->found && !is_another_ports(observer, local, pid)) {
         snprintf(how, sizeof how, "process %d listens there now", (int)pid);
         note_restart(observer, local->source, how);
     }
@@ -155,19 +174,19 @@ static void find_server(struct mh_observer *observer, int64_t now_ns)
     local->life++;
 }
 
-static void look_at_server(struct mh_observer *observer, int64_t now_ns)
+static void look_at_process(struct mh_observer *observer, struct local *local, int64_t now_ns)
 {
-    struct local *local = &observer->local;
     struct mh_process_state state;
     if (local->port == 0)
         return;
     if (local->pid < 0)
-        find_server(observer, now_ns);
+        find_server(observer, local, now_ns);
     if (local->pid < 0)
         return;
     if (mh_process_look(local->pid, &state) != 0 || state.began != local->began)
         local->pid = -1;
-    else if (state.rss_bytes > 0) /* a process that is ending has none */
+    else if (state.rss_bytes > 0 /* a process that is ending has none */ &&
+             !is_another_ports(observer, local, local->pid))
         add_process(observer, &observer->samples.server, local->source, local->life, &state);
 }
 
@@ -213,15 +232,39 @@ static void take_metric(void *context, const char *name, double value)
 
 /* ---- GetMetrics ---- */
 
-static void take_node(void *context, const char *node, const char *name, double value)
+/* The first that tells of a node, for as long as it answers. */
+static bool is_teller(struct mh_observer *observer, const char *node)
 {
-    struct mh_observer *observer = context;
-    add(observer, &observer->samples.server, node, name, (struct mh_sample){second_of(observer), value, 1});
+    struct teller *teller = observer->tellers;
+    while (teller < observer->tellers + observer->teller_count && strcmp(teller->node, node) != 0)
+        teller++;
+    if (teller == observer->tellers + observer->teller_count) {
+        if (!mh_grow(&observer->tellers, &observer->teller_room, observer->teller_count, sizeof *teller))
+            return false;
+        teller = &observer->tellers[observer->teller_count++];
+        *teller = (struct teller){.by = observer->told_by};
+        snprintf(teller->node, sizeof teller->node, "%s", node);
+    }
+    if (teller->by->failed)
+        teller->by = observer->told_by;
+    return teller->by == observer->told_by;
 }
 
-static void ask_system_info(struct mh_observer *observer, int64_t now_ns)
+/* Where proxies may be of different servers, numbers alone do not tell nodes apart. */
+static void take_node(void *context, const char *node, const char *address, const char *name, double value)
 {
-    struct system_info *info = &observer->info;
+    struct mh_observer *observer = context;
+    char source[64];
+    const bool with_address = observer->uri_count > 1 && address[0];
+    snprintf(source, sizeof source, "%.22s%s%.37s", node, with_address ? " at " : "",
+             with_address ? address : "");
+    if (is_teller(observer, source))
+        add(observer, &observer->samples.server, source, name,
+            (struct mh_sample){second_of(observer), value, 1});
+}
+
+static void ask_system_info(struct mh_observer *observer, struct system_info *info, int64_t now_ns)
+{
     struct mh_error err;
     if (!info->rpc || info->asked || now_ns < info->next_ns)
         return;
@@ -233,19 +276,20 @@ static void ask_system_info(struct mh_observer *observer, int64_t now_ns)
 
 static void complain_of_info(struct system_info *info, const char *cause)
 {
+    info->failed = true;
     if (!info->warned)
         mh_warn("observe: %s: %s; GetMetrics' figures are missing for as long",
                 mh_connection_uri(info->connection), cause);
     info->warned = true;
 }
 
-static void take_system_info(struct mh_observer *observer)
+static void take_system_info(struct mh_observer *observer, struct system_info *info)
 {
-    struct system_info *info = &observer->info;
     char cause[400];
     if (!info->asked || !mh_rpc_wait(info->rpc, 0))
         return;
-    info->asked = false;
+    info->asked = info->failed = false;
+    observer->told_by = info;
     mh_op_take(&info->op, &info->policy);
     if (info->op.outcome != MH_OUTCOME_OK) {
         mh_op_describe(&info->op, cause, sizeof cause);
@@ -255,20 +299,26 @@ static void take_system_info(struct mh_observer *observer)
     }
 }
 
-static int open_system_info(struct mh_observer *observer)
+static int open_proxy(struct system_info *info, const struct mh_server_options *server, size_t uri)
 {
     static const struct mh_retry_options no_retry;
-    struct system_info *info = &observer->info;
     struct mh_error err;
-    if (observer->options.head.rank != 0 || observer->wanted->system_info_ns == 0)
-        return 0;
-    info->server = observer->options.job->server;
+    info->server = *server;
+    info->server.uris = (struct mh_texts){.items = &server->uris.items[uri], .count = 1};
     info->server.connections = 1;
     info->policy = (struct mh_retry_policy){.retry = &no_retry, .timeout_ns = SYSTEM_INFO_TIMEOUT_S * MH_S};
     if (mh_rpc_open(&info->server, &info->rpc, &err) != 0)
         return -1;
     info->connection = mh_connection_open(info->rpc, 0);
     return info->connection ? 0 : -1;
+}
+
+static int open_system_info(struct mh_observer *observer)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && observer->wanted->system_info_ns > 0 && i < observer->uri_count; i++)
+        rc = open_proxy(&observer->infos[i], &observer->options.job->server, i);
+    return rc;
 }
 
 static void close_system_info(struct system_info *info)
@@ -291,9 +341,25 @@ static void look(struct mh_observer *observer)
 {
     const int64_t now = mh_now_ns();
     look_at_self(observer);
-    look_at_server(observer, now);
+    for (size_t i = 0; i < observer->uri_count; i++)
+        look_at_process(observer, &observer->locals[i], now);
     mh_scraper_ask(observer->scraper);
-    ask_system_info(observer, now);
+    for (size_t i = 0; i < observer->uri_count; i++)
+        ask_system_info(observer, &observer->infos[i], now);
+}
+
+static void take_answers(struct mh_observer *observer)
+{
+    for (size_t i = 0; i < observer->uri_count; i++)
+        take_system_info(observer, &observer->infos[i]);
+}
+
+static bool awaits_answers(const struct mh_observer *observer)
+{
+    bool asked = false;
+    for (size_t i = 0; i < observer->uri_count; i++)
+        asked |= observer->infos[i].asked;
+    return asked;
 }
 
 static void *observe(void *of)
@@ -308,23 +374,21 @@ static void *observe(void *of)
             next += period * (1 - left / period); /* a late look takes the next one's place */
             continue;
         }
-        if (observer->info.asked && left > 20 * MH_MS)
+        if (awaits_answers(observer) && left > 20 * MH_MS)
             left = 20 * MH_MS;
         mh_sample_log_flush(&observer->log);
         mh_scraper_wait(observer->scraper, left + MH_MS);
-        take_system_info(observer);
+        take_answers(observer);
     }
     return NULL;
 }
 
 /* ---- opening and closing ---- */
 
-static void find_local(struct mh_observer *observer)
+static void find_local(struct local *local, const char *uri)
 {
-    const char *uri = observer->options.job->server.uris.items[0], *from = strstr(uri, "://");
-    struct local *local = &observer->local;
-    local->pid = -1;
-    if (observer->options.head.rank != 0 || observer->wanted->local != MH_LOCAL_AUTO || !from)
+    const char *from = strstr(uri, "://");
+    if (!from)
         return;
     snprintf(local->source, sizeof local->source, "%.*s", (int)strcspn(from + 3, "/"), from + 3);
     char host[sizeof local->source];
@@ -335,6 +399,23 @@ static void find_local(struct mh_observer *observer)
     *colon = '\0';
     if (mh_is_loopback(host))
         local->port = (int)strtol(colon + 1, NULL, 10);
+}
+
+/* -1: no memory. */
+static int find_servers(struct mh_observer *observer)
+{
+    const struct mh_texts *uris = &observer->options.job->server.uris;
+    observer->locals = calloc(uris->count + 1, sizeof *observer->locals);
+    observer->infos = calloc(uris->count + 1, sizeof *observer->infos);
+    if (!observer->locals || !observer->infos)
+        return -1;
+    observer->uri_count = observer->options.head.rank == 0 ? uris->count : 0;
+    for (size_t i = 0; i < observer->uri_count; i++) {
+        observer->locals[i].pid = -1;
+        if (observer->wanted->local == MH_LOCAL_AUTO)
+            find_local(&observer->locals[i], uris->items[i]);
+    }
+    return 0;
 }
 
 /* Signals are for the thread that runs the stages. */
@@ -364,13 +445,12 @@ struct mh_observer *mh_observer_start(const struct mh_observer_options *options)
         const struct mh_scrape_hooks hooks = {begin_page, take_metric, observer};
         observer->options = *options;
         observer->wanted = &options->job->observe;
-        find_local(observer);
         observer->lives = calloc(observer->wanted->metrics.count + 1, sizeof *observer->lives);
         mh_sample_log_open(&observer->log, options->log_path, &options->head);
         observer->scraper = mh_scraper_open(pages_of(options), &hooks);
     }
-    if (observer && observer->lives && observer->scraper && open_system_info(observer) == 0 &&
-        start_thread(observer) == 0)
+    if (observer && observer->lives && observer->scraper && find_servers(observer) == 0 &&
+        open_system_info(observer) == 0 && start_thread(observer) == 0)
         return observer;
     mh_warn("observe: cannot be begun; memory and other gauges will not be in the result");
     mh_observer_free(observer);
@@ -400,9 +480,13 @@ void mh_observer_free(struct mh_observer *observer)
     if (!observer)
         return;
     mh_observer_stop(observer);
-    close_system_info(&observer->info);
+    for (size_t i = 0; i < observer->uri_count; i++)
+        close_system_info(&observer->infos[i]);
     mh_scraper_close(observer->scraper);
     mh_samples_free(&observer->samples);
+    free(observer->tellers);
+    free(observer->infos);
+    free(observer->locals);
     free(observer->lives);
     free(observer);
 }

@@ -7,8 +7,9 @@ static void read_figure(const json_t *hardware, const char *key, const char *nod
                         mh_node_visitor *visit, void *context)
 {
     const json_t *figure = json_object_get(hardware, key);
+    const char *address = json_string_value(json_object_get(hardware, "ip"));
     if (json_is_number(figure))
-        visit(context, node, name, json_number_value(figure));
+        visit(context, node, address ? address : "", name, json_number_value(figure));
 }
 
 static void read_node(const json_t *infos, mh_node_visitor *visit, void *context)

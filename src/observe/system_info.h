@@ -4,8 +4,9 @@
 
 #define MH_SYSTEM_INFO_REQUEST "{\"metric_type\":\"system_info\"}"
 
-/* `node` is its type and number: "querynode 12". */
-typedef void mh_node_visitor(void *context, const char *node, const char *name, double value);
+/* `node` is its type and number: "querynode 12"; `address` is its own, or "". */
+typedef void mh_node_visitor(void *context, const char *node, const char *address, const char *name,
+                             double value);
 
 /* Hands on memory_usage_bytes and cpu_usage_percent of each node that says them. -1: this is no such answer.
  */

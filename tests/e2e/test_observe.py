@@ -15,6 +15,7 @@ from pathlib import Path
 import grpc
 import pytest
 from mockserver import Mock
+from proxy import Counter, behind
 from support import GOOD, MISSED, UNUSABLE, Done, Result, Server, hpc
 
 MIB = 1 << 20
@@ -128,6 +129,53 @@ def test_a_server_without_get_metrics_is_told_once(tmp_path: Path) -> None:
     assert done.code == GOOD, str(done)
     [line] = [line for line in done.err.splitlines() if "GetMetrics" in line]
     assert "warning: observe: " in line and dumb.uri in line and "code 65535" in line, line
+
+
+def of_several(uris: list[str], folder: Path, seconds: float, options: str) -> Done:
+    """By one worker, at home on the first of them."""
+    job = f"server: {{uris: [{', '.join(uris)}], timeout: 5s}}\n" + JOB.replace("SECONDS", f"{seconds}s").replace("recheck: []", "enabled: false")
+    (folder / "job.yaml").write_text(job + options)
+    return hpc("run", "job.yaml", "--output", "out.h5", np=2, cwd=folder, result=folder / "out.h5")
+
+
+def test_every_proxy_is_looked_at(mock: Mock, tmp_path: Path) -> None:
+    """The process behind each, and what each says of its nodes, under names of their own; one that is not there is told once by each way."""
+    with Mock(tmp_path) as second:
+        mocks = {made.uri.removeprefix("http://"): made.process.pid for made in (mock, second)}
+        done = of_several([mock.uri, second.uri, "http://127.0.0.1:1"], tmp_path, 3, "observe: {period: 200ms, system_info: 200ms}\n")
+        seen = {source: {"rss_bytes": rss_of(pid), "threads": len(os.listdir(f"/proc/{pid}/task")), "fds": len(os.listdir(f"/proc/{pid}/fd"))}
+                for source, pid in mocks.items()}
+    assert done.code == GOOD, str(done)
+    for source, figures in seen.items():
+        for name, off in (("rss_bytes", 8 * MIB), ("threads", 4), ("fds", 8)):
+            assert series(done.result, name, source)[-1]["value"] == pytest.approx(figures[name], abs=off), (source, name)
+        told = series(done.result, "memory_usage_bytes", f"proxy 1 at {source}")
+        assert len(told) > 5 and told[-1]["value"] == pytest.approx(series(done.result, "private_bytes", source)[-1]["value"], abs=8 * MIB)
+    assert {row["source"] for row in done.result.tables["server/metrics"]} == {*mocks, *(f"proxy 1 at {source}" for source in mocks)}
+    assert {row["source"] for row in done.result.tables["trends"] if row["figure"] == "server_rss"} == set(mocks)
+    warnings = [line for line in done.err.splitlines() if "warning: observe" in line]
+    assert len(warnings) == 2 and any("port 1 " in line for line in warnings) and any("http://127.0.0.1:1: " in line for line in warnings), str(done)
+
+
+def test_a_node_that_several_proxies_tell_of_is_one(mock: Mock, tmp_path: Path) -> None:
+    """By the first of them, and when that one says nothing any more by the next."""
+    calls = Counter(), Counter()
+
+    def front(number: int, most: int):
+        def forward(method: str, _request: bytes, honest: Callable[[], bytes], context: grpc.ServicerContext) -> bytes:
+            if method == "GetMetrics" and calls[number].next() > most:
+                context.abort(grpc.StatusCode.INTERNAL, "no more")
+            return honest()
+        return forward
+
+    with behind(mock.uri, front(0, 4)) as one, behind(mock.uri, front(1, 10**6)) as two:
+        done = of_several([one, two], tmp_path, 3, "observe: {period: 200ms, system_info: 200ms, local: never}\n")
+    assert done.code == GOOD and min(call.count for call in calls) > 8, str(done)
+    told = series(done.result, "memory_usage_bytes")
+    assert {row["source"] for row in told} == {f"proxy 1 at {mock.uri.removeprefix('http://')}"}
+    assert max(call.count for call in calls) - 3 <= len(told) <= max(call.count for call in calls), (calls[0].count, calls[1].count, told)
+    [line] = [line for line in done.err.splitlines() if "warning: observe" in line]
+    assert one in line and "no more" in line
 
 
 def test_what_calls_hold_is_counted(tmp_path: Path) -> None:

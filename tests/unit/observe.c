@@ -60,10 +60,10 @@ static void other_lines_are_passed_over(void **state)
 
 /* ---- GetMetrics ---- */
 
-static void note_node(void *context, const char *node, const char *name, double value)
+static void note_node(void *context, const char *node, const char *address, const char *name, double value)
 {
     char *text = context;
-    sprintf(text + strlen(text), "%s %s=%g;", node, name, value);
+    sprintf(text + strlen(text), "%s%s%s %s=%g;", node, address[0] ? " at " : "", address, name, value);
 }
 
 static void answers_are_read(void **state)
@@ -75,10 +75,13 @@ static void answers_are_read(void **state)
             "{\"nodes_info\": [{\"infos\": {\"type\": \"querynode\", \"id\": 7, \"hardware_infos\": "
             "{\"memory_usage\": 1000, \"cpu_core_usage\": 1.5}, \"quota_metrics\": {\"ts\": "
             "18446744073709551615}}},"
-            "{\"infos\": {\"type\": \"proxy\", \"id\": 1, \"hardware_infos\": null}}, {\"infos\": null}, 5]}",
+            "{\"infos\": {\"type\": \"proxy\", \"id\": 1, \"hardware_infos\": null}}, {\"infos\": null}, 5,"
+            "{\"infos\": {\"type\": \"proxy\", \"id\": 2, \"hardware_infos\": {\"ip\": \"10.0.0.3:9\", "
+            "\"memory_usage\": 7}}}]}",
             note_node, text),
         0);
-    assert_string_equal(text, "querynode 7 memory_usage_bytes=1000;querynode 7 cpu_usage_percent=1.5;");
+    assert_string_equal(text, "querynode 7 memory_usage_bytes=1000;querynode 7 cpu_usage_percent=1.5;"
+                              "proxy 2 at 10.0.0.3:9 memory_usage_bytes=7;");
     static const char *const others[] = {"",    "{}", "[]", "5", "{\"nodes_info\": 5}", "{\"nodes_info\": [",
                                          "null"};
     for (size_t i = 0; i < COUNT(others); i++)
