@@ -8,8 +8,7 @@
 
 enum {
     POLL_MS = 100,
-    SLOWEST_STEP_S = 900, /* flush, index build, load */
-    LOAD_TRIES = 3,       /* the first load after a restart of 2.3 fails now and then */
+    LOAD_TRIES = 3, /* the first load after a restart of 2.3 fails now and then */
 };
 
 struct mh_request mh_steps_request(const struct mh_job *job, const struct mh_content *content,
@@ -30,11 +29,18 @@ static int ask(struct mh_asker *asker, struct mh_request request, const struct m
     return mh_ask(asker, &request, reply, err);
 }
 
-static int not_in_time(const struct mh_asker *asker, const char *what, struct mh_error *err)
+static int64_t deadline_of(const struct mh_job *job)
+{
+    return mh_now_ns() + job->server.patience_ns;
+}
+
+static int not_in_time(const struct mh_asker *asker, const struct mh_job *job, const char *what,
+                       struct mh_error *err)
 {
     if (asker->stop && asker->stop())
         return mh_fail(err, "stopped by a signal");
-    return mh_fail(err, "%s took longer than %d s", what, SLOWEST_STEP_S);
+    return mh_fail(err, "%s took longer than %g s (server.patience)", what,
+                   (double)job->server.patience_ns / (double)MH_S);
 }
 
 static bool go_on(struct mh_asker *asker, int64_t deadline_ns)
@@ -51,7 +57,7 @@ static int create_index(MH_STEP_INPUTS)
 /* A loaded collection is what can be read, and only one with an index can be loaded. */
 int mh_step_index(MH_STEP_INPUTS)
 {
-    const int64_t deadline = mh_now_ns() + SLOWEST_STEP_S * MH_S;
+    const int64_t deadline = deadline_of(job);
     const struct mh_reply *reply;
     bool created = false;
     do {
@@ -71,12 +77,12 @@ int mh_step_index(MH_STEP_INPUTS)
         if (reply->state == MH_INDEX_FINISHED && reply->pending_rows == 0)
             return 0;
     } while (go_on(asker, deadline));
-    return not_in_time(asker, "building the index", err);
+    return not_in_time(asker, job, "building the index", err);
 }
 
 static int wait_loaded(MH_STEP_INPUTS)
 {
-    const int64_t deadline = mh_now_ns() + SLOWEST_STEP_S * MH_S;
+    const int64_t deadline = deadline_of(job);
     const struct mh_reply *reply;
     do {
         if (ask(asker, mh_steps_request(job, content, MH_OP_LOAD_STATE), &reply, err) != 0)
@@ -86,7 +92,7 @@ static int wait_loaded(MH_STEP_INPUTS)
         if (reply->state != MH_LOAD_LOADING)
             return mh_fail(err, "loading the collection ended in state %d", reply->state);
     } while (go_on(asker, deadline));
-    return not_in_time(asker, "loading the collection", err);
+    return not_in_time(asker, job, "loading the collection", err);
 }
 
 static int try_to_load(MH_STEP_INPUTS)
@@ -104,7 +110,7 @@ static int try_to_load(MH_STEP_INPUTS)
 
 int mh_step_flush(MH_STEP_INPUTS)
 {
-    const int64_t deadline = mh_now_ns() + SLOWEST_STEP_S * MH_S;
+    const int64_t deadline = deadline_of(job);
     const struct mh_reply *reply;
     if (ask(asker, mh_steps_request(job, content, MH_OP_FLUSH), &reply, err) != 0)
         return -1;
@@ -122,7 +128,7 @@ int mh_step_flush(MH_STEP_INPUTS)
         rc = ask(asker, state, &reply, err);
     while (rc == 0 && !reply->yes && go_on(asker, deadline));
     free(segments);
-    return rc == 0 && !reply->yes ? not_in_time(asker, "flushing", err) : rc;
+    return rc == 0 && !reply->yes ? not_in_time(asker, job, "flushing", err) : rc;
 }
 
 int mh_step_reload(MH_STEP_INPUTS)

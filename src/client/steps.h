@@ -1,5 +1,5 @@
 /* What takes the server a while, done to its end: one rank asks and polls, before a stage and in the audit.
- * Each gives up after 900 s, or when asker->stop says so. */
+ * Each gives up after server.patience, or when asker->stop says so. */
 #ifndef MH_CLIENT_STEPS_H
 #define MH_CLIENT_STEPS_H
 

@@ -16,6 +16,7 @@ struct mh_server_options {
     struct mh_texts uris; /* http://host:port or https://host:port, one for each proxy; at least one */
     char *token;          /* user:password or an API key; empty: none */
     int64_t timeout_ns;   /* deadline of every call */
+    int64_t patience_ns;  /* of what goes on behind a call, and nobody times: see client/steps.h */
     int64_t connections;  /* TCP connections a worker */
     struct mh_tls_options tls;
 };

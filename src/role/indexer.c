@@ -29,12 +29,12 @@ static const struct mh_option options[] = {
 
 enum step { WAIT_FOR_ROWS, CREATE, WAIT_FOR_DELETE, DROP, CREATE_AGAIN, WAIT_UNTIL_BUILT, FINISHED };
 
-enum { POLL_NS = 100000000 /* between two looks at the build */, MOST_POLLS = 9000 /* 15 minutes */ };
+enum { POLL_NS = 100000000 /* between two looks at the build */ };
 
 struct indexer {
     enum step step;
     bool busy; /* one operation at a time */
-    int polls;
+    int64_t polls;
 };
 
 static enum mh_next send(struct indexer *indexer, struct mh_op *op, enum mh_op_kind kind)
@@ -82,11 +82,11 @@ static enum mh_next next(struct mh_role *role, struct mh_op *op)
 }
 
 /* Built, failed, gone, or too long under way. */
-static bool has_ended(struct indexer *indexer, const struct mh_reply *reply)
+static bool has_ended(const struct mh_role *role, struct indexer *indexer, const struct mh_reply *reply)
 {
     const bool built = reply->state == MH_INDEX_FINISHED && reply->pending_rows == 0;
     return built || reply->state == MH_INDEX_FAILED || reply->state == MH_INDEX_NONE ||
-           ++indexer->polls >= MOST_POLLS;
+           ++indexer->polls >= role->job->server.patience_ns / POLL_NS;
 }
 
 static enum step after(const struct mh_role *role, struct indexer *indexer, const struct mh_op *op)
@@ -100,7 +100,7 @@ static enum step after(const struct mh_role *role, struct indexer *indexer, cons
     case CREATE_AGAIN:
         return WAIT_UNTIL_BUILT;
     default: /* WAIT_UNTIL_BUILT */
-        return has_ended(indexer, &op->reply) ? FINISHED : WAIT_UNTIL_BUILT;
+        return has_ended(role, indexer, &op->reply) ? FINISHED : WAIT_UNTIL_BUILT;
     }
 }
 

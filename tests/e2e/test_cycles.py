@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -386,6 +387,35 @@ def test_stopped_in_mid_cycle(tmp_path: Path) -> None:
     figures = done.result.figures
     assert figures["cycles_cut"] == 4 and figures["cycles_broken"] == 0
     assert figures["cycles_begun"] == figures["cycles_whole"] + 4
+    assert_books_balance(done.result)
+
+
+def test_builds_that_never_end(tmp_path: Path) -> None:
+    """Each wait ends with the job's patience: cycles are broken, counted, and followed by others, and the audit gives up, too."""
+    roles = [life(count=2, patience="1s", cycles=2)]
+    job = job_for(roles, server={"timeout": "1s", "patience": "500ms"}, verify={"enabled": True}, observe={"enabled": False})
+    done, _, left = run(tmp_path, "", job, options=("--build-time", "1h"))
+    assert done.code == UNUSABLE and left == [], str(done)
+    assert "building the index took longer than 0.5 s (server.patience)" in done.err, str(done)
+    figures = done.result.figures
+    assert (figures["cycles_begun"], figures["cycles_broken"], figures["cycles_unlooked"]) == (4, 4, 4)
+    [row] = [row for row in done.result.tables["errors"] if row["op"] == "create_index"]
+    assert row["count"] == of_role(done, "create_index")["failed"] >= 4 and "not done in time" in row["message"], row
+
+
+def test_stopped_while_an_index_is_built(tmp_path: Path) -> None:
+    """No patience outlasts a stop: the cycles are cut, the audit ends with the grace that the signal leaves."""
+    with Mock(tmp_path, (), ("--build-time", "1h")) as mock:
+        words_of = words(tmp_path, mock, job_for([life(count=2, patience="1h")], verify={"enabled": True}))
+        with running(*words_of, "--grace", 4, result=tmp_path / "result.h5") as going:
+            going.wait_for(r"^milvus-hpc: calibration")
+            assert going.read_until(lambda: len(collections(mock)) == 2, 20)
+            began = time.monotonic()
+            going.process.send_signal(signal.SIGTERM)
+            done = going.finish(60)
+        assert collections(mock) == []
+    assert done.code == UNUSABLE and time.monotonic() - began < 30, str(done)  # of 15 minutes, or an hour
+    assert done.result.figures["cycles_cut"] == 2 and not done.result.attributes["audited"]
     assert_books_balance(done.result)
 
 
