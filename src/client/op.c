@@ -118,7 +118,7 @@ static bool has_untried(const struct mh_op *op)
 /* After a load, 2.3 may not find the node that it has just loaded onto: a patient reader asks once more. */
 static bool in_trouble(const struct mh_op *op, const struct mh_retry_policy *policy)
 {
-    return policy->patience_ns > 0 && op->call.status == MH_GRPC_OK && mh_code_is_trouble(op->reply.code);
+    return policy->patience_ns > 0 && op->call.status == MH_GRPC_OK && mh_reply_is_trouble(&op->reply);
 }
 
 static bool may_try_again(struct mh_op *op, const struct mh_retry_policy *policy)
@@ -154,7 +154,7 @@ static void doubt_partial_success(struct mh_op *op)
 
 static void accept_none(struct mh_op *op)
 {
-    if (!op->none_is_fine || op->outcome != MH_OUTCOME_FAILED || !mh_code_is_missing_index(op->reply.code))
+    if (!op->none_is_fine || op->outcome != MH_OUTCOME_FAILED || !mh_reply_is_missing_index(&op->reply))
         return;
     op->outcome = MH_OUTCOME_OK;
     op->reply.state = MH_INDEX_NONE;

@@ -63,7 +63,7 @@ int mh_step_index(MH_STEP_INPUTS)
     do {
         int rc = ask(asker, mh_steps_request(job, content, MH_OP_DESCRIBE_INDEX), &reply, err);
         bool none =
-            (rc != 0 && mh_code_is_missing_index(reply->code)) || (rc == 0 && reply->state == MH_INDEX_NONE);
+            (rc != 0 && mh_reply_is_missing_index(reply)) || (rc == 0 && reply->state == MH_INDEX_NONE);
         if (none && !created) {
             created = true;
             if (create_index(asker, job, content, err) != 0)

@@ -163,11 +163,12 @@ void mh_decode(enum mh_op_kind kind, int grpc_status, const char *grpc_message, 
 const struct mh_column *mh_reply_column(const struct mh_reply *reply, const char *name); /* NULL: not there */
 bool mh_reply_count(const struct mh_reply *reply,
                     int64_t *count); /* of a query for count(*); false: no single integer */
-bool mh_code_is_missing_index(int code);
-bool mh_code_is_missing(int code); /* the collection or the partition */
-/* The server's trouble, not ours: the same question may be answered when asked again. Not 0, nor an
+/* What the newer of the two codes says or, where a server sets the older alone, that one. */
+bool mh_reply_is_missing_index(const struct mh_reply *reply);
+bool mh_reply_is_missing(const struct mh_reply *reply); /* the collection or the partition */
+/* The server's trouble, not ours: the same question may be answered when asked again. Not a success, nor an
  * unreadable reply. */
-bool mh_code_is_trouble(int code);
+bool mh_reply_is_trouble(const struct mh_reply *reply);
 
 void mh_reply_clear(struct mh_reply *reply); /* keeps the memory for the next reply */
 void mh_reply_free(struct mh_reply *reply);

@@ -83,7 +83,8 @@ int mh_encode(const struct mh_request *request, struct mh_payload *payload, stru
 
 /* ---- judgement ---- */
 
-/* Milvus' own codes and the older enum beside them (servers set either). */
+/* Milvus' own codes and the older enum beside them. Servers before 2.3 set the older alone, and mostly its 1,
+ * "unexpected", which says nothing. */
 enum {
     CODE_QUEUE_FULL = 4,
     CODE_DISK = 7,
@@ -102,23 +103,35 @@ enum {
     CODE_PARAMETER_TOO_LARGE = 1102,
     CODE_NOT_AUTHENTICATED = 1400,
     CODE_NOT_PERMITTED = 1401,
+    LEGACY_NOT_PERMITTED = 3,
+    LEGACY_COLLECTION_MISSING = 4,
+    LEGACY_PARAMETER_ILLEGAL = 5,
+    LEGACY_INDEX_MISSING = 25,
+    LEGACY_FORCE_DENY = 48,
     LEGACY_RATE_LIMIT = 49,
 };
 
-bool mh_code_is_missing_index(int code)
+/* The older code, where it is the only one; 0: it is not. */
+static int older_of(const struct mh_reply *reply)
 {
-    return code == CODE_INDEX_MISSING;
+    return reply->code == 0 ? reply->legacy_code : 0;
 }
 
-bool mh_code_is_missing(int code)
+bool mh_reply_is_missing_index(const struct mh_reply *reply)
 {
-    return code == CODE_COLLECTION_MISSING || code == CODE_PARTITION_MISSING;
+    return reply->code == CODE_INDEX_MISSING || older_of(reply) == LEGACY_INDEX_MISSING;
+}
+
+bool mh_reply_is_missing(const struct mh_reply *reply)
+{
+    return reply->code == CODE_COLLECTION_MISSING || reply->code == CODE_PARTITION_MISSING ||
+           older_of(reply) == LEGACY_COLLECTION_MISSING;
 }
 
 static bool is_throttle(const struct mh_reply *reply)
 {
     return reply->code == CODE_RATE_LIMIT || reply->code == CODE_QUEUE_FULL ||
-           (reply->code == 0 && reply->legacy_code == LEGACY_RATE_LIMIT);
+           older_of(reply) == LEGACY_RATE_LIMIT;
 }
 
 /* Codes that a proxy gives before a write reaches the log, so that it certainly had no effect. Everything
@@ -145,8 +158,17 @@ static bool is_refusal(int code)
     return false;
 }
 
-bool mh_code_is_trouble(int code)
+static bool is_older_trouble(int code)
 {
+    return code > 0 && code != LEGACY_NOT_PERMITTED && code != LEGACY_COLLECTION_MISSING &&
+           code != LEGACY_PARAMETER_ILLEGAL && code != LEGACY_INDEX_MISSING && code != LEGACY_FORCE_DENY;
+}
+
+bool mh_reply_is_trouble(const struct mh_reply *reply)
+{
+    const int code = reply->code;
+    if (code == 0)
+        return is_older_trouble(reply->legacy_code);
     return code > 0 && !is_refusal(code) && code != CODE_COLLECTION_NOT_LOADED &&
            code != CODE_PARTITION_NOT_LOADED && code != CODE_INDEX_MISSING;
 }
@@ -165,7 +187,8 @@ static enum mh_outcome judge(bool write, const struct mh_reply *reply)
         return MH_OUTCOME_OK;
     if (is_throttle(reply))
         return MH_OUTCOME_THROTTLED;
-    return !write || is_refusal(reply->code) ? MH_OUTCOME_FAILED : MH_OUTCOME_UNKNOWN;
+    const bool denied = older_of(reply) == LEGACY_FORCE_DENY; /* by the limiter, as the rates */
+    return !write || is_refusal(reply->code) || denied ? MH_OUTCOME_FAILED : MH_OUTCOME_UNKNOWN;
 }
 
 void mh_decode(enum mh_op_kind kind, int grpc_status, const char *grpc_message, bool never_sent,

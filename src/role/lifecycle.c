@@ -361,7 +361,7 @@ static void learn_failed_drop(struct mh_life *life, const struct mh_op *op)
 {
     const int64_t length = (int64_t)op->call.request_length,
                   others = (length > 0 ? op->bytes_out / length : 0) - op->throttled;
-    if (others > 1 || (others == 1 && !mh_code_is_missing(op->reply.code))) {
+    if (others > 1 || (others == 1 && !mh_reply_is_missing(&op->reply))) {
         mh_cycle_perhaps_dropped(&life->rows);
         life->at_home = false;
     }

@@ -245,7 +245,7 @@ def test_what_comes_late_is_late(tmp_path: Path) -> None:
 # --- a server that is slow, busy, or breaks off ----------------------------------------------------------------------
 
 TROUBLES = [  # and what of it must have been counted
-    ("reply_code=10%,code=8,legacy=49 delay=2%,ms=50", {"throttled"}), ("reply_code=1%,code=65535 grpc_status=3%,status=14", set()),
+    ("reply_code=5%,code=8,legacy=49 reply_code=5%,code=0,legacy=49 delay=2%,ms=50", {"throttled"}), ("reply_code=1%,code=65535 grpc_status=3%,status=14", set()),
     ("reset=2%", set()), ("garbage=1% truncate=1%", set()),
     ("hang=3,op=insert,after=3,when=after hang=3,op=insert,after=9,when=before hang=2,op=delete hang=2,op=load", {"unknown", "timed_out"}),
     ("hang=2,op=create_collection,after=1,when=after hang=2,op=drop_collection grpc_status=3,status=4,op=drop_collection", {"timed_out"}),

@@ -64,16 +64,17 @@ static enum mh_outcome expected_of(enum mh_op_kind kind, int legacy, int code)
         return MH_OUTCOME_OK;
     if (is_in(limits, COUNT(limits), code) || (code == 0 && legacy == 49))
         return MH_OUTCOME_THROTTLED;
-    return is_in(refusals, COUNT(refusals), code) ? MH_OUTCOME_FAILED : doubt(kind);
+    return is_in(refusals, COUNT(refusals), code) || (code == 0 && legacy == 48) ? MH_OUTCOME_FAILED
+                                                                                 : doubt(kind);
 }
 
 /* Pairs that servers were seen to send, and each code alone and beside any older one. */
 static void every_code_is_judged(void **state)
 {
     (void)state;
-    static const int pairs[][2] = {{49, 8},   {48, 9},  {4, 100}, {1, 100},  {1, 65535}, {15, 200},
-                                   {25, 700}, {1, 101}, {0, 8},   {1, 0},    {49, 0},    {49, 5},
-                                   {62, 109}, {56, 1},  {24, 3},  {0, 10001}};
+    static const int pairs[][2] = {{49, 8},  {48, 9},    {4, 100}, {1, 100}, {1, 65535}, {15, 200}, {25, 700},
+                                   {1, 101}, {0, 8},     {1, 0},   {49, 0},  {49, 5},    {62, 109}, {56, 1},
+                                   {24, 3},  {0, 10001}, {48, 0},  {48, 5},  {4, 0},     {5, 0},    {56, 0}};
     for (int kind = 0; kind < MH_OP_KINDS; kind++) {
         for (size_t i = 0; i < COUNT(pairs) + 2101; i++) {
             int legacy = i < COUNT(pairs) ? pairs[i][0] : (int)i % 3,
@@ -93,7 +94,23 @@ static void a_missing_index_has_a_code(void **state)
 {
     (void)state;
     for (int code = 0; code < 70000; code++)
-        assert_int_equal(mh_code_is_missing_index(code), code == 700);
+        assert_int_equal(mh_reply_is_missing_index(&(struct mh_reply){.code = code}), code == 700);
+}
+
+/* Servers before 2.3 know no other; one that has both means the newer. */
+static void the_older_code_counts_where_it_is_alone(void **state)
+{
+    (void)state;
+    static const int final[] = {0, 3, 4, 5, 25, 48};
+    for (int legacy = 0; legacy < 1001; legacy++) {
+        const struct mh_reply alone = {.legacy_code = legacy}, both = {.legacy_code = legacy, .code = 1100};
+        assert_int_equal(mh_reply_is_missing_index(&alone), legacy == 25);
+        assert_int_equal(mh_reply_is_missing(&alone), legacy == 4);
+        assert_int_equal(mh_reply_is_trouble(&alone), !is_in(final, COUNT(final), legacy));
+        assert_false(mh_reply_is_missing_index(&both) || mh_reply_is_missing(&both) ||
+                     mh_reply_is_trouble(&both));
+    }
+    assert_false(mh_reply_is_trouble(&(struct mh_reply){.code = -1, .legacy_code = 1}));
 }
 
 static void a_long_reason_is_cut(void **state)
@@ -473,6 +490,7 @@ int main(void)
         cmocka_unit_test(writes_are_those_that_change_rows),
         DECODES(every_code_is_judged),
         DECODES(a_missing_index_has_a_code),
+        DECODES(the_older_code_counts_where_it_is_alone),
         DECODES(a_long_reason_is_cut),
         DECODES(every_transport_status_is_judged),
         DECODES(good_replies_are_read),
