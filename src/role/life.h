@@ -53,6 +53,7 @@ struct mh_life {
     bool looked;              /* the inquest has told */
     bool gone;                /* the listing was without it until verify.grace was over */
     int64_t inquest_until_ns; /* no new one after that */
+    int unlooked_before;      /* cycles in a row, before this one, whose inquests came to nothing */
     int64_t pause_ns;         /* before its next operation */
     bool cleaning;            /* nothing more but its drop */
     int drops;                /* tries of it */
@@ -64,6 +65,10 @@ struct mh_life {
 void mh_life_ask(struct mh_role *role, struct mh_op *op);
 void mh_life_ask_drop(struct mh_role *role, struct mh_op *op); /* of the collection, owed */
 enum mh_step mh_life_step(const struct mh_life *life);         /* whose operation that is */
+
+/* Of a time that inquests have, what is left of it for this cycle's: on a server on which none succeeds each
+ * cycle would cost as much as the one before; half as much, then. */
+int64_t mh_life_inquest_ns(const struct mh_life *life, int64_t whole_ns);
 
 /* A good reply to the step: is what it says right? False: it is to be asked for again. */
 bool mh_life_learn(struct mh_role *role, const struct mh_op *op, enum mh_step step);

@@ -9,6 +9,7 @@
 enum {
     DROP_PAUSE_MS = 1000, /* between two tries to remove what a broken cycle left */
     WINDOW = 16384,       /* rows that one query may return */
+    MOST_HALVINGS = 20,   /* of an inquest's time */
 };
 
 #define OTHER_PARTITION                                                                                      \
@@ -64,13 +65,19 @@ static void fill_write(struct mh_role *role, struct mh_op *op, enum mh_op_kind k
         op->request.partition = MH_LIFE_PARTITION;
 }
 
+int64_t mh_life_inquest_ns(const struct mh_life *life, int64_t whole_ns)
+{
+    return whole_ns >> (life->unlooked_before < MOST_HALVINGS ? life->unlooked_before : MOST_HALVINGS);
+}
+
 static void fill_lasting(struct mh_role *role, struct mh_op *op, enum mh_op_kind kind, enum mh_until until)
 {
     const struct mh_life_options *own = role->options->own;
+    const struct mh_life *life = role->state;
     fill(role, op, kind);
     op->until = until;
     op->poll_ns = own->poll_ns;
-    op->patience_ns = own->patience_ns;
+    op->patience_ns = life->inquest ? mh_life_inquest_ns(life, own->patience_ns) : own->patience_ns;
 }
 
 /* At either end, all that is beyond: rows that nobody wrote have ids, too. */

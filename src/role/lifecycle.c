@@ -249,6 +249,10 @@ static void end_cycle(struct mh_role *role)
                                      .begin_ns = life->begin_ns,
                                      .end_ns = life->end_ns,
                                      .why = life->why};
+    if (unlooked)
+        life->unlooked_before++;
+    else if (life->looked || end.outcome == MH_OUTCOME_OK)
+        life->unlooked_before = 0;
     life->under_way = false;
     life->number++;
     mh_role_cycle_ended(role, &end);
@@ -345,7 +349,7 @@ static void break_off(struct mh_role *role, const struct mh_op *op, enum mh_step
     struct mh_life *life = role->state;
     note_broken(role, step);
     if (!life->inquest)
-        life->inquest_until_ns = op->done_ns + role->job->server.timeout_ns;
+        life->inquest_until_ns = op->done_ns + mh_life_inquest_ns(life, role->job->server.timeout_ns);
     if (is_owed(life) && !role->ending && op->done_ns < life->inquest_until_ns) {
         life->pause_ns = life->inquest ? INQUEST_PAUSE_MS * MH_MS : 0;
         begin_inquest(life);

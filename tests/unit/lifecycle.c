@@ -16,8 +16,8 @@ enum { ROWS = 20, GRACE_MS = 10000, COPIES_MOST = 3 };
 struct server {
     struct core core;
     struct mh_op *op;
-    int64_t now_ns;
-    char name[300], past[300]; /* of the collection that there is; of the one before */
+    int64_t now_ns, patience_ns; /* of the last load */
+    char name[300], past[300];   /* of the collection that there is; of the one before */
     bool there, partition, index;
     bool vanished;                  /* the collection, as nobody asked */
     int64_t first;                  /* id of row 0 */
@@ -228,6 +228,8 @@ static bool fails_now(struct server *server, struct mh_op *op)
 
 static void note(struct server *server, const struct mh_op *op)
 {
+    if (op->until == MH_UNTIL_LOADED)
+        server->patience_ns = op->patience_ns;
     static const char *const untils[] = {"", "+loaded", "+built"};
     const size_t used = strlen(server->script);
     const char *name = op->booked_as == MH_TALLY_COUNT ? "count" : mh_op_infos[op->request.kind].name;
@@ -765,6 +767,41 @@ static void an_inquest_that_fails_is_told(void **state)
     }
 }
 
+static int64_t time_of_a_cycle(struct server *server)
+{
+    const int64_t begin_ns = server->now_ns;
+    play(server, server->core.cycle_count + 1);
+    return server->now_ns - begin_ns;
+}
+
+/* Until one succeeds. */
+static void inquests_that_fail_in_a_row_take_half_as_long_each(void **state)
+{
+    (void)state;
+    struct server server;
+    open_server(&server, "{role: lifecycle, rows: 20, recheck: 0}");
+    const int64_t timeout_ns = server.core.job->server.timeout_ns;
+    server.fails = MH_OP_LOAD;
+    server.how = MH_OUTCOME_FAILED;
+    for (int cycle = 0; cycle < 30; cycle++) {
+        server.script[0] = '\0';
+        assert_in_range(time_of_a_cycle(&server), timeout_ns >> cycle, (timeout_ns >> cycle) + MH_S);
+        assert_int_equal(server.core.cycles[cycle].outcome, MH_OUTCOME_UNKNOWN);
+        assert_int_equal(server.patience_ns, (300 * MH_S) >> (cycle < 20 ? cycle : 20));
+        assert_non_null(strstr(server.script, "load+loaded show_collections create_index+built load+loaded"));
+    }
+    assert_true(server.core.cycles[29].end_ns - server.core.cycles[0].begin_ns < 3 * timeout_ns);
+    server.script[0] = '\0';
+    play_until(&server, "load+loaded");
+    assert_int_equal(server.patience_ns, 300 * MH_S); /* the cycle's own */
+    server.fails = MH_OP_KINDS;
+    play(&server, 31);
+    assert_int_equal(server.core.cycles[30].outcome, MH_OUTCOME_FAILED); /* looked at */
+    server.fails = MH_OP_LOAD;
+    assert_in_range(time_of_a_cycle(&server), timeout_ns - MH_S, timeout_ns + MH_S);
+    close_server(&server);
+}
+
 static void a_stop_leaves_an_inquest(void **state)
 {
     (void)state;
@@ -1044,6 +1081,7 @@ int main(void)
         cmocka_unit_test(what_is_in_doubt_is_not_owed),
         cmocka_unit_test(a_failed_drop_may_have_taken_the_rows),
         cmocka_unit_test(an_inquest_that_fails_is_told),
+        cmocka_unit_test(inquests_that_fail_in_a_row_take_half_as_long_each),
         cmocka_unit_test(a_stop_leaves_an_inquest),
         cmocka_unit_test(what_comes_in_time_is_late),
         cmocka_unit_test(what_is_wrong_once_stays_wrong),
