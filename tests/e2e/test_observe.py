@@ -4,6 +4,7 @@ are made here, and on the real server against what /proc, its page and GetMetric
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 import urllib.request
@@ -16,7 +17,7 @@ import grpc
 import pytest
 from mockserver import Mock
 from proxy import Counter, behind
-from support import GOOD, MISSED, UNUSABLE, Done, Result, Server, hpc
+from support import GOOD, MISSED, UNUSABLE, Done, Result, Server, hpc, running
 
 MIB = 1 << 20
 JOB = """dataset: {synthetic: {rows: 500, dim: 8}}
@@ -131,6 +132,38 @@ def test_a_server_without_get_metrics_is_told_once(tmp_path: Path) -> None:
     assert "warning: observe: " in line and dumb.uri in line and "code 65535" in line, line
 
 
+def rss_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def use_of(pid: int) -> dict[str, float]:
+    """What /proc says of a process, under our names."""
+    status, stat = Path(f"/proc/{pid}/status").read_text(), Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    kb = {name: int(value) for name, value in re.findall(r"^(VmRSS|RssAnon):\s+(\d+) kB", status, re.M)}
+    return {"rss_bytes": 1024 * kb["VmRSS"], "private_bytes": 1024 * kb["RssAnon"], "fds": len(os.listdir(f"/proc/{pid}/fd")),
+            "threads": int(stat[17]), "cpu_s": (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")}
+
+
+class Watch(threading.Thread):
+    """A process as somebody else sees it, meanwhile."""
+
+    def __init__(self, pid: int):
+        super().__init__(daemon=True)
+        self.pid, self.seen, self.over = pid, [], False
+        self.start()
+
+    def run(self) -> None:
+        while not self.over:
+            try:
+                self.seen.append(use_of(self.pid))
+            except (OSError, KeyError):  # it has ended
+                return
+            time.sleep(0.02)
+
+    def of(self, name: str) -> list[float]:
+        return [use[name] for use in self.seen]
+
+
 def of_several(uris: list[str], folder: Path, seconds: float, options: str) -> Done:
     """By one worker, at home on the first of them."""
     job = f"server: {{uris: [{', '.join(uris)}], timeout: 5s}}\n" + JOB.replace("SECONDS", f"{seconds}s").replace("recheck: []", "enabled: false")
@@ -178,12 +211,24 @@ def test_a_node_that_several_proxies_tell_of_is_one(mock: Mock, tmp_path: Path) 
     assert one in line and "no more" in line
 
 
-def test_what_calls_hold_is_counted(tmp_path: Path) -> None:
-    """Each insert of 5 rows of 8 dimensions is held for as long as it is in flight, and no longer."""
+def test_a_rank_is_as_proc_shows_it(tmp_path: Path) -> None:
+    """Each figure as somebody else reads it meanwhile; and each insert of 5 rows of 8 dimensions is held while it is in flight, no longer."""
+    (tmp_path / "job.yaml").write_text(JOB.replace("SECONDS", "2s") + "observe: {period: 100ms}\n")
     with Mock(tmp_path, ["delay=100%,ms=300,op=insert"]) as slow:
-        done = run(slow.uri, tmp_path, 2, "observe: {period: 100ms}\n")
+        with running("run", tmp_path / "job.yaml", "--server", slow.uri, "--output", tmp_path / "out.h5", result=tmp_path / "out.h5") as going:
+            watch = Watch(going.process.pid)
+            done = going.finish()
+        watch.over = True
     assert done.code == GOOD, str(done)
-    held = [row["value"] for row in done.result.tables["rank_samples"] if row["name"] == "rpc_bytes"]
+    own: dict[str, list[float]] = {}
+    for row in done.result.tables["rank_samples"]:
+        own.setdefault(row["name"], []).append(row["value"])
+    for name, off in (("rss_bytes", MIB), ("private_bytes", MIB), ("fds", 2), ("threads", 1), ("cpu_s", 0.1)):
+        seen = watch.of(name)
+        assert len(own[name]) > 10 and min(seen) - off <= min(own[name]) and max(own[name]) <= max(seen) + off, (name, own[name], seen)
+        assert sorted(own[name])[len(own[name]) // 2] > 0
+    assert own["cpu_s"] == sorted(own["cpu_s"]) and max(own["rss_bytes"]) > 0.7 * max(watch.of("rss_bytes"))
+    held = own["rpc_bytes"]
     assert len(held) > 10 and min(held) == 0 and max(held) >= 5 * 8 * 4 and held[-1] < 64 << 10, held
     assert trend(done.result, "client_rpc")["unit"] == "bytes"
 
@@ -275,24 +320,6 @@ def metrics_page(server: Server) -> str:
     return next(word for word in server._call("status").stdout.split() if word.endswith("/metrics"))
 
 
-def rss_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
-
-
-class Watch(threading.Thread):
-    """The server's memory as somebody else reads it, meanwhile."""
-
-    def __init__(self, pid: int):
-        super().__init__(daemon=True)
-        self.pid, self.seen, self.over = pid, [], False
-        self.start()
-
-    def run(self) -> None:
-        while not self.over:
-            self.seen.append(rss_of(self.pid))
-            time.sleep(0.02)
-
-
 def test_the_real_server(server: Server, tmp_path: Path) -> None:
     """Process, page and GetMetrics, each as it is, from the first stage through the audit."""
     url, pid = metrics_page(server), server.pid()
@@ -303,8 +330,9 @@ def test_the_real_server(server: Server, tmp_path: Path) -> None:
     result, process, source = done.result, server.uri.removeprefix("http://"), url.split("/")[2]
 
     rss = [row["value"] for row in series(result, "rss_bytes", process)]
-    assert len(rss) > 20 and min(watch.seen) - MIB <= min(rss) and max(rss) <= max(watch.seen) + MIB
-    middle = sorted(watch.seen)[len(watch.seen) // 2]
+    seen = sorted(watch.of("rss_bytes"))
+    assert len(rss) > 20 and seen[0] - MIB <= min(rss) and max(rss) <= seen[-1] + MIB
+    middle = seen[len(seen) // 2]
     assert abs(sorted(rss)[len(rss) // 2] - middle) < 0.1 * middle
     assert {row["unit"] for row in series(result, "rss_bytes")} == {"bytes"}
     for mine, its, off in (("rss_bytes", "process_resident_memory_bytes", 16 * MIB), ("fds", "process_open_fds", 12), ("cpu_s", "process_cpu_seconds_total", 2)):
