@@ -3,6 +3,7 @@
 #include "job/job.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { LANES = 16 }; /* sums side by side, which the compiler turns into vector registers */
 
@@ -47,4 +48,43 @@ float mh_distance(int metric, const float *a, const float *b, int64_t dim)
         return dot;
     const float lengths = sqrtf(product(a, a, dim)) * sqrtf(product(b, b, dim));
     return lengths > 0 ? dot / lengths : 0;
+}
+
+bool mh_index_is_quantised(const char *type)
+{
+    static const char *const faithful[] = {"FLAT", "IVF_FLAT", "HNSW"};
+    for (size_t i = 0; i < sizeof faithful / sizeof faithful[0]; i++)
+        if (strcmp(type, faithful[i]) == 0)
+            return false;
+    return true;
+}
+
+bool mh_is_nearer(int metric, double a, double b)
+{
+    return metric == MH_METRIC_L2 ? a < b : a > b;
+}
+
+bool mh_is_clearly_nearer(int metric, double a, double b, double by)
+{
+    return mh_is_nearer(metric, metric == MH_METRIC_L2 ? a + by : a - by, b);
+}
+
+static double squared_length(const float *row, int64_t dim)
+{
+    return (double)mh_distance(MH_METRIC_IP, row, row, dim);
+}
+
+/* Whose squared length single precision can hold: else it has no direction that a server must agree about. */
+static bool has_direction(const float *row, int64_t dim)
+{
+    const double length = squared_length(row, dim);
+    return length > 1e-30 && length < 1e30;
+}
+
+double mh_score_error(int metric, const float *query, const float *row, int64_t dim)
+{
+    const double relative = 1e-5; /* of single precision, 100 units in the last place */
+    if (metric == MH_METRIC_COSINE)
+        return has_direction(query, dim) && has_direction(row, dim) ? 10 * relative : MH_ANY_COSINE;
+    return relative * (squared_length(query, dim) + squared_length(row, dim)) + 1e-30;
 }

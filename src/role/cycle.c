@@ -3,6 +3,7 @@
 #include "dataset/distance.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,10 +30,15 @@ void mh_cycle_name(const char *collection, uint32_t run_tag, int64_t worker, int
 
 /* ---- what was written ---- */
 
-int mh_cycle_init(struct mh_cycle *cycle, const struct mh_content *content, int metric, int64_t rows)
+int mh_cycle_init(struct mh_cycle *cycle, const struct mh_content *content,
+                  const struct mh_index_options *index, int64_t rows)
 {
-    *cycle = (struct mh_cycle){
-        .content = content, .metric = metric, .rows = rows, .fates = calloc((size_t)rows, 1)};
+    *cycle = (struct mh_cycle){.content = content,
+                               .metric = (int)index->metric,
+                               .faithful = !mh_index_is_quantised(index->type),
+                               .brute = strcmp(index->type, "FLAT") == 0,
+                               .rows = rows,
+                               .fates = calloc((size_t)rows, 1)};
     return cycle->fates ? 0 : -1;
 }
 
@@ -46,6 +52,7 @@ void mh_cycle_begin(struct mh_cycle *cycle, int64_t first)
 {
     cycle->first = first;
     cycle->live = cycle->maybe = 0;
+    cycle->sound = false;
     memset(cycle->fates, NEVER, (size_t)cycle->rows);
 }
 
@@ -111,11 +118,22 @@ struct judging {
     int64_t wrong;
 };
 
-static void blame(struct judging *judging, enum mh_found what, int64_t id, int64_t expected, int64_t seen)
+static void put_blame(struct judging *judging, const struct mh_cycle_wrong *wrong)
 {
     judging->wrong++;
     if (judging->accuse)
-        judging->accuse(judging->context, what, id, expected, seen);
+        judging->accuse(judging->context, wrong);
+}
+
+static void blame(struct judging *judging, enum mh_found what, int64_t id, int64_t expected, int64_t seen)
+{
+    put_blame(judging, &(struct mh_cycle_wrong){.what = what, .id = id, .expected = expected, .seen = seen});
+}
+
+static void blame_score(struct judging *judging, enum mh_found what, int64_t id, double expected, double seen)
+{
+    put_blame(judging, &(struct mh_cycle_wrong){
+                           .what = what, .id = id, .expected_value = expected, .seen_value = seen});
 }
 
 static bool is_own(const struct mh_cycle *cycle, int64_t id)
@@ -300,19 +318,100 @@ void mh_cycle_count_found(const struct mh_cycle *cycle, const struct mh_op *op, 
     }
 }
 
+/* The answer to one query vector. */
+struct answer {
+    const struct mh_op *op;
+    const float *query; /* the vector of row `own` */
+    int64_t own, begin, hits;
+};
+
+static double distance_to(const struct mh_cycle *cycle, const float *query, int64_t id)
+{
+    return (double)mh_distance(cycle->metric, query, mh_content_vector(cycle->content, id, 0),
+                               cycle->content->dataset->shape.dim);
+}
+
+static bool score_fits(const struct mh_cycle *cycle, const float *query, int64_t id, double score)
+{
+    const double distance = distance_to(cycle, query, id);
+    return distance == score || /* infinite, both */
+           fabs(distance - score) <= mh_score_error(cycle->metric, query,
+                                                    mh_content_vector(cycle->content, id, 0),
+                                                    cycle->content->dataset->shape.dim);
+}
+
+/* False: its score says nothing about the order. */
+static bool judge_hit(struct judging *judging, const struct answer *answer, int64_t id, double score)
+{
+    const struct mh_cycle *cycle = judging->cycle;
+    if (!is_first(judging, id) || !may_be_there(judging, id))
+        return false;
+    if (!cycle->faithful || score_fits(cycle, answer->query, id, score))
+        return true;
+    blame_score(judging, MH_FOUND_WRONG_DISTANCE, id, distance_to(cycle, answer->query, id), score);
+    return false;
+}
+
+static void judge_scores(struct judging *judging, const struct answer *answer)
+{
+    const float *scores = answer->op->reply.scores + answer->begin;
+    const int64_t *ids = answer->op->reply.ids + answer->begin;
+    int64_t before = -1; /* the last one whose score is its distance */
+    for (int64_t i = 0; i < answer->hits; i++) {
+        if (!judge_hit(judging, answer, ids[i], (double)scores[i]))
+            continue;
+        if (before >= 0 && mh_is_clearly_nearer(judging->cycle->metric, (double)scores[i],
+                                                (double)scores[before], MH_SCORE_TIE))
+            blame_score(judging, MH_FOUND_WRONG_ORDER, ids[i], (double)scores[before], (double)scores[i]);
+        before = i;
+    }
+}
+
+/* There was room for more, and every row was to be looked at: the nearest of those left out. */
+static void judge_short_answer(struct judging *judging, const struct answer *answer)
+{
+    const struct mh_cycle *cycle = judging->cycle;
+    int64_t missed = -1;
+    double nearest = 0;
+    for (int64_t row = 0; row < cycle->rows; row++) {
+        if (fate_of(cycle, row) != WRITTEN || cycle->fates[row] & SEEN)
+            continue;
+        const double distance = distance_to(cycle, answer->query, cycle->first + row);
+        if (missed >= 0 && !mh_is_nearer(cycle->metric, distance, nearest))
+            continue;
+        missed = row;
+        nearest = distance;
+    }
+    if (missed >= 0)
+        blame(judging, MH_FOUND_MISSED, cycle->first + missed, 0, MH_SIGHT_ABSENT);
+}
+
+static void judge_query(struct judging *judging, const struct answer *answer, bool exact)
+{
+    const struct mh_cycle *cycle = judging->cycle;
+    const int64_t own = answer->own, limit = answer->op->request.limit;
+    judge_scores(judging, answer);
+    if (answer->hits > limit)
+        blame(judging, MH_FOUND_SURPLUS, answer->op->reply.ids[answer->begin + limit], 0, 0);
+    if ((exact || (answer->hits == 0 && is_whole_cycle(cycle))) && fate_of(cycle, own) == WRITTEN &&
+        look_for(cycle, answer->op, own, answer->begin, answer->hits) == MISSED)
+        blame(judging, MH_FOUND_MISSED, cycle->first + own, 0, MH_SIGHT_ABSENT);
+    else if (cycle->brute && cycle->sound && answer->hits < limit)
+        judge_short_answer(judging, answer);
+    forget_seen(cycle);
+}
+
 int64_t mh_cycle_judge_hits(const struct mh_cycle *cycle, const struct mh_op *op, int64_t from, bool exact,
                             mh_cycle_accuse *accuse, void *context)
 {
     struct judging judging = {cycle, accuse, context, 0};
     for (int64_t q = 0, begin = 0; q < op->request.query_count; begin += hits_of(op, q++)) {
-        const int64_t hits = hits_of(op, q), own = from + q;
-        for (int64_t i = begin; i < begin + hits; i++)
-            if (is_first(&judging, op->reply.ids[i]))
-                may_be_there(&judging, op->reply.ids[i]);
-        if ((exact || (hits == 0 && is_whole_cycle(cycle))) && fate_of(cycle, own) == WRITTEN &&
-            look_for(cycle, op, own, begin, hits) == MISSED)
-            blame(&judging, MH_FOUND_MISSED, cycle->first + own, 0, MH_SIGHT_ABSENT);
-        forget_seen(cycle);
+        const struct answer answer = {.op = op,
+                                      .query = mh_content_vector(cycle->content, cycle->first + from + q, 0),
+                                      .own = from + q,
+                                      .begin = begin,
+                                      .hits = hits_of(op, q)};
+        judge_query(&judging, &answer, exact);
     }
     return judging.wrong;
 }
@@ -372,8 +471,9 @@ bool mh_cycle_explain(const struct mh_cycle *cycle, int64_t surplus, mh_cycle_ac
     }
     if (all ? sum != surplus : sum > surplus)
         return false;
+    struct judging judging = {cycle, accuse, context, 0};
     for (int i = 0; i < cycle->located_count; i++)
-        accuse(context, MH_FOUND_DUPLICATED, cycle->first + cycle->located[i].row, 1,
-               cycle->located[i].copies);
+        blame(&judging, MH_FOUND_DUPLICATED, cycle->first + cycle->located[i].row, 1,
+              cycle->located[i].copies);
     return true;
 }

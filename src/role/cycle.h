@@ -26,10 +26,13 @@ enum { MH_CYCLE_RANGES = 64, MH_CYCLE_MOST_LOCATED = 100 };
 
 struct mh_cycle {
     const struct mh_content *content;
-    int metric;                                    /* enum mh_metric: what a search finds nearest */
-    int64_t first, rows;                           /* ids first .. first + rows - 1 */
-    uint8_t *fates;                                /* of each; see cycle.c */
-    int64_t live, maybe;                           /* rows that must be there; that may */
+    int metric;          /* enum mh_metric: what a search finds nearest */
+    bool faithful;       /* scores are distances: the index keeps vectors as they are */
+    bool brute;          /* it looks at every row */
+    bool sound;          /* the last count(*) was right: no second copies take places among the hits */
+    int64_t first, rows; /* ids first .. first + rows - 1 */
+    uint8_t *fates;      /* of each; see cycle.c */
+    int64_t live, maybe; /* rows that must be there; that may */
     struct mh_cycle_range ranges[MH_CYCLE_RANGES]; /* still to be counted */
     int range_count;
     struct mh_cycle_copies {
@@ -38,8 +41,8 @@ struct mh_cycle {
     int located_count;
 };
 
-int mh_cycle_init(struct mh_cycle *cycle, const struct mh_content *content, int metric,
-                  int64_t rows); /* -1: no memory */
+int mh_cycle_init(struct mh_cycle *cycle, const struct mh_content *content,
+                  const struct mh_index_options *index, int64_t rows); /* -1: no memory */
 void mh_cycle_free(struct mh_cycle *cycle);
 
 void mh_cycle_begin(struct mh_cycle *cycle, int64_t first);          /* nothing is written */
@@ -47,8 +50,14 @@ void mh_cycle_wrote(struct mh_cycle *cycle, const struct mh_op *op); /* an inser
 void mh_cycle_dropped(struct mh_cycle *cycle); /* with what they were in: none is left */
 void mh_cycle_perhaps_dropped(struct mh_cycle *cycle);
 
+struct mh_cycle_wrong { /* as in struct mh_finding */
+    enum mh_found what;
+    int64_t id, expected, seen;
+    double expected_value, seen_value;
+};
+
 /* Called for each thing wrong with an answer; NULL: they are only counted. */
-typedef void mh_cycle_accuse(void *context, enum mh_found what, int64_t id, int64_t expected, int64_t seen);
+typedef void mh_cycle_accuse(void *context, const struct mh_cycle_wrong *wrong);
 
 /* Each returns how many things are wrong. Of a query for rows from .. to-1 (and, at either end, for all
  * beyond), where they belong or wherever they are: *found: grows by the rows returned. */
@@ -77,8 +86,9 @@ bool mh_cycle_next_range(struct mh_cycle *cycle, struct mh_cycle_range *range);
 void mh_cycle_counted(struct mh_cycle *cycle, const struct mh_cycle_range *range, int64_t count);
 bool mh_cycle_explain(const struct mh_cycle *cycle, int64_t surplus, mh_cycle_accuse *accuse, void *context);
 
-/* Of a search for the vectors of rows from .. from + query_count - 1. exact: it must find what is nearest,
- * and nothing is nearer than a row's own vector, by L2 and COSINE. */
+/* Of a search for the vectors of rows from .. from + query_count - 1: what hits there are, their scores and
+ * their order. exact: it must find what is nearest, and nothing is nearer than a row's own vector, by L2 and
+ * COSINE. */
 int64_t mh_cycle_judge_hits(const struct mh_cycle *cycle, const struct mh_op *op, int64_t from, bool exact,
                             mh_cycle_accuse *accuse, void *context);
 

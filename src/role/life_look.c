@@ -8,15 +8,17 @@ struct accusation {
     const struct mh_op *op;
 };
 
-static void accuse(void *context, enum mh_found what, int64_t id, int64_t expected, int64_t seen)
+static void accuse(void *context, const struct mh_cycle_wrong *wrong)
 {
     const struct accusation *accusation = context;
     const struct mh_life *life = accusation->role->state;
     const struct mh_op *op = accusation->op;
-    const struct mh_finding finding = {.what = what,
-                                       .id = id,
-                                       .expected = expected,
-                                       .seen = seen,
+    const struct mh_finding finding = {.what = wrong->what,
+                                       .id = wrong->id,
+                                       .expected = wrong->expected,
+                                       .seen = wrong->seen,
+                                       .expected_value = wrong->expected_value,
+                                       .seen_value = wrong->seen_value,
                                        .cycle = life->number,
                                        .step = op->request.kind,
                                        .first_ns = life->wrong_since_ns ? life->wrong_since_ns : op->done_ns,
@@ -32,20 +34,26 @@ static bool lists(const struct mh_reply *reply, const char *name)
     return false;
 }
 
+/* `thing` stands for what was not dropped. */
+static void tell_of_thing(const struct mh_life *life, int64_t thing, mh_cycle_accuse *tell, void *context)
+{
+    tell(context,
+         &(struct mh_cycle_wrong){.what = MH_FOUND_NOT_DROPPED, .id = life->rows.first + thing, .seen = 1});
+}
+
 static void judge_list(const struct mh_life *life, const struct mh_op *op, mh_cycle_accuse *tell,
                        void *context)
 {
     const bool whole = op->request.kind == MH_OP_SHOW_COLLECTIONS;
     if (lists(&op->reply, whole ? life->name : MH_LIFE_PARTITION))
-        tell(context, MH_FOUND_NOT_DROPPED,
-             life->rows.first + (whole ? MH_CYCLE_ID_WHOLE : MH_CYCLE_ID_PARTITION), 0, 1);
+        tell_of_thing(life, whole ? MH_CYCLE_ID_WHOLE : MH_CYCLE_ID_PARTITION, tell, context);
 }
 
 static void judge_index(const struct mh_life *life, const struct mh_op *op, mh_cycle_accuse *tell,
                         void *context)
 {
     if (op->reply.state != MH_INDEX_NONE)
-        tell(context, MH_FOUND_NOT_DROPPED, life->rows.first + MH_CYCLE_ID_INDEX, 0, 1);
+        tell_of_thing(life, MH_CYCLE_ID_INDEX, tell, context);
 }
 
 static bool is_wrong_count(const struct mh_life *life, const struct mh_op *op, enum mh_step step)
@@ -94,8 +102,9 @@ struct answer {
 
 /* A row that is not there may be late, and so may a drop. Any other wrong answer to a strong read stays
  * wrong, whatever the next one says, as in the audit. */
-static void weigh(void *context, enum mh_found what, int64_t id, int64_t expected, int64_t seen)
+static void weigh(void *context, const struct mh_cycle_wrong *wrong)
 {
+    const enum mh_found what = wrong->what;
     struct answer *answer = context;
     const struct mh_life *life = answer->accusation.role->state;
     const bool late = what == MH_FOUND_LOST || what == MH_FOUND_MISPLACED || what == MH_FOUND_MISSED ||
@@ -103,7 +112,7 @@ static void weigh(void *context, enum mh_found what, int64_t id, int64_t expecte
     answer->wanting |= late;
     answer->condemnable |= !late;
     if (late ? answer->final : !answer->final && !life->condemned)
-        accuse(&answer->accusation, what, id, expected, seen);
+        accuse(&answer->accusation, wrong);
 }
 
 static void begin_look(struct mh_life *life, const struct mh_op *op, enum mh_step step)
@@ -155,9 +164,11 @@ bool mh_life_learn(struct mh_role *role, const struct mh_op *op, enum mh_step st
     judge(life, op, step, weigh, &answer);
     life->condemned |= answer.condemnable;
     const bool miscounted = is_wrong_count(life, op, step);
+    life->rows.sound = step == MH_STEP_COUNT ? !miscounted : life->rows.sound;
     if (!answer.wanting && !miscounted) {
         if (life->wrong_since_ns)
-            accuse(&answer.accusation, MH_FOUND_LATE, life->rows.first, 0, 0);
+            accuse(&answer.accusation,
+                   &(struct mh_cycle_wrong){.what = MH_FOUND_LATE, .id = life->rows.first});
         settle(life);
         count_found(life, op, step);
         return true;
@@ -186,7 +197,10 @@ static void end_look(struct mh_role *role, const struct mh_op *op)
     const bool copies = life->look == MH_LIFE_LOOK_FOR_COPIES;
     if (life->counted != life->found &&
         !(copies && mh_cycle_explain(&life->rows, life->counted - life->found, accuse, &accusation)))
-        accuse(&accusation, MH_FOUND_MISCOUNTED, life->rows.first, life->found, life->counted);
+        accuse(&accusation, &(struct mh_cycle_wrong){.what = MH_FOUND_MISCOUNTED,
+                                                     .id = life->rows.first,
+                                                     .expected = life->found,
+                                                     .seen = life->counted});
     life->look = MH_LIFE_NO_LOOK;
     life->wrong_since_ns = 0;
 }

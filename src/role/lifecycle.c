@@ -187,8 +187,7 @@ static int init(struct mh_role *role, struct mh_error *err)
     life->rechecked = mh_program_of(&own->steps, true);
     life->exact = finds_nearest(&role->job->collection.index, own->params);
     if (list_fields(life, role->content) != 0 ||
-        mh_cycle_init(&life->rows, role->content, (int)role->job->collection.index.metric,
-                      role->options->rows) != 0)
+        mh_cycle_init(&life->rows, role->content, &role->job->collection.index, role->options->rows) != 0)
         return mh_fail(err, "out of memory for cycles of %lld rows", (long long)role->options->rows);
     return 0;
 }

@@ -89,17 +89,21 @@ enum mh_found {
     MH_FOUND_CORRUPTED,
     MH_FOUND_MISCOUNTED,
     MH_FOUND_MISSED,
+    MH_FOUND_SURPLUS,
+    MH_FOUND_WRONG_DISTANCE,
+    MH_FOUND_WRONG_ORDER,
     MH_FOUND_NOT_DROPPED,
     MH_FOUNDS,
 };
 
 struct mh_finding {
     enum mh_found what;
-    int64_t id;                /* a row's, or one that stands for the whole (see cycle.h) */
-    int64_t expected, seen;    /* versions or MH_SIGHT_*, or numbers of rows */
-    int64_t cycle;             /* its number, from 0 */
-    enum mh_op_kind step;      /* that showed it */
-    int64_t first_ns, last_ns; /* seen wrong: ends of reads */
+    int64_t id;                        /* a row's, or one that stands for the whole (see cycle.h) */
+    int64_t expected, seen;            /* versions or MH_SIGHT_*, or numbers of rows */
+    double expected_value, seen_value; /* scores */
+    int64_t cycle;                     /* its number, from 0 */
+    enum mh_op_kind step;              /* that showed it */
+    int64_t first_ns, last_ns;         /* seen wrong: ends of reads */
 };
 
 /* Tells the core, which accuses. */

@@ -5,6 +5,7 @@
 #include "base/grow.h"
 #include "base/log.h"
 #include "comm/comm.h"
+#include "dataset/distance.h"
 #include "truth/hits.h"
 
 #include <math.h>

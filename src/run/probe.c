@@ -89,6 +89,9 @@ static const enum mh_wrong wrongs[MH_FOUNDS] = {
     [MH_FOUND_CORRUPTED] = MH_CORRUPTED,
     [MH_FOUND_MISCOUNTED] = MH_MISCOUNTED,
     [MH_FOUND_MISSED] = MH_MISSED,
+    [MH_FOUND_SURPLUS] = MH_SURPLUS,
+    [MH_FOUND_WRONG_DISTANCE] = MH_WRONG_DISTANCE,
+    [MH_FOUND_WRONG_ORDER] = MH_WRONG_ORDER,
     [MH_FOUND_NOT_DROPPED] = MH_NOT_DROPPED,
 };
 
@@ -101,6 +104,8 @@ void mh_role_found(struct mh_role *role, const struct mh_finding *finding)
                                     .cycle = finding->cycle,
                                     .expected_version = finding->expected,
                                     .seen_version = finding->seen,
+                                    .expected_value = finding->expected_value,
+                                    .seen_value = finding->seen_value,
                                     .partition = -1,
                                     .first_seen_ns = finding->first_ns - start_ns,
                                     .last_seen_ns = finding->last_ns - start_ns,

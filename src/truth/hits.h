@@ -67,10 +67,6 @@ struct mh_hits {
     int64_t missed_count;
 };
 
-/* Does an index of this type keep vectors as they are (FLAT, IVF_FLAT, HNSW), so that scores are distances?
- */
-bool mh_index_is_quantised(const char *type);
-
 /* recall.c, for hits.c: compares a sample with all rows that were live. Collective. */
 int mh_hits_compare(struct mh_hits *hits, struct mh_error *err);
 
@@ -103,17 +99,6 @@ void mh_filter_close(struct mh_filter *filter);
 bool mh_filter_read(struct mh_filter *filter, const char *text); /* false: not understood */
 bool mh_filter_holds(const struct mh_filter *filter, int64_t id, int64_t version);
 
-/* By how much a score may differ from our distance: single precision, and the expanded form |q|^2 - 2qx +
- * |x|^2 that servers use for batches, err by a few units in the last place of the lengths involved. */
-#define MH_ANY_COSINE 2.0 /* error of the cosine of a vector without a direction: any score is as good */
-double mh_score_error(int metric, const float *query, const float *row, int64_t dim);
-
-/* Scores this close are one to Milvus, which orders them by key: on 2.3.5 hits were out of order by up to
- * 1.7e-8 where distances were tiny, by nothing elsewhere. */
-#define MH_SCORE_TIE 1e-7
-
-bool mh_is_nearer(int metric, double a, double b); /* a than b */
-bool mh_is_clearly_nearer(int metric, double a, double b, double by);
 void mh_hits_condemn(struct mh_hits *hits, const struct mh_reading *reading,
                      const struct mh_violation *violation); /* sets what all of a reading's share */
 

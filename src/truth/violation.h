@@ -16,7 +16,7 @@ enum mh_wrong {
     MH_CORRUPTED,   /* content differs from what was written */
     MH_MISCOUNTED,  /* count(*) contradicts what a scan of the same rows at the same consistency finds; id:
                        first of the range, -1: all */
-    /* of a search or query under load alone */
+    /* of a search or query under load alone; the first two, surplus and missed also in life cycles */
     MH_WRONG_DISTANCE, /* the hit's score is not the distance of its vector */
     MH_WRONG_ORDER,    /* a hit that is nearer than the one before it */
     MH_FILTER_IGNORED, /* the row does not satisfy the expression */

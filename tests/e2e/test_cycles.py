@@ -189,11 +189,12 @@ def test_more_than_is_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fault, kind", [
     ("search_dead=1", "resurrected"), ("search_repeat=1", "duplicated"), ("search_short=100%", "missed"),
+    ("search_distance=3", "wrong_distance"), ("search_order=2", "wrong_order"),
     ("count_off=100%,by=3", "miscounted"), ("count_off=100%,by=-2", "miscounted"), ("partitions_ignored=100%", "duplicated"),
 ])
 def test_answers(tmp_path: Path, fault: str, kind: str) -> None:
     steps = {} if fault.startswith("partitions") else {"steps": READ_LAST}
-    roles = [life(count=1, cycles=2, topk=1 if kind == "missed" else 10, **steps)]
+    roles = [life(count=1, cycles=2, **steps)]
     done, _, left = run(tmp_path, fault, job_for(roles, verify={"grace": "0s"}))
     assert done.code == VIOLATED and set(done.result.found) == {kind} and left == [], str(done)
     assert_provenance(done)

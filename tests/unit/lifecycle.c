@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,14 +27,17 @@ struct server {
     bool keeps_deleted, keeps_dropped, keeps_index;
     bool strange; /* texts of rows are others' */
     int64_t count_off;
+    int64_t leaves_out;        /* of the hits of a query */
+    float off;                 /* its first hit's score is */
+    bool changes_places;       /* its first hit and its last */
     enum mh_op_kind fails;     /* MH_OP_KINDS: none */
     int left, throttled, code; /* sendings; replies among them; of what fails */
     enum mh_outcome how;
     int fail_after; /* so many of that kind go well before */
-    int64_t ids[ROWS * COPIES_MOST];
+    int64_t ids[ROWS * ROWS];
     const char *texts[ROWS * COPIES_MOST];
     struct mh_scalar scalars[ROWS * COPIES_MOST];
-    float scores[ROWS * COPIES_MOST];
+    float scores[ROWS * ROWS];
     int64_t hits_of[ROWS];
     const char *names[2];
     int64_t count;
@@ -138,16 +142,55 @@ static void answer_query(struct server *server, struct mh_op *op)
     op->reply.column_count = 2;
 }
 
-/* Every query vector finds the row whose it is, if that is there, and nothing else. */
+/* Of the row's vector: the data set's row r is r in every dimension. */
+static double place_of(const struct server *server, int64_t row)
+{
+    return (double)((server->first + row) % CORE_ROWS);
+}
+
+/* The nearest row that is there and no hit yet; -1: none. */
+static int64_t nearest_to(const struct server *server, const struct mh_op *op, double place,
+                          const bool *taken)
+{
+    int64_t nearest = -1;
+    for (int64_t row = 0; row < ROWS; row++)
+        if (copies_of(server, op, row) > 0 && !taken[row] &&
+            (nearest < 0 || fabs(place_of(server, row) - place) < fabs(place_of(server, nearest) - place)))
+            nearest = row;
+    return nearest;
+}
+
+static void spoil(struct server *server, int64_t first, int64_t last)
+{
+    const int64_t id = server->ids[first];
+    const float score = server->scores[first];
+    if (last < first)
+        return;
+    server->scores[first] += server->off;
+    if (!server->changes_places)
+        return;
+    server->ids[first] = server->ids[last];
+    server->scores[first] = server->scores[last];
+    server->ids[last] = id;
+    server->scores[last] = score;
+}
+
 static void answer_search(struct server *server, struct mh_op *op)
 {
-    const int64_t first = (int64_t)op->request.queries[0]; /* the data set's row r is r in every dimension */
     int64_t hits = 0;
     for (int64_t q = 0; q < op->request.query_count; q++) {
-        int64_t row = (first + q - server->first % CORE_ROWS + CORE_ROWS) % CORE_ROWS;
-        server->hits_of[q] = server->copies[row] > 0;
-        if (server->copies[row] > 0)
-            server->ids[hits++] = server->first + row;
+        const double place = (double)op->request.queries[q * CORE_DIM];
+        bool taken[ROWS] = {false};
+        server->hits_of[q] = 0;
+        const int64_t begin = hits;
+        for (int64_t row; server->hits_of[q] < op->request.limit - server->leaves_out &&
+                          (row = nearest_to(server, op, place, taken)) >= 0;
+             server->hits_of[q]++) {
+            taken[row] = true;
+            server->ids[hits] = server->first + row;
+            server->scores[hits++] = (float)(CORE_DIM * pow(place_of(server, row) - place, 2));
+        }
+        spoil(server, begin, hits - 1);
     }
     op->reply.hits_of = server->hits_of;
     op->reply.query_count = op->request.query_count;
@@ -525,7 +568,7 @@ static void rows_in_another_partition_are_misplaced(void **state)
         else if (finding->what == MH_FOUND_LOST)
             lost[row_of(&server, finding->id)] = true;
         else
-            assert_int_equal(finding->what, MH_FOUND_MISSED); /* by the fake's search */
+            assert_int_equal(finding->what, MH_FOUND_MISSED); /* by the search, which comes first */
     }
     for (int row = 0; row < ROWS; row++) {
         assert_int_equal(misplaced[row], row == 3 || row == 17);
@@ -877,10 +920,9 @@ static void what_is_wrong_is_told_once_while_others_are_waited_for(void **state)
     close_server(&server);
 }
 
-static void count_accusations(void *context, enum mh_found what, int64_t id, int64_t expected, int64_t seen)
+static void count_accusations(void *context, const struct mh_cycle_wrong *wrong)
 {
-    (void)id, (void)expected, (void)seen;
-    assert_int_equal(what, MH_FOUND_MISSED);
+    assert_int_equal(wrong->what, MH_FOUND_MISSED);
     ++*(int *)context;
 }
 
@@ -891,11 +933,12 @@ static void a_search_that_finds_nothing_misses_its_rows(void **state)
     for (int deleted = 0; deleted <= 1; deleted++) {
         struct server server;
         struct mh_cycle cycle;
-        int64_t hits_of[] = {0, 1}, id = 0;
+        const struct mh_index_options hnsw = {.type = (char[]){"HNSW"}, .metric = MH_METRIC_L2};
+        int64_t hits_of[] = {0, 1}, id = 1;
         int accusations = 0;
         open_server(&server, LIFE "0}");
         struct mh_op *op = server.op;
-        assert_int_equal(mh_cycle_init(&cycle, &server.core.content, MH_METRIC_L2, 3), 0);
+        assert_int_equal(mh_cycle_init(&cycle, &server.core.content, &hnsw, 3), 0);
         mh_cycle_begin(&cycle, 0);
         for (int kind = 0; kind <= deleted; kind++) {
             op->request.kind = kind == 0 ? MH_OP_INSERT : MH_OP_DELETE;
@@ -914,6 +957,54 @@ static void a_search_that_finds_nothing_misses_its_rows(void **state)
         mh_cycle_free(&cycle);
         close_server(&server);
     }
+}
+
+/* By FLAT, which has to find all that there is room for. */
+static void hits_are_all_there_are_and_as_far_as_they_say(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t leaves_out;
+        float off;
+        bool changes_places;
+        enum mh_found what;
+    } cases[] = {{1, 0, false, MH_FOUND_MISSED},
+                 {-1, 0, false, MH_FOUND_SURPLUS},
+                 {0, 1, false, MH_FOUND_WRONG_DISTANCE},
+                 {0, NAN, false, MH_FOUND_WRONG_DISTANCE},
+                 {0, 0, true, MH_FOUND_WRONG_ORDER}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct server server;
+        open_server(&server, "{role: lifecycle, rows: 20, recheck: 0, queries: 3, topk: 4}");
+        play_until(&server, "load");
+        server.leaves_out = cases[i].leaves_out;
+        server.off = cases[i].off;
+        server.changes_places = cases[i].changes_places;
+        play(&server, 1);
+        assert_in_range(server.core.finding_count, 1, 6); /* of each query vector, of some the same */
+        for (int f = 0; f < server.core.finding_count; f++) {
+            const struct mh_finding *finding = &server.core.findings[f];
+            assert_int_equal(finding->what, cases[i].what);
+            assert_int_equal(finding->step, MH_OP_SEARCH);
+            assert_in_range(row_of(&server, finding->id), 0, ROWS - 1);
+            if (cases[i].off == 1) /* the row's own vector */
+                assert_true(finding->expected_value == 0 && finding->seen_value == 1);
+        }
+        close_server(&server);
+    }
+}
+
+/* Deleted rows are no hits; where fewer are left than there is room for, all of them are. */
+static void fewer_hits_than_wanted_are_right_where_there_are_no_more(void **state)
+{
+    (void)state;
+    struct server server;
+    open_server(&server,
+                "{role: lifecycle, rows: 20, recheck: 0, topk: 15, deleted: 50%, steps: [create_collection, "
+                "insert, create_index, load, delete, search]}");
+    play(&server, 1);
+    assert_int_equal(server.core.finding_count, 0);
+    close_server(&server);
 }
 
 static void rows_go_with_their_partition(void **state)
@@ -1018,9 +1109,10 @@ static void deletes_of_what_is_loaded_are_seen_at_once(void **state)
 {
     (void)state;
     struct server server;
-    open_server(&server,
-                "{role: lifecycle, rows: 20, recheck: 0, deleted: 100%, steps: [create_collection, insert, "
-                "create_index, load, delete, search, query]}");
+    open_server(
+        &server,
+        "{role: lifecycle, rows: 20, recheck: 0, topk: 1, deleted: 100%, steps: [create_collection, insert, "
+        "create_index, load, delete, search, query]}");
     play_until(&server, "load");
     server.keeps_deleted = true;
     play(&server, 1);
@@ -1087,6 +1179,8 @@ int main(void)
         cmocka_unit_test(what_is_wrong_once_stays_wrong),
         cmocka_unit_test(what_is_wrong_is_told_once_while_others_are_waited_for),
         cmocka_unit_test(a_search_that_finds_nothing_misses_its_rows),
+        cmocka_unit_test(hits_are_all_there_are_and_as_far_as_they_say),
+        cmocka_unit_test(fewer_hits_than_wanted_are_right_where_there_are_no_more),
         cmocka_unit_test(rows_go_with_their_partition),
         cmocka_unit_test(rows_go_into_the_partition_that_is_there),
         cmocka_unit_test(a_delete_of_what_is_in_doubt_ends_no_doubt),
