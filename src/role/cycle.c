@@ -354,15 +354,15 @@ static bool judge_hit(struct judging *judging, const struct answer *answer, int6
 
 static void judge_scores(struct judging *judging, const struct answer *answer)
 {
-    const float *scores = answer->op->reply.scores + answer->begin;
-    const int64_t *ids = answer->op->reply.ids + answer->begin;
+    const struct mh_reply *reply = &answer->op->reply;
     int64_t before = -1; /* the last one whose score is its distance */
-    for (int64_t i = 0; i < answer->hits; i++) {
-        if (!judge_hit(judging, answer, ids[i], (double)scores[i]))
+    for (int64_t i = answer->begin; i < answer->begin + answer->hits; i++) {
+        const double score = (double)reply->scores[i];
+        if (!judge_hit(judging, answer, reply->ids[i], score))
             continue;
-        if (before >= 0 && mh_is_clearly_nearer(judging->cycle->metric, (double)scores[i],
-                                                (double)scores[before], MH_SCORE_TIE))
-            blame_score(judging, MH_FOUND_WRONG_ORDER, ids[i], (double)scores[before], (double)scores[i]);
+        if (before >= 0 &&
+            mh_is_clearly_nearer(judging->cycle->metric, score, (double)reply->scores[before], MH_SCORE_TIE))
+            blame_score(judging, MH_FOUND_WRONG_ORDER, reply->ids[i], (double)reply->scores[before], score);
         before = i;
     }
 }
