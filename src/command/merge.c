@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/grow.h"
 #include "base/log.h"
+#include "run/keep.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -31,6 +32,7 @@ struct merge {
         int64_t start_ns; /* what its times count from */
     } * endings;          /* each rank's */
     int reading;          /* whose journal */
+    struct mh_kept kept;
     int missing, unfinished;
 };
 
@@ -118,6 +120,7 @@ static int restore_session(struct merge *merge, struct mh_error *err)
     struct mh_session *session = &merge->session;
     session->arguments = &merge->as_run;
     session->comm = MPI_COMM_SELF;
+    session->rebuilt = true;
     session->run.tag = run_of(merge);
     session->np = merge->np;
     session->seed = (uint64_t)json_integer_value(json_object_get(merge->run, "seed"));
@@ -140,6 +143,11 @@ static int restore_session(struct merge *merge, struct mh_error *err)
     if (!session->run.stage_seconds || !session->run.stage_spans || !merge->stage_begin_s || !merge->sign_s ||
         !merge->endings || mh_tallies_init(&session->run.tallies, session->job, 0) != 0 ||
         mh_ledger_init(&session->run.ledger, session->plan->worker_count) != 0)
+        return mh_fail(err, "out of memory");
+    session->run.job = session->job;
+    session->run.plan = session->plan;
+    if (mh_visibilities_init(&session->run.visibilities, session->job) != 0 ||
+        mh_kept_open(&merge->kept, &session->run) != 0)
         return mh_fail(err, "out of memory");
     for (size_t s = 0; s < session->job->stage_count; s++)
         merge->stage_begin_s[s] = -1;
@@ -287,6 +295,12 @@ static int visit(void *context, const struct mh_record *given, const int64_t *ke
     return book(merge, &record, keys, versions, text) == 0 ? 0 : mh_fail(err, "out of memory");
 }
 
+static int keep(void *context, int sort, const void *items, int64_t count, size_t size, struct mh_error *err)
+{
+    struct merge *merge = context;
+    return mh_kept_take(&merge->kept, sort, items, count, size, err);
+}
+
 static void describe_rank(struct merge *merge, int rank, const struct mh_journal_start *start, bool whole)
 {
     struct mh_report_rank *out = &merge->session.report.ranks[merge->session.report.rank_count++];
@@ -400,6 +414,18 @@ static void note_end(struct merge *merge, int rank, const char *path, const stru
     describe_rank(merge, rank, start, end->whole);
 }
 
+static int read_records(struct merge *merge, const char *path, struct mh_journal_start *start,
+                        struct mh_journal_end *end, struct mh_error *err)
+{
+    struct mh_run *run = &merge->session.run;
+    const struct mh_journal_rest rest = {&run->tallies, &run->visibilities, keep};
+    mh_kept_begin_rank(&merge->kept);
+    if (mh_journal_read_all(path, start, visit, merge, &rest, end, err) != 0)
+        return strncmp(err->text, path, strlen(path)) == 0 ? -1 : mh_fail_in(err, "%s", path);
+    mh_kept_end_rank(&merge->kept);
+    return 0;
+}
+
 static int read_journal(struct merge *merge, int rank, struct mh_error *err)
 {
     char path[4200];
@@ -418,8 +444,8 @@ static int read_journal(struct merge *merge, int rank, struct mh_error *err)
     merge->endings[rank].journal = strdup(path);
     if (!merge->endings[rank].journal)
         return mh_fail(err, "out of memory");
-    if (mh_journal_read_all(path, &start, visit, merge, &merge->session.run.tallies, &end, err) != 0)
-        return strncmp(err->text, path, strlen(path)) == 0 ? -1 : mh_fail_in(err, "%s", path);
+    if (read_records(merge, path, &start, &end, err) != 0)
+        return -1;
     find_last_sign(merge, rank, &start);
     note_end(merge, rank, path, &start, &end);
     return 0;
@@ -562,21 +588,47 @@ static int put_accused(struct merge *merge, struct mh_error *err)
     return 0;
 }
 
+/* What nobody has judged is no reason to call anything right. */
+static void count_unjudged(struct merge *merge)
+{
+    struct mh_session *session = &merge->session;
+    for (size_t s = 0; s < session->job->stage_count; s++) {
+        const int64_t left = merge->kept.unjudged[s];
+        session->reads_unjudged += left;
+        if (left > 0)
+            mh_warn("stage %s: the run ended before %lld searches and queries were judged: whether they were "
+                    "right is not known",
+                    session->job->stages[s].name, (long long)left);
+    }
+}
+
+static int put_kept(struct merge *merge, struct mh_error *err)
+{
+    count_unjudged(merge);
+    mh_session_count_missed(&merge->session);
+    merge->session.neighbors_missed_wrong = -1; /* only an audit can say */
+    return mh_kept_close(&merge->kept, (int64_t)(merge->last_s * (double)MH_S)) == 0
+               ? 0
+               : mh_fail(err, "out of memory for events");
+}
+
 static int write_merged(struct merge *merge, const char *output, struct mh_error *err)
 {
     struct mh_session *session = &merge->session;
     struct mh_report_fate *fates = NULL;
-    char causes[500];
+    char causes[500], unjudged[80] = "";
     stretch_stages(merge);
     note_spans(merge);
-    if (restore_samples(merge, err) != 0)
+    if (restore_samples(merge, err) != 0 || put_kept(merge, err) != 0)
         return -1;
     name_causes(merge, causes, sizeof causes);
+    if (session->reads_unjudged > 0)
+        snprintf(unjudged, sizeof unjudged, ", %lld reads not judged", (long long)session->reads_unjudged);
     session->run.start_ns = mh_now_ns() - (int64_t)(merge->last_s * (double)MH_S);
     session->broken = true;
     snprintf(session->broken_why, sizeof session->broken_why,
-             "rebuilt from the journals of %d ranks: %d ended early, %d left none%s; nothing was audited",
-             merge->np, merge->unfinished, merge->missing, causes);
+             "rebuilt from the journals of %d ranks and not audited%s: %d ended early, %d left none%s",
+             merge->np, unjudged, merge->unfinished, merge->missing, causes);
     if (mh_session_fill_report(session, &session->run.ledger.totals) != 0)
         return mh_fail(err, "out of memory for the report");
     int64_t count = mh_session_fates(session, &fates, err);
@@ -591,7 +643,13 @@ static void close_merge(struct merge *merge)
     mh_report_free(&session->report);
     mh_audit_free(&session->audit);
     mh_tallies_free(&session->run.tallies);
+    mh_visibilities_free(&session->run.visibilities);
+    mh_events_free(&session->run.events);
+    mh_probes_free(&session->run.probes);
+    mh_kept_free(&merge->kept);
     mh_ledger_free(&session->run.ledger);
+    free(session->run.recall);
+    free(session->run.missed);
     free(merge->plan_alone.workers);
     mh_plan_free(session->plan);
     mh_job_free(session->job);

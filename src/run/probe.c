@@ -15,21 +15,25 @@ static void out_of_memory(struct mh_stage *stage)
     mh_stage_break(stage, &err);
 }
 
-static void measure(struct mh_hand *hand, const struct mh_sighting *sighting)
+static int measure_into(struct mh_visibilities *all, const struct mh_worker *worker,
+                        const struct mh_sighting *sighting)
 {
-    const struct mh_worker *worker = hand->role.worker;
-    struct mh_visibility *cell =
-        mh_visibility_at(&hand->stage->run->visibilities, worker->stage, worker->role, (int)sighting->write);
-    if (!cell) {
-        out_of_memory(hand->stage);
-        return;
-    }
+    struct mh_visibility *cell = mh_visibility_at(all, worker->stage, worker->role, (int)sighting->write);
+    if (!cell)
+        return -1;
     cell->read = (int64_t)sighting->read;
     cell->consistency = sighting->consistency;
     cell->never += (sighting->what & MH_SIGHT_NEVER) != 0;
     if (!(sighting->what & MH_SIGHT_FIRST))
-        return;
-    if (mh_visibility_record(cell, sighting->acked_ns, sighting->sent_ns, sighting->done_ns) != 0)
+        return 0;
+    return mh_visibility_record(cell, sighting->acked_ns, sighting->sent_ns, sighting->done_ns);
+}
+
+static void measure(struct mh_hand *hand, const struct mh_sighting *sighting)
+{
+    struct mh_run *run = hand->stage->run;
+    if (measure_into(&run->visibilities, hand->role.worker, sighting) != 0 ||
+        measure_into(&run->interval_visible, hand->role.worker, sighting) != 0)
         out_of_memory(hand->stage);
 }
 
@@ -146,8 +150,8 @@ void mh_role_cycle_ended(struct mh_role *role, const struct mh_cycle_end *end)
     struct mh_run *run = hand->stage->run;
     const struct mh_record record = record_of(role->worker, end);
     const char *why = end->outcome == MH_OUTCOME_OK ? "" : end->why;
-    run->own_searched += end->searched;
-    run->own_found += end->found;
+    run->sums.own_searched += end->searched;
+    run->sums.own_found += end->found;
     if (end->cut) {
         count_cut(run, &record);
         return;

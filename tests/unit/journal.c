@@ -476,7 +476,7 @@ static void whatever_passes_for_records_does_no_harm(void **state)
             flip(copy, mh_random_below(&random, length), &random);
         if (i % 8 == 0) /* the types, which decide how the rest is read */
             copy[MH_JOURNAL_ENTRY * mh_random_below(&random, length / MH_JOURNAL_ENTRY)] =
-                (uint8_t)mh_random_below(&random, 12);
+                (uint8_t)mh_random_below(&random, MH_RECORD_PART + 2);
         seal(copy, length);
         store(copy, length);
         if (mh_journal_read(file, &start, touch, &seen, &end, &err) != 0) {
