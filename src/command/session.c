@@ -339,7 +339,7 @@ void mh_session_count_missed(struct mh_session *session)
         if (i > 0 && run->missed[i] == run->missed[i - 1])
             continue;
         counts[0]++;
-        counts[1] += mh_audit_accused(&session->audit, run->missed[i]);
+        counts[1] += mh_audit_is_wrong(&session->audit, run->missed[i]);
     }
     mh_comm_sum_i64(session->comm, counts, 2);
     session->neighbors_missed = counts[0];
@@ -349,11 +349,11 @@ void mh_session_count_missed(struct mh_session *session)
 void mh_session_condemn(struct mh_session *session)
 {
     struct mh_audit *audit = &session->audit;
-    for (int64_t i = 0; i < session->run.accused_count; i++)
-        mh_audit_condemn(audit, &session->run.accused[i]);
+    for (int64_t i = 0; i < session->run.violation_count; i++)
+        mh_audit_condemn(audit, &session->run.violations[i]);
     for (int kind = 0; kind < MH_WRONGS; kind++) {
-        audit->violations_dropped += session->run.accused_more[kind];
-        audit->sightings += mh_is_violation(kind) ? session->run.accused_more[kind] : 0;
+        audit->violations_dropped += session->run.violations_more[kind];
+        audit->sightings += mh_is_violation(kind) ? session->run.violations_more[kind] : 0;
     }
 }
 
@@ -618,7 +618,7 @@ static void close_session(struct mh_session *session)
     free(session->run.stage_seconds);
     free(session->run.stage_spans);
     mh_observer_free(session->observer);
-    free(session->run.accused);
+    free(session->run.violations);
     free(session->run.recall);
     mh_probes_free(&session->run.probes);
     free(session->run.missed);

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SEARCH_EVERY_S = 5, SYSTEM_INFO_TIMEOUT_S = 5 };
+enum { SEARCH_EVERY_S = 5, ALONG_EVERY_S = 5, SYSTEM_INFO_TIMEOUT_S = 5 };
 
 /* A process that serves: what tells it from the one before. */
 struct life {
@@ -62,6 +62,7 @@ struct mh_observer {
     struct mh_samples samples;
     struct mh_sample_log log;
     bool refused;
+    int64_t along_ns; /* not before */
 };
 
 static double second_of(const struct mh_observer *observer)
@@ -296,6 +297,16 @@ static void look(struct mh_observer *observer)
     ask_system_info(observer, now);
 }
 
+/* What may wait for a disk, and must not in the main thread. */
+static void go_along(struct mh_observer *observer)
+{
+    const int64_t now = mh_now_ns();
+    if (!observer->options.along || now < observer->along_ns)
+        return;
+    observer->along_ns = now + ALONG_EVERY_S * MH_S;
+    observer->options.along(observer->options.context);
+}
+
 static void *observe(void *of)
 {
     struct mh_observer *observer = of;
@@ -311,6 +322,7 @@ static void *observe(void *of)
         if (observer->info.asked && left > 20 * MH_MS)
             left = 20 * MH_MS;
         mh_sample_log_flush(&observer->log);
+        go_along(observer);
         mh_scraper_wait(observer->scraper, left + MH_MS);
         take_system_info(observer);
     }

@@ -105,7 +105,7 @@ void mh_cycle_perhaps_dropped(struct mh_cycle *cycle)
 
 struct judging {
     const struct mh_cycle *cycle;
-    mh_cycle_accuse *accuse;
+    mh_cycle_tell *tell;
     void *context;
     int64_t wrong;
 };
@@ -113,8 +113,8 @@ struct judging {
 static void blame(struct judging *judging, enum mh_found what, int64_t id, int64_t expected, int64_t seen)
 {
     judging->wrong++;
-    if (judging->accuse)
-        judging->accuse(judging->context, what, id, expected, seen);
+    if (judging->tell)
+        judging->tell(judging->context, what, id, expected, seen);
 }
 
 static bool is_own(const struct mh_cycle *cycle, int64_t id)
@@ -173,9 +173,9 @@ static void judge_row(struct judging *judging, const struct mh_op *op, int64_t a
 }
 
 int64_t mh_cycle_judge_rows(const struct mh_cycle *cycle, const struct mh_op *op, int64_t from, int64_t to,
-                            int64_t *found, mh_cycle_accuse *accuse, void *context)
+                            int64_t *found, mh_cycle_tell *tell, void *context)
 {
-    struct judging judging = {cycle, accuse, context, 0};
+    struct judging judging = {cycle, tell, context, 0};
     const struct mh_column *keys = mh_reply_column(&op->reply, mh_content_key_name(cycle->content));
     const int64_t *ids = keys ? keys->values : NULL;
     for (int64_t at = 0; keys && at < keys->rows; at++)
@@ -190,9 +190,9 @@ int64_t mh_cycle_judge_rows(const struct mh_cycle *cycle, const struct mh_op *op
     return judging.wrong;
 }
 
-int64_t mh_cycle_judge_absence(const struct mh_cycle *cycle, mh_cycle_accuse *accuse, void *context)
+int64_t mh_cycle_judge_absence(const struct mh_cycle *cycle, mh_cycle_tell *tell, void *context)
 {
-    struct judging judging = {cycle, accuse, context, 0};
+    struct judging judging = {cycle, tell, context, 0};
     for (int64_t row = 0; row < cycle->rows; row++)
         if (fate_of(cycle, row) == WRITTEN)
             blame(&judging, MH_FOUND_LOST, cycle->first + row, 0, MH_SIGHT_ABSENT);
@@ -254,9 +254,9 @@ void mh_cycle_count_found(const struct mh_cycle *cycle, const struct mh_op *op, 
 }
 
 int64_t mh_cycle_judge_hits(const struct mh_cycle *cycle, const struct mh_op *op, int64_t from, bool exact,
-                            mh_cycle_accuse *accuse, void *context)
+                            mh_cycle_tell *tell, void *context)
 {
-    struct judging judging = {cycle, accuse, context, 0};
+    struct judging judging = {cycle, tell, context, 0};
     for (int64_t q = 0, begin = 0; q < op->request.query_count; begin += hits_of(op, q++)) {
         const int64_t hits = hits_of(op, q), own = from + q;
         for (int64_t i = begin; i < begin + hits; i++)
@@ -314,7 +314,7 @@ void mh_cycle_counted(struct mh_cycle *cycle, const struct mh_cycle_range *range
 }
 
 /* Counts that are wrong in themselves seem to find copies everywhere: more, or others, than there can be. */
-bool mh_cycle_explain(const struct mh_cycle *cycle, int64_t surplus, mh_cycle_accuse *accuse, void *context)
+bool mh_cycle_explain(const struct mh_cycle *cycle, int64_t surplus, mh_cycle_tell *tell, void *context)
 {
     const bool all = cycle->located_count < MH_CYCLE_MOST_LOCATED;
     int64_t sum = 0;
@@ -326,7 +326,6 @@ bool mh_cycle_explain(const struct mh_cycle *cycle, int64_t surplus, mh_cycle_ac
     if (all ? sum != surplus : sum > surplus)
         return false;
     for (int i = 0; i < cycle->located_count; i++)
-        accuse(context, MH_FOUND_DUPLICATED, cycle->first + cycle->located[i].row, 1,
-               cycle->located[i].copies);
+        tell(context, MH_FOUND_DUPLICATED, cycle->first + cycle->located[i].row, 1, cycle->located[i].copies);
     return true;
 }

@@ -3,16 +3,16 @@
 
 #include <string.h>
 
-struct accusation {
+struct finder {
     struct mh_role *role;
     const struct mh_op *op;
 };
 
-static void accuse(void *context, enum mh_found what, int64_t id, int64_t expected, int64_t seen)
+static void tell_core(void *context, enum mh_found what, int64_t id, int64_t expected, int64_t seen)
 {
-    const struct accusation *accusation = context;
-    const struct mh_life *life = accusation->role->state;
-    const struct mh_op *op = accusation->op;
+    const struct finder *finder = context;
+    const struct mh_life *life = finder->role->state;
+    const struct mh_op *op = finder->op;
     const struct mh_finding finding = {.what = what,
                                        .id = id,
                                        .expected = expected,
@@ -21,7 +21,7 @@ static void accuse(void *context, enum mh_found what, int64_t id, int64_t expect
                                        .step = op->request.kind,
                                        .first_ns = life->wrong_since_ns ? life->wrong_since_ns : op->done_ns,
                                        .last_ns = op->done_ns};
-    mh_role_found(accusation->role, &finding);
+    mh_role_found(finder->role, &finding);
 }
 
 static bool lists(const struct mh_reply *reply, const char *name)
@@ -32,8 +32,7 @@ static bool lists(const struct mh_reply *reply, const char *name)
     return false;
 }
 
-static void judge_list(const struct mh_life *life, const struct mh_op *op, mh_cycle_accuse *tell,
-                       void *context)
+static void judge_list(const struct mh_life *life, const struct mh_op *op, mh_cycle_tell *tell, void *context)
 {
     const bool whole = op->request.kind == MH_OP_SHOW_COLLECTIONS;
     if (lists(&op->reply, whole ? life->name : MH_LIFE_PARTITION))
@@ -41,7 +40,7 @@ static void judge_list(const struct mh_life *life, const struct mh_op *op, mh_cy
              life->rows.first + (whole ? MH_CYCLE_ID_WHOLE : MH_CYCLE_ID_PARTITION), 0, 1);
 }
 
-static void judge_index(const struct mh_life *life, const struct mh_op *op, mh_cycle_accuse *tell,
+static void judge_index(const struct mh_life *life, const struct mh_op *op, mh_cycle_tell *tell,
                         void *context)
 {
     if (op->reply.state != MH_INDEX_NONE)
@@ -56,7 +55,7 @@ static bool is_wrong_count(const struct mh_life *life, const struct mh_op *op)
            count > life->rows.live + life->rows.maybe;
 }
 
-static void judge(struct mh_life *life, const struct mh_op *op, enum mh_step step, mh_cycle_accuse *tell,
+static void judge(struct mh_life *life, const struct mh_op *op, enum mh_step step, mh_cycle_tell *tell,
                   void *context)
 {
     int64_t found = 0;
@@ -82,7 +81,7 @@ static bool may_still_come(struct mh_role *role, const struct mh_op *op)
 }
 
 struct answer {
-    struct accusation accusation;
+    struct finder finder;
     bool final;       /* what may still come is told, and nothing else */
     bool wanting;     /* of what may still come, something is not there */
     bool condemnable; /* something is wrong whatever the next answer says */
@@ -93,12 +92,12 @@ struct answer {
 static void weigh(void *context, enum mh_found what, int64_t id, int64_t expected, int64_t seen)
 {
     struct answer *answer = context;
-    const struct mh_life *life = answer->accusation.role->state;
+    const struct mh_life *life = answer->finder.role->state;
     const bool late = what == MH_FOUND_LOST || what == MH_FOUND_MISSED || what == MH_FOUND_NOT_DROPPED;
     answer->wanting |= late;
     answer->condemnable |= !late;
     if (late ? answer->final : !answer->final && !life->condemned)
-        accuse(&answer->accusation, what, id, expected, seen);
+        tell_core(&answer->finder, what, id, expected, seen);
 }
 
 static void begin_look(struct mh_life *life, const struct mh_op *op)
@@ -125,12 +124,12 @@ static void count_found(struct mh_life *life, const struct mh_op *op, enum mh_st
 bool mh_life_learn(struct mh_role *role, const struct mh_op *op, enum mh_step step)
 {
     struct mh_life *life = role->state;
-    struct answer answer = {.accusation = {role, op}};
+    struct answer answer = {.finder = {role, op}};
     judge(life, op, step, weigh, &answer);
     life->condemned |= answer.condemnable;
     if (!answer.wanting && !(step == MH_STEP_COUNT && is_wrong_count(life, op))) {
         if (life->wrong_since_ns)
-            accuse(&answer.accusation, MH_FOUND_LATE, life->rows.first, 0, 0);
+            tell_core(&answer.finder, MH_FOUND_LATE, life->rows.first, 0, 0);
         settle(life);
         count_found(life, op, step);
         return true;
@@ -155,11 +154,11 @@ bool mh_life_learn(struct mh_role *role, const struct mh_op *op, enum mh_step st
 static void end_look(struct mh_role *role, const struct mh_op *op)
 {
     struct mh_life *life = role->state;
-    struct accusation accusation = {role, op};
+    struct finder finder = {role, op};
     const bool copies = life->look == MH_LIFE_LOOK_FOR_COPIES;
     if (life->counted != life->found &&
-        !(copies && mh_cycle_explain(&life->rows, life->counted - life->found, accuse, &accusation)))
-        accuse(&accusation, MH_FOUND_MISCOUNTED, life->rows.first, life->found, life->counted);
+        !(copies && mh_cycle_explain(&life->rows, life->counted - life->found, tell_core, &finder)))
+        tell_core(&finder, MH_FOUND_MISCOUNTED, life->rows.first, life->found, life->counted);
     life->look = MH_LIFE_NO_LOOK;
     life->wrong_since_ns = 0;
 }
@@ -167,10 +166,10 @@ static void end_look(struct mh_role *role, const struct mh_op *op)
 static bool has_seen_enough(struct mh_role *role, const struct mh_op *op)
 {
     struct mh_life *life = role->state;
-    struct accusation accusation = {role, op};
+    struct finder finder = {role, op};
     int64_t count = 0;
     if (life->look == MH_LIFE_LOOK_AT_ROWS) {
-        mh_cycle_judge_rows(&life->rows, op, life->first, life->last, &life->found, accuse, &accusation);
+        mh_cycle_judge_rows(&life->rows, op, life->first, life->last, &life->found, tell_core, &finder);
         if (life->begun < life->rows.rows)
             return false;
         if (life->counted <= life->found)

@@ -20,7 +20,7 @@ enum {
 static int adopt(struct mh_run *run, const struct mh_hits *hits, struct mh_error *err)
 {
     for (int64_t i = 0; i < hits->violation_count; i++) {
-        if (mh_run_accuse(run, &hits->violations[i], INT64_MAX) != 0)
+        if (mh_run_condemn(run, &hits->violations[i], INT64_MAX) != 0)
             return mh_fail(err, "out of memory for violations");
     }
     for (int64_t i = 0; i < hits->recall_count; i++) {
@@ -135,8 +135,8 @@ int mh_judge_stage(struct mh_stage *stage, struct mh_error *err)
         return 0;
     if (!read)
         *judged = (struct mh_judged){.recall = (double)NAN};
-    int64_t accused = stage->sums->accused;
-    mh_comm_sum_i64(stage->run->comm, &accused, 1);
-    judged->violations += accused;
+    int64_t violations = stage->sums->violations;
+    mh_comm_sum_i64(stage->run->comm, &violations, 1);
+    judged->violations += violations;
     return 0;
 }

@@ -41,16 +41,16 @@ static void measure(struct mh_hand *hand, const struct mh_sighting *sighting)
 static void add(struct mh_hand *hand, struct mh_violation violation)
 {
     struct mh_run *run = hand->stage->run;
-    hand->stage->sums->accused += mh_is_violation((int)violation.kind);
+    hand->stage->sums->violations += mh_is_violation((int)violation.kind);
     violation.seen_partition = violation.worker = violation.rank = violation.kind_of_write = -1;
     violation.first_pass = violation.last_pass = -1;
     violation.reader = (int32_t)hand->role.worker->number;
     /* A server that lies for a week is no reason to run out of memory. */
-    if (mh_run_accuse(run, &violation, MH_VIOLATIONS_KEPT) != 0)
+    if (mh_run_condemn(run, &violation, MH_VIOLATIONS_KEPT) != 0)
         out_of_memory(hand->stage);
 }
 
-static void accuse(struct mh_hand *hand, const struct mh_sighting *sighting, enum mh_wrong kind)
+static void condemn(struct mh_hand *hand, const struct mh_sighting *sighting, enum mh_wrong kind)
 {
     const int64_t seen_ns = sighting->done_ns - hand->stage->run->start_ns;
     add(hand, (struct mh_violation){.kind = (int32_t)kind,
@@ -74,13 +74,13 @@ void mh_role_saw(struct mh_role *role, const struct mh_sighting *sighting)
     struct mh_hand *hand = role->core;
     measure(hand, sighting);
     if (sighting->what & MH_SIGHT_UNREAD)
-        accuse(hand, sighting, MH_UNREAD);
+        condemn(hand, sighting, MH_UNREAD);
     if (is_allowed(hand->stage->run, sighting->what))
         hand->stage->run->allowed++;
     else if (sighting->what & MH_SIGHT_BACK)
-        accuse(hand, sighting, MH_NON_MONOTONIC);
-    if (sighting->what & MH_SIGHT_NEVER && !sighting->accused)
-        accuse(hand, sighting, MH_INVISIBLE);
+        condemn(hand, sighting, MH_NON_MONOTONIC);
+    if (sighting->what & MH_SIGHT_NEVER && !sighting->told)
+        condemn(hand, sighting, MH_INVISIBLE);
 }
 
 static const enum mh_wrong wrongs[MH_FOUNDS] = {

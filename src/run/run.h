@@ -67,12 +67,12 @@ struct mh_run {
     int64_t judgements;                /* so far, of all ranks together */
     struct mh_hit_figures hit_figures; /* of all, over all ranks */
     int64_t behind_ns[MH_LEVELS];      /* as in struct mh_hits, of all stages */
-    struct mh_violation *accused;      /* what this rank's reads saw wrong; owned */
-    int64_t accused_count, accused_room;
-    int64_t accused_more[MH_WRONGS];    /* sightings beyond those kept: a row again and again */
-    int64_t accused_unsaved[MH_WRONGS]; /* beyond those that are in the journal one by one */
-    unsigned accused_kinds;             /* a bit each: the user was told of the first */
-    struct mh_recall_point *recall;     /* of all stages, on every rank; owned */
+    struct mh_violation *violations;   /* what this rank's reads saw wrong; owned */
+    int64_t violation_count, violation_room;
+    int64_t violations_more[MH_WRONGS];    /* sightings beyond those kept: a row again and again */
+    int64_t violations_unsaved[MH_WRONGS]; /* beyond those that are in the journal one by one */
+    unsigned kinds_told;                   /* a bit each: the user was told of the first */
+    struct mh_recall_point *recall;        /* of all stages, on every rank; owned */
     int64_t recall_count, recall_room;
     int64_t *missed; /* ids of this rank's slices that searches left out; owned */
     int64_t missed_count, missed_room;
@@ -104,10 +104,11 @@ int mh_absences_report(struct mh_run *run, struct mh_error *err);
 /* Puts on record what happened since it last did. */
 void mh_run_summarise(struct mh_run *run);
 
-/* accuse.c: takes what a read saw wrong into run->accused, beyond `most` of them only its number; and
+/* condemn.c: takes what a read saw wrong into run->violations, beyond `most` of them only its number; and
  * MH_VIOLATIONS_KEPT into the journal, at once. The first of a kind is told. -1: no memory. */
-int mh_run_accuse(struct mh_run *run, const struct mh_violation *violation, int64_t most);
-void mh_run_save_accused(struct mh_run *run); /* the number of those that are not in the journal one by one */
+int mh_run_condemn(struct mh_run *run, const struct mh_violation *violation, int64_t most);
+void mh_run_save_violations(
+    struct mh_run *run); /* the number of those that are not in the journal one by one */
 
 /* SIGINT, SIGTERM and SIGUSR1 ask for an orderly end; a second SIGINT or SIGTERM ends the program at once.
  * After MPI_Init. */

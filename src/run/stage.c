@@ -346,7 +346,7 @@ void mh_run_summarise(struct mh_run *run)
     while (every < LATE_SUMMARY_S * MH_S && since >= every * MH_TIMELINE_SLOTS)
         every *= 2;
     mh_journal_summarise(&run->journal, &run->interval, &run->interval_visible, now);
-    mh_run_save_accused(run);
+    mh_run_save_violations(run);
     mh_keep_sums(run);
     mh_keep_absences(run);
     run->summary_ns = run->start_ns + (since / every + 1) * every;

@@ -21,7 +21,7 @@ struct mh_stage_sums {
     int64_t away;                          /* workers that use another proxy than their own */
     int64_t acknowledged_rows, acknowledged_deletes;
     int64_t failed, unknown, throttled;
-    int64_t accused;                      /* violations that probers saw */
+    int64_t violations;                   /* that probers saw */
     int64_t latency[MH_TIMELINE_BUCKETS]; /* of operations since the stage began */
 };
 

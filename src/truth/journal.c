@@ -118,28 +118,28 @@ void mh_journal_append(struct mh_journal *journal, const struct mh_record *recor
         mh_journal_flush(journal);
 }
 
-void mh_journal_accuse(struct mh_journal *journal, const struct mh_accusation *accusation)
+void mh_journal_condemn(struct mh_journal *journal, const struct mh_journal_violation *violation)
 {
-    const struct mh_violation *v = &accusation->violation;
+    const struct mh_violation *v = &violation->violation;
     union mh_journal_slot slot;
     if (journal->fd < 0 || journal->failed)
         return;
     memset(&slot, 0, sizeof slot);
-    slot.found = (struct mh_found_record){.type = MH_RECORD_FOUND,
-                                          .more = accusation->more,
-                                          .id = v->id,
-                                          .cycle = v->cycle,
-                                          .expected_version = v->expected_version,
-                                          .seen_version = v->seen_version,
-                                          .first_seen_ns = v->first_seen_ns,
-                                          .last_seen_ns = v->last_seen_ns,
-                                          .kind = v->kind,
-                                          .partition = v->partition,
-                                          .seen_partition = v->seen_partition,
-                                          .seen_by = v->seen_by,
-                                          .reader = v->reader,
-                                          .expected_value = v->expected_value,
-                                          .seen_value = v->seen_value};
+    slot.found = (struct mh_violation_record){.type = MH_RECORD_VIOLATION,
+                                              .more = violation->more,
+                                              .id = v->id,
+                                              .cycle = v->cycle,
+                                              .expected_version = v->expected_version,
+                                              .seen_version = v->seen_version,
+                                              .first_seen_ns = v->first_seen_ns,
+                                              .last_seen_ns = v->last_seen_ns,
+                                              .kind = v->kind,
+                                              .partition = v->partition,
+                                              .seen_partition = v->seen_partition,
+                                              .seen_by = v->seen_by,
+                                              .reader = v->reader,
+                                              .expected_value = v->expected_value,
+                                              .seen_value = v->seen_value};
     put(journal, &slot);
     mh_journal_flush(journal);
 }
@@ -232,6 +232,13 @@ void mh_journal_summarise(struct mh_journal *journal, struct mh_tallies *interva
     put_visible(journal, visible, interval->start_ns);
     mh_tallies_reset(interval, now_ns);
     mh_visibilities_reset(visible, now_ns);
+}
+
+void mh_journal_write_back(const struct mh_journal *journal)
+{
+    if (journal->fd >= 0)
+        (void)sync_file_range(journal->fd, 0, 0,
+                              SYNC_FILE_RANGE_WRITE); /* where it cannot, the kernel's time */
 }
 
 void mh_journal_close(struct mh_journal *journal, bool remove_file)

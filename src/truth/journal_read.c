@@ -147,7 +147,7 @@ static bool fields_are_sound(const struct mh_record *record)
 static bool sound(const struct mh_record *record)
 {
     switch (record->type) {
-    case MH_RECORD_FOUND:
+    case MH_RECORD_VIOLATION:
     case MH_RECORD_KEPT:
         return true;
     case MH_RECORD_INTENT:
@@ -334,37 +334,37 @@ static void take_errors(struct reader *reader, const struct mh_record *record)
         mh_tallies_add_error(reader->rest.tallies, &error);
 }
 
-void mh_journal_accusation(const struct mh_record *found, struct mh_accusation *accusation)
+void mh_journal_violation_of(const struct mh_record *found, struct mh_journal_violation *violation)
 {
     union mh_journal_slot slot = {.record = *found};
-    const struct mh_found_record *f = &slot.found;
-    *accusation = (struct mh_accusation){.more = f->more,
-                                         .violation = {.id = f->id,
-                                                       .cycle = f->cycle,
-                                                       .expected_version = f->expected_version,
-                                                       .seen_version = f->seen_version,
-                                                       .first_seen_ns = f->first_seen_ns,
-                                                       .last_seen_ns = f->last_seen_ns,
-                                                       .kind = f->kind,
-                                                       .partition = f->partition,
-                                                       .seen_partition = f->seen_partition,
-                                                       .worker = -1,
-                                                       .rank = -1,
-                                                       .kind_of_write = -1,
-                                                       .first_pass = -1,
-                                                       .last_pass = -1,
-                                                       .seen_by = f->seen_by,
-                                                       .reader = f->reader,
-                                                       .expected_value = f->expected_value,
-                                                       .seen_value = f->seen_value}};
+    const struct mh_violation_record *f = &slot.found;
+    *violation = (struct mh_journal_violation){.more = f->more,
+                                               .violation = {.id = f->id,
+                                                             .cycle = f->cycle,
+                                                             .expected_version = f->expected_version,
+                                                             .seen_version = f->seen_version,
+                                                             .first_seen_ns = f->first_seen_ns,
+                                                             .last_seen_ns = f->last_seen_ns,
+                                                             .kind = f->kind,
+                                                             .partition = f->partition,
+                                                             .seen_partition = f->seen_partition,
+                                                             .worker = -1,
+                                                             .rank = -1,
+                                                             .kind_of_write = -1,
+                                                             .first_pass = -1,
+                                                             .last_pass = -1,
+                                                             .seen_by = f->seen_by,
+                                                             .reader = f->reader,
+                                                             .expected_value = f->expected_value,
+                                                             .seen_value = f->seen_value}};
 }
 
 static int take_found(struct reader *reader, const struct mh_record *record)
 {
-    struct mh_accusation accusation;
-    mh_journal_accusation(record, &accusation);
-    if (accusation.violation.kind < 0 || accusation.violation.kind >= MH_WRONGS || accusation.more < 0 ||
-        accusation.violation.seen_by < 0 || accusation.violation.seen_by >= MH_TALLY_KINDS)
+    struct mh_journal_violation kept;
+    mh_journal_violation_of(record, &kept);
+    if (kept.violation.kind < 0 || kept.violation.kind >= MH_WRONGS || kept.more < 0 ||
+        kept.violation.seen_by < 0 || kept.violation.seen_by >= MH_TALLY_KINDS)
         return fail_damaged(reader);
     return reader->visit(reader->context, record, NULL, NULL, "", reader->err);
 }
@@ -379,7 +379,7 @@ static int take_one(struct reader *reader, const struct mh_record *record, bool 
         return take_summary(reader, record);
     case MH_RECORD_KEPT:
         return take_kept(reader, record);
-    case MH_RECORD_FOUND:
+    case MH_RECORD_VIOLATION:
         return take_found(reader, record);
     case MH_RECORD_ERRORS:
         take_errors(reader, record);

@@ -19,9 +19,9 @@ struct mh_text_record {
 };
 
 /* A violation but for who wrote the row, which the records of writes say. */
-struct mh_found_record {
+struct mh_violation_record {
     uint8_t type, spare[7];
-    int64_t more; /* as in struct mh_accusation */
+    int64_t more; /* as in struct mh_journal_violation */
     int64_t id, cycle, expected_version, seen_version, first_seen_ns, last_seen_ns;
     int32_t kind, partition, seen_partition, seen_by, reader, reserve;
     double expected_value, seen_value;
@@ -48,7 +48,7 @@ union mh_journal_slot {
     struct mh_summary summary;
     struct mh_spectrum spectrum;
     struct mh_spectrum_part part;
-    struct mh_found_record found;
+    struct mh_violation_record found;
     struct mh_visible visible;
     struct mh_kept_record kept;
     struct mh_part_record part_of_kept;

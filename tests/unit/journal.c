@@ -523,38 +523,38 @@ static int take_found(void *context, const struct mh_record *record, const int64
     (void)versions;
     (void)text;
     (void)err;
-    if (record->type == MH_RECORD_FOUND)
-        mh_journal_accusation(record, context);
+    if (record->type == MH_RECORD_VIOLATION)
+        mh_journal_violation_of(record, context);
     return 0;
 }
 
 static void a_violation_comes_back_but_for_its_write(void **state)
 {
     (void)state;
-    struct mh_accusation found, put = {.more = 4,
-                                       .violation = {.id = -1 - (1LL << 50),
-                                                     .cycle = 7,
-                                                     .expected_version = 3,
-                                                     .seen_version = -2,
-                                                     .first_seen_ns = 5,
-                                                     .last_seen_ns = 6,
-                                                     .kind = MH_WRONG_ORDER,
-                                                     .partition = -1,
-                                                     .seen_partition = 2,
-                                                     .worker = -1,
-                                                     .rank = -1,
-                                                     .kind_of_write = -1,
-                                                     .first_pass = -1,
-                                                     .last_pass = -1,
-                                                     .seen_by = MH_OP_QUERY,
-                                                     .reader = 9,
-                                                     .expected_value = 0.5,
-                                                     .seen_value = -0.25}};
+    struct mh_journal_violation found, put = {.more = 4,
+                                              .violation = {.id = -1 - (1LL << 50),
+                                                            .cycle = 7,
+                                                            .expected_version = 3,
+                                                            .seen_version = -2,
+                                                            .first_seen_ns = 5,
+                                                            .last_seen_ns = 6,
+                                                            .kind = MH_WRONG_ORDER,
+                                                            .partition = -1,
+                                                            .seen_partition = 2,
+                                                            .worker = -1,
+                                                            .rank = -1,
+                                                            .kind_of_write = -1,
+                                                            .first_pass = -1,
+                                                            .last_pass = -1,
+                                                            .seen_by = MH_OP_QUERY,
+                                                            .reader = 9,
+                                                            .expected_value = 0.5,
+                                                            .seen_value = -0.25}};
     struct mh_journal_start start;
     struct mh_journal_end end;
     struct mh_error err = {""};
     open_journal();
-    mh_journal_accuse(&journal, &put);
+    mh_journal_condemn(&journal, &put);
     size_t length;
     uint8_t *bytes = load(&length);
     assert_int_equal(length, 2 * MH_JOURNAL_ENTRY); /* at once */
