@@ -5,6 +5,7 @@
 #include "check.h"
 #include "journal/events.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -726,6 +727,31 @@ static void a_full_disk_leaves_a_prefix(void **state)
     check_reading(&reading, 7);
 }
 
+static int write_backs, written_fd;
+
+/* In place of libc's. */
+int sync_file_range(int fd, off_t offset, off_t bytes, unsigned flags)
+{
+    write_backs++;
+    written_fd = fd;
+    assert_true(offset == 0 && bytes == 0);         /* all of it */
+    assert_int_equal(flags, SYNC_FILE_RANGE_WRITE); /* no flag that waits */
+    return 0;
+}
+
+static void it_is_written_back_without_a_wait(void **state)
+{
+    (void)state;
+    write_backs = 0;
+    open_journal();
+    mh_journal_write_back(&journal);
+    assert_int_equal(write_backs, 1);
+    assert_int_equal(written_fd, journal.fd);
+    mh_journal_close(&journal, false);
+    mh_journal_write_back(&journal);
+    assert_int_equal(write_backs, 1);
+}
+
 #define ON_DISK(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
 
 int main(void)
@@ -749,6 +775,7 @@ int main(void)
         ON_DISK(an_intent_is_on_file_before_it_is_sent),
         ON_DISK(a_journal_is_never_written_over),
         ON_DISK(a_full_disk_leaves_a_prefix),
+        ON_DISK(it_is_written_back_without_a_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
