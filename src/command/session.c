@@ -8,6 +8,7 @@
 #include "base/terminal.h"
 #include "comm/comm.h"
 #include "comm/watch.h"
+#include "run/keep.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -364,6 +365,7 @@ static void add_up_found(struct mh_session *session)
     mh_comm_sum_i64(session->comm, sums, 2);
     run->sums.own_searched = sums[0];
     run->sums.own_found = sums[1];
+    run->kept_sums = run->sums; /* each rank's own are in its journal: these are of all */
 }
 
 static void audit(struct mh_session *session)
@@ -372,6 +374,7 @@ static void audit(struct mh_session *session)
     struct mh_audit *audit = &session->audit;
     session->run.stage = (int)session->job->stage_count;
     mh_phases_enter(&session->run.phases, MH_PHASE_LEDGER);
+    mh_keep_sums(&session->run);
     add_up_found(session);
     if (mh_slices_plan(&session->issued, session->plan, &session->run.ledger, session->comm, &err) != 0) {
         mh_session_break(session, &err);
