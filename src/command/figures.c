@@ -72,6 +72,7 @@ static int put_read_figures(struct mh_report *report, const struct mh_session *s
     const struct figure rows[] = {
         {"reads", reads->asked},
         {"reads_judged", reads->judged},
+        {"reads_unjudged", session->reads_unjudged},
         {"hits_judged", reads->hits},
         {"query_rows_judged", reads->rows},
         {"distances_compared", reads->distances},
@@ -94,7 +95,8 @@ static int put_read_figures(struct mh_report *report, const struct mh_session *s
         {"neighbors_missed", session->neighbors_missed},
         {"neighbors_missed_wrong", session->neighbors_missed_wrong},
     };
-    return put_rows(report, rows, sizeof rows / sizeof rows[0], reads->asked > 0);
+    return put_rows(report, rows, sizeof rows / sizeof rows[0],
+                    reads->asked > 0 || session->reads_unjudged > 0);
 }
 
 /* Of all roles with cycles. */
@@ -122,10 +124,10 @@ static int put_cycle_figures(struct mh_report *report, const struct mh_run *run)
         {"cycles_begun", cycles.planned},    {"cycles_whole", cycles.ok},   {"cycles_broken", cycles.failed},
         {"cycles_unlooked", cycles.unknown}, {"cycles_cut", cycles.unsent}, {"cycle_rows", cycles.rows},
     };
-    const struct figure found[] = {{"cycle_rows_searched", run->own_searched},
-                                   {"cycle_rows_found", run->own_found}};
+    const struct figure found[] = {{"cycle_rows_searched", run->sums.own_searched},
+                                   {"cycle_rows_found", run->sums.own_found}};
     return put_rows(report, rows, sizeof rows / sizeof rows[0], cycles.planned > 0) ||
-                   put_rows(report, found, sizeof found / sizeof found[0], run->own_searched > 0)
+                   put_rows(report, found, sizeof found / sizeof found[0], run->sums.own_searched > 0)
                ? -1
                : 0;
 }

@@ -6,7 +6,9 @@
 #include "base/clock.h"
 #include "base/grow.h"
 #include "base/log.h"
+#include "run/keep.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,11 +28,12 @@ struct merge {
     double *sign_s; /* each rank's last sign of life; -1: it left no journal */
     struct ending {
         bool told;        /* it was ended */
-        bool accused;     /* by others: it gave no sign of life */
+        bool silent;      /* others say so */
         char *journal;    /* where it was read from; NULL: it left none */
         int64_t start_ns; /* what its times count from */
     } * endings;          /* each rank's */
     int reading;          /* whose journal */
+    struct mh_kept kept;
     int missing, unfinished;
 };
 
@@ -118,6 +121,7 @@ static int restore_session(struct merge *merge, struct mh_error *err)
     struct mh_session *session = &merge->session;
     session->arguments = &merge->as_run;
     session->comm = MPI_COMM_SELF;
+    session->rebuilt = true;
     session->run.tag = run_of(merge);
     session->np = merge->np;
     session->seed = (uint64_t)json_integer_value(json_object_get(merge->run, "seed"));
@@ -140,6 +144,11 @@ static int restore_session(struct merge *merge, struct mh_error *err)
     if (!session->run.stage_seconds || !session->run.stage_spans || !merge->stage_begin_s || !merge->sign_s ||
         !merge->endings || mh_tallies_init(&session->run.tallies, session->job, 0) != 0 ||
         mh_ledger_init(&session->run.ledger, session->plan->worker_count) != 0)
+        return mh_fail(err, "out of memory");
+    session->run.job = session->job;
+    session->run.plan = session->plan;
+    if (mh_visibilities_init(&session->run.visibilities, session->job) != 0 ||
+        mh_kept_open(&merge->kept, &session->run) != 0)
         return mh_fail(err, "out of memory");
     for (size_t s = 0; s < session->job->stage_count; s++)
         merge->stage_begin_s[s] = -1;
@@ -213,7 +222,7 @@ static void note_told(struct merge *merge, int64_t silent_rank)
 {
     merge->endings[merge->reading].told = true;
     if (silent_rank >= 0 && silent_rank < merge->np)
-        merge->endings[silent_rank].accused = true;
+        merge->endings[silent_rank].silent = true;
 }
 
 static int book(struct merge *merge, struct mh_record *record, const int64_t *keys, const uint16_t *versions,
@@ -247,23 +256,23 @@ static int book(struct merge *merge, struct mh_record *record, const int64_t *ke
 }
 
 /* A violation that is of no worker or partition of the job is damage. */
-static int take_accusation(struct merge *merge, const struct mh_record *record, struct mh_error *err)
+static int take_violation(struct merge *merge, const struct mh_record *record, struct mh_error *err)
 {
     struct mh_run *run = &merge->session.run;
     const struct mh_plan *plan = merge->session.plan;
-    struct mh_accusation found;
-    mh_journal_accusation(record, &found);
+    struct mh_journal_violation found;
+    mh_journal_violation_of(record, &found);
     const struct mh_violation *v = &found.violation;
     if (v->reader < 0 || v->reader >= plan->worker_count || v->partition < -1 ||
         v->partition >= plan->partition_count || v->seen_partition < -1)
         return mh_fail(err, "a violation does not fit the job: worker %d, partition %d", v->reader,
                        v->partition);
     if (found.more > 0)
-        run->accused_more[v->kind] += found.more;
-    else if (!mh_grow(&run->accused, &run->accused_room, run->accused_count, sizeof *run->accused))
+        run->violations_more[v->kind] += found.more;
+    else if (!mh_grow(&run->violations, &run->violation_room, run->violation_count, sizeof *run->violations))
         return mh_fail(err, "out of memory for violations");
     else
-        run->accused[run->accused_count++] = *v;
+        run->violations[run->violation_count++] = *v;
     return 0;
 }
 
@@ -272,8 +281,8 @@ static int visit(void *context, const struct mh_record *given, const int64_t *ke
 {
     struct merge *merge = context;
     struct mh_record record = *given;
-    if (record.type == MH_RECORD_FOUND)
-        return take_accusation(merge, given, err);
+    if (record.type == MH_RECORD_VIOLATION)
+        return take_violation(merge, given, err);
     if (!fits(merge, &record, keys))
         return mh_fail(err,
                        "a record does not fit the job: worker %d, stage %d, role %d, %u rows from id %lld",
@@ -285,6 +294,12 @@ static int visit(void *context, const struct mh_record *given, const int64_t *ke
     note_time(merge, &record);
     count_rows(merge, &record);
     return book(merge, &record, keys, versions, text) == 0 ? 0 : mh_fail(err, "out of memory");
+}
+
+static int keep(void *context, int sort, const void *items, int64_t count, size_t size, struct mh_error *err)
+{
+    struct merge *merge = context;
+    return mh_kept_take(&merge->kept, sort, items, count, size, err);
 }
 
 static void describe_rank(struct merge *merge, int rank, const struct mh_journal_start *start, bool whole)
@@ -308,45 +323,61 @@ static void describe_rank(struct merge *merge, int rank, const struct mh_journal
 
 /* ---- of copies in several folders the best ---- */
 
-typedef void path_of_rank(char *path, size_t size, const char *dir, int rank);
-typedef int64_t worth_of(const struct merge *merge, int rank, const char *path); /* -1: nothing */
+enum file_of_rank { JOURNAL, SAMPLES };
+
+static void path_of(enum file_of_rank what, char path[4200], const char *dir, int rank)
+{
+    (what == JOURNAL ? mh_journal_path : mh_sample_log_path)(path, 4200, dir, rank);
+}
 
 /* To choose, they are read through. One that cannot be read is worth more than one with nothing in it: it
- * is to be refused by name. */
-static int64_t worth_of_journal(const struct merge *merge, int rank, const char *path)
+ * is to be refused by name. -1: it is worth nothing. */
+static int64_t worth_of(const struct merge *merge, enum file_of_rank what, int rank, const char *path)
 {
+    const struct mh_sample_head head = {rank, merge->np, merge->session.run.tag};
     struct mh_journal_start start;
     struct mh_error err;
-    (void)rank;
+    if (what == SAMPLES)
+        return mh_sample_log_bytes(path, &head);
     if (merge->dir_count == 1)
         return 0;
     const int got = mh_journal_read_start(path, &start, &err);
     return got == 0 ? mh_journal_sound_bytes(path) : got < 0;
 }
 
-static int64_t worth_of_samples(const struct merge *merge, int rank, const char *path)
+/* 1: a file, which may be opened. 0: nothing. -1: something else. */
+static int look(const char *path, struct mh_error *err)
 {
-    const struct mh_sample_head head = {rank, merge->np, merge->session.run.tag};
-    return mh_sample_log_bytes(path, &head);
+    struct stat info;
+    if (stat(path, &info) != 0)
+        return errno == ENOENT ? 0 : mh_fail(err, "%s: %s", path, strerror(errno));
+    if (S_ISREG(info.st_mode))
+        return 1;
+    return mh_fail(err, "%s: is a %s; expected a file, or nothing", path,
+                   S_ISDIR(info.st_mode)    ? "folder"
+                   : S_ISFIFO(info.st_mode) ? "named pipe"
+                                            : "device or socket");
 }
 
-/* False, and where it was looked for last: there is none. */
-static bool find_best(const struct merge *merge, path_of_rank *path_of, worth_of *worth, int rank,
-                      char path[4200])
+/* 1: there is one. 0: there is none, and `path` is where it was looked for last. -1: something else is there.
+ */
+static int find_best(const struct merge *merge, enum file_of_rank what, int rank, char path[4200],
+                     struct mh_error *err)
 {
     int64_t most = -1;
     int best = merge->dir_count - 1;
     for (int d = 0; d < merge->dir_count; d++) {
-        struct stat info;
-        path_of(path, 4200, merge->dirs[d], rank);
-        const bool regular = stat(path, &info) == 0 && S_ISREG(info.st_mode);
-        const int64_t got = regular ? worth(merge, rank, path) : -1;
+        path_of(what, path, merge->dirs[d], rank);
+        const int there = look(path, err);
+        if (there < 0)
+            return -1;
+        const int64_t got = there == 0 ? -1 : worth_of(merge, what, rank, path);
         if (got > most) {
             most = got;
             best = d;
         }
     }
-    path_of(path, 4200, merge->dirs[best], rank);
+    path_of(what, path, merge->dirs[best], rank);
     return most >= 0;
 }
 
@@ -400,13 +431,25 @@ static void note_end(struct merge *merge, int rank, const char *path, const stru
     describe_rank(merge, rank, start, end->whole);
 }
 
+static int read_records(struct merge *merge, const char *path, struct mh_journal_start *start,
+                        struct mh_journal_end *end, struct mh_error *err)
+{
+    struct mh_run *run = &merge->session.run;
+    const struct mh_journal_rest rest = {&run->tallies, &run->visibilities, keep};
+    mh_kept_begin_rank(&merge->kept);
+    if (mh_journal_read_all(path, start, visit, merge, &rest, end, err) != 0)
+        return strncmp(err->text, path, strlen(path)) == 0 ? -1 : mh_fail_in(err, "%s", path);
+    mh_kept_end_rank(&merge->kept);
+    return 0;
+}
+
 static int read_journal(struct merge *merge, int rank, struct mh_error *err)
 {
     char path[4200];
     struct mh_journal_start start = {0};
     struct mh_journal_end end;
-    const bool there = find_best(merge, mh_journal_path, worth_of_journal, rank, path);
-    const int got = there ? mh_journal_read_start(path, &start, err) : 1;
+    const int there = find_best(merge, JOURNAL, rank, path, err);
+    const int got = there == 1 ? mh_journal_read_start(path, &start, err) : there == 0 ? 1 : -1;
     if (got == 1)
         note_missing(merge, rank, path, there ? "there is nothing in it" : "not there");
     if (got != 0)
@@ -418,8 +461,8 @@ static int read_journal(struct merge *merge, int rank, struct mh_error *err)
     merge->endings[rank].journal = strdup(path);
     if (!merge->endings[rank].journal)
         return mh_fail(err, "out of memory");
-    if (mh_journal_read_all(path, &start, visit, merge, &merge->session.run.tallies, &end, err) != 0)
-        return strncmp(err->text, path, strlen(path)) == 0 ? -1 : mh_fail_in(err, "%s", path);
+    if (read_records(merge, path, &start, &end, err) != 0)
+        return -1;
     find_last_sign(merge, rank, &start);
     note_end(merge, rank, path, &start, &end);
     return 0;
@@ -476,11 +519,13 @@ static void miss_samples(const struct merge *merge, int rank, const char *path)
 static int restore_samples(struct merge *merge, struct mh_error *err)
 {
     char path[4200];
-    for (int rank = 0; rank < merge->np; rank++)
-        if (!find_best(merge, mh_sample_log_path, worth_of_samples, rank, path))
+    for (int rank = 0; rank < merge->np; rank++) {
+        const int there = find_best(merge, SAMPLES, rank, path, err);
+        if (there == 0)
             miss_samples(merge, rank, path);
-        else if (mh_session_restore_samples(&merge->session, rank, path, err) != 0)
+        else if (there < 0 || mh_session_restore_samples(&merge->session, rank, path, err) != 0)
             return -1;
+    }
     return 0;
 }
 
@@ -492,7 +537,7 @@ static enum cause cause_of(const struct merge *merge)
 {
     bool told = false;
     for (int rank = 0; rank < merge->np; rank++) {
-        if (merge->endings[rank].accused)
+        if (merge->endings[rank].silent)
             return BY_SILENCE;
         told |= merge->endings[rank].told;
     }
@@ -507,7 +552,7 @@ static bool is_cause(const struct merge *merge, int rank, enum cause cause, doub
         return false;
     if (cause == BY_TIME)
         return merge->sign_s[rank] >= 0 && merge->sign_s[rank] + apart_s < latest_s;
-    return cause == BY_SILENCE ? merge->endings[rank].accused : !merge->endings[rank].told;
+    return cause == BY_SILENCE ? merge->endings[rank].silent : !merge->endings[rank].told;
 }
 
 static void name_causes(const struct merge *merge, char *text, size_t size)
@@ -545,7 +590,7 @@ static int put_ledger(struct merge *merge, struct mh_error *err)
 }
 
 /* What reads had seen wrong by then, and who wrote it. */
-static int put_accused(struct merge *merge, struct mh_error *err)
+static int put_violations(struct merge *merge, struct mh_error *err)
 {
     struct mh_audit *audit = &merge->session.audit;
     const int64_t most = (int64_t)merge->np * MH_VIOLATIONS_KEPT; /* as the ranks together */
@@ -562,21 +607,47 @@ static int put_accused(struct merge *merge, struct mh_error *err)
     return 0;
 }
 
+/* What nobody has judged is no reason to call anything right. */
+static void count_unjudged(struct merge *merge)
+{
+    struct mh_session *session = &merge->session;
+    for (size_t s = 0; s < session->job->stage_count; s++) {
+        const int64_t left = merge->kept.unjudged[s];
+        session->reads_unjudged += left;
+        if (left > 0)
+            mh_warn("stage %s: the run ended before %lld searches and queries were judged: whether they were "
+                    "right is not known",
+                    session->job->stages[s].name, (long long)left);
+    }
+}
+
+static int put_kept(struct merge *merge, struct mh_error *err)
+{
+    count_unjudged(merge);
+    mh_session_count_missed(&merge->session);
+    merge->session.neighbors_missed_wrong = -1; /* only an audit can say */
+    return mh_kept_close(&merge->kept, (int64_t)(merge->last_s * (double)MH_S)) == 0
+               ? 0
+               : mh_fail(err, "out of memory for events");
+}
+
 static int write_merged(struct merge *merge, const char *output, struct mh_error *err)
 {
     struct mh_session *session = &merge->session;
     struct mh_report_fate *fates = NULL;
-    char causes[500];
+    char causes[500], unjudged[80] = "";
     stretch_stages(merge);
     note_spans(merge);
-    if (restore_samples(merge, err) != 0)
+    if (restore_samples(merge, err) != 0 || put_kept(merge, err) != 0)
         return -1;
     name_causes(merge, causes, sizeof causes);
+    if (session->reads_unjudged > 0)
+        snprintf(unjudged, sizeof unjudged, ", %lld reads not judged", (long long)session->reads_unjudged);
     session->run.start_ns = mh_now_ns() - (int64_t)(merge->last_s * (double)MH_S);
     session->broken = true;
     snprintf(session->broken_why, sizeof session->broken_why,
-             "rebuilt from the journals of %d ranks: %d ended early, %d left none%s; nothing was audited",
-             merge->np, merge->unfinished, merge->missing, causes);
+             "rebuilt from the journals of %d ranks and not audited%s: %d ended early, %d left none%s",
+             merge->np, unjudged, merge->unfinished, merge->missing, causes);
     if (mh_session_fill_report(session, &session->run.ledger.totals) != 0)
         return mh_fail(err, "out of memory for the report");
     int64_t count = mh_session_fates(session, &fates, err);
@@ -591,14 +662,20 @@ static void close_merge(struct merge *merge)
     mh_report_free(&session->report);
     mh_audit_free(&session->audit);
     mh_tallies_free(&session->run.tallies);
+    mh_visibilities_free(&session->run.visibilities);
+    mh_events_free(&session->run.events);
+    mh_probes_free(&session->run.probes);
+    mh_kept_free(&merge->kept);
     mh_ledger_free(&session->run.ledger);
+    free(session->run.recall);
+    free(session->run.missed);
     free(merge->plan_alone.workers);
     mh_plan_free(session->plan);
     mh_job_free(session->job);
     free(session->run.stage_seconds);
     free(session->run.stage_spans);
     free(session->node_of_rank);
-    free(session->run.accused);
+    free(session->run.violations);
     free(merge->stage_begin_s);
     free(merge->sign_s);
     for (int rank = 0; merge->endings && rank < merge->np; rank++)
@@ -618,7 +695,7 @@ int mh_command_merge(const struct mh_arguments *arguments)
     merge->dir_count = arguments->folder_count;
     if (read_run_file(merge, &err) != 0 || restore_arguments(merge, &err) != 0 ||
         restore_session(merge, &err) != 0 || read_journals(merge, &err) != 0 ||
-        put_ledger(merge, &err) != 0 || put_accused(merge, &err) != 0 ||
+        put_ledger(merge, &err) != 0 || put_violations(merge, &err) != 0 ||
         write_merged(merge, arguments->output, &err) != 0)
         mh_complain("%s", err.text);
     else

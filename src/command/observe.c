@@ -11,6 +11,11 @@
 /* So that a table of a week with many ranks or servers stays one that can be read. */
 enum { MOST_ROWS = 100000, LEAST_SAMPLES = 64 };
 
+static void write_back(void *journal)
+{
+    mh_journal_write_back(journal);
+}
+
 void mh_session_observe(struct mh_session *session)
 {
     if (session->journals[0])
@@ -20,7 +25,9 @@ void mh_session_observe(struct mh_session *session)
                                                 .start_ns = session->run.start_ns,
                                                 .ledger_bytes = &session->run.ledger_bytes,
                                                 .rpc = session->rpc,
-                                                .log_path = session->samples};
+                                                .log_path = session->samples,
+                                                .along = write_back,
+                                                .context = &session->run.journal};
     session->observer = mh_observer_start(&options);
 }
 

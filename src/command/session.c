@@ -8,6 +8,7 @@
 #include "base/terminal.h"
 #include "comm/comm.h"
 #include "comm/watch.h"
+#include "run/keep.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -264,6 +265,7 @@ int mh_session_open_run(struct mh_session *session, struct mh_error *err)
                 mh_tallies_init(&run->tallies, session->job, run->start_ns) == 0 &&
                 mh_tallies_init(&run->interval, session->job, run->start_ns) == 0 &&
                 mh_visibilities_init(&run->visibilities, session->job) == 0 &&
+                mh_visibilities_init(&run->interval_visible, session->job) == 0 &&
                 mh_ledger_init(&run->ledger, session->plan->worker_count) == 0;
     run->visibilities.start_ns = run->start_ns;
     if (made)
@@ -328,7 +330,7 @@ static int by_number(const void *a, const void *b)
 }
 
 /* "The index is poor" and "the row is gone" look alike to a search; the audit tells them apart. */
-static void count_missed(struct mh_session *session)
+void mh_session_count_missed(struct mh_session *session)
 {
     struct mh_run *run = &session->run;
     int64_t counts[2] = {0, 0};
@@ -338,7 +340,7 @@ static void count_missed(struct mh_session *session)
         if (i > 0 && run->missed[i] == run->missed[i - 1])
             continue;
         counts[0]++;
-        counts[1] += mh_audit_accused(&session->audit, run->missed[i]);
+        counts[1] += mh_audit_is_wrong(&session->audit, run->missed[i]);
     }
     mh_comm_sum_i64(session->comm, counts, 2);
     session->neighbors_missed = counts[0];
@@ -348,28 +350,31 @@ static void count_missed(struct mh_session *session)
 void mh_session_condemn(struct mh_session *session)
 {
     struct mh_audit *audit = &session->audit;
-    for (int64_t i = 0; i < session->run.accused_count; i++)
-        mh_audit_condemn(audit, &session->run.accused[i]);
+    for (int64_t i = 0; i < session->run.violation_count; i++)
+        mh_audit_condemn(audit, &session->run.violations[i]);
     for (int kind = 0; kind < MH_WRONGS; kind++) {
-        audit->violations_dropped += session->run.accused_more[kind];
-        audit->sightings += mh_is_violation(kind) ? session->run.accused_more[kind] : 0;
+        audit->violations_dropped += session->run.violations_more[kind];
+        audit->sightings += mh_is_violation(kind) ? session->run.violations_more[kind] : 0;
     }
 }
 
 static void add_up_found(struct mh_session *session)
 {
     struct mh_run *run = &session->run;
-    int64_t sums[] = {run->own_searched, run->own_found};
+    int64_t sums[] = {run->sums.own_searched, run->sums.own_found};
     mh_comm_sum_i64(session->comm, sums, 2);
-    run->own_searched = sums[0];
-    run->own_found = sums[1];
+    run->sums.own_searched = sums[0];
+    run->sums.own_found = sums[1];
+    run->kept_sums = run->sums; /* each rank's own are in its journal: these are of all */
 }
 
 static void audit(struct mh_session *session)
 {
     struct mh_error err;
     struct mh_audit *audit = &session->audit;
+    session->run.stage = (int)session->job->stage_count;
     mh_phases_enter(&session->run.phases, MH_PHASE_LEDGER);
+    mh_keep_sums(&session->run);
     add_up_found(session);
     if (mh_slices_plan(&session->issued, session->plan, &session->run.ledger, session->comm, &err) != 0) {
         mh_session_break(session, &err);
@@ -397,8 +402,8 @@ static void audit(struct mh_session *session)
     session->audited = rc == 0 && session->job->verify.enabled;
     mh_comm_sum_i64(session->comm, &session->run.allowed, 1);
     audit->figures.allowed += session->run.allowed;
-    count_missed(session);
-    if (mh_absences_report(&session->run, (int)session->job->stage_count, &err) != 0)
+    mh_session_count_missed(session);
+    if (mh_absences_report(&session->run, &err) != 0)
         mh_session_break(session, &err);
     mh_journal_flush(&session->run.journal);
     mh_phases_enter(&session->run.phases, MH_PHASE_TRACE);
@@ -610,12 +615,13 @@ static void close_session(struct mh_session *session)
     mh_tallies_free(&session->run.tallies);
     mh_tallies_free(&session->run.interval);
     mh_visibilities_free(&session->run.visibilities);
+    mh_visibilities_free(&session->run.interval_visible);
     mh_ledger_free(&session->run.ledger);
     mh_events_free(&session->run.events);
     free(session->run.stage_seconds);
     free(session->run.stage_spans);
     mh_observer_free(session->observer);
-    free(session->run.accused);
+    free(session->run.violations);
     free(session->run.recall);
     mh_probes_free(&session->run.probes);
     free(session->run.missed);

@@ -43,10 +43,12 @@ struct mh_session {
     int64_t collection_id;          /* the server's; 0: it gives none */
     int64_t neighbors_missed;       /* that searches compared with live truth left out: distinct rows */
     int64_t neighbors_missed_wrong; /* of them, what the audit found wrong: the row is, not the index */
+    int64_t reads_unjudged;         /* rebuilt: that came back to searchers and queriers */
     bool collection_made, audited;
     bool result_failed; /* could not be written */
     bool journals_begun, result_stands;
-    bool broken; /* infrastructure: exit code 3 */
+    bool rebuilt; /* by merge, from journals */
+    bool broken;  /* infrastructure: exit code 3 */
     char broken_why[1024];
 };
 
@@ -64,7 +66,8 @@ int mh_session_open_run(struct mh_session *session, struct mh_error *err); /* cl
 void mh_session_break(struct mh_session *session,
                       const struct mh_error *err); /* infrastructure failed: go on to the result */
 
-void mh_session_condemn(struct mh_session *session); /* of what reads saw, into the audit */
+void mh_session_condemn(struct mh_session *session);      /* of what reads saw, into the audit */
+void mh_session_count_missed(struct mh_session *session); /* by searches; collective */
 
 /* job.c: what all commands do with a job file. Overrides --server and --set; `text` is the expanded file. */
 int mh_session_parse_job(const struct mh_arguments *arguments, const char *path, const char *text,

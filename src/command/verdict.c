@@ -137,9 +137,9 @@ static void judge_chaos(struct verdict *verdict, const struct mh_run *run)
 {
     if (run->stopped || run->gave_up)
         return;
-    if (run->chaos_failed > 0)
+    if (run->sums.chaos_failed > 0)
         say(verdict, MH_EXIT_UNUSABLE, "%lld chaos command%s failed (see the events)",
-            (long long)run->chaos_failed, run->chaos_failed == 1 ? "" : "s");
+            (long long)run->sums.chaos_failed, run->sums.chaos_failed == 1 ? "" : "s");
     if (run->chaos_missed > 0)
         say(verdict, MH_EXIT_UNUSABLE, "%lld chaos command%s never began: the stage was over before",
             (long long)run->chaos_missed, run->chaos_missed == 1 ? "" : "s");
@@ -196,7 +196,7 @@ static void judge_audit(struct verdict *verdict, const struct mh_session *sessio
             was_never_written(session)
                 ? "GOOD: no row of the job's collection was acknowledged, and none is there"
                 : "GOOD: every acknowledged row is there, and nothing else");
-    if (!session->audited && !session->job->verify.enabled)
+    if (!session->audited && !session->job->verify.enabled && !session->rebuilt)
         say(verdict, 0, "not audited (verify.enabled is false)");
 }
 

@@ -38,6 +38,23 @@ void mh_visibilities_free(struct mh_visibilities *all)
     *all = (struct mh_visibilities){0};
 }
 
+static void reset_cell(struct mh_visibility *cell, int64_t start_ns)
+{
+    mh_histogram_reset(&cell->done);
+    mh_histogram_reset(&cell->sent);
+    mh_timeline_reset(&cell->timeline, start_ns);
+    cell->never = 0;
+    cell->read = cell->consistency = -1;
+}
+
+void mh_visibilities_reset(struct mh_visibilities *all, int64_t start_ns)
+{
+    all->start_ns = start_ns;
+    for (size_t i = 0; all->cells && i < count(all); i++)
+        if (all->cells[i])
+            reset_cell(all->cells[i], start_ns);
+}
+
 static struct mh_visibility *new_cell(int64_t start_ns)
 {
     struct mh_visibility *cell = calloc(1, sizeof *cell);

@@ -28,6 +28,8 @@ struct mh_visibilities {          /* zero-initialised is empty */
 int mh_visibilities_init(struct mh_visibilities *all, const struct mh_job *job); /* -1: no memory */
 void mh_visibilities_free(struct mh_visibilities *all);
 
+void mh_visibilities_reset(struct mh_visibilities *all, int64_t start_ns); /* all zeros; keeps the memory */
+
 void mh_visibility_free(struct mh_visibility *cell); /* NULL is allowed */
 
 /* Made when it is not there; NULL: no memory. */

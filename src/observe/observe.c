@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SEARCH_EVERY_S = 5, SYSTEM_INFO_TIMEOUT_S = 5 };
+enum { SEARCH_EVERY_S = 5, ALONG_EVERY_S = 5, SYSTEM_INFO_TIMEOUT_S = 5 };
 
 /* A process that serves: what tells it from the one before. */
 struct life {
@@ -73,6 +73,7 @@ struct mh_observer {
     struct mh_samples samples;
     struct mh_sample_log log;
     bool refused;
+    int64_t along_ns; /* not before */
 };
 
 static double second_of(const struct mh_observer *observer)
@@ -362,6 +363,16 @@ static bool awaits_answers(const struct mh_observer *observer)
     return asked;
 }
 
+/* What may wait for a disk, and must not in the main thread. */
+static void go_along(struct mh_observer *observer)
+{
+    const int64_t now = mh_now_ns();
+    if (!observer->options.along || now < observer->along_ns)
+        return;
+    observer->along_ns = now + ALONG_EVERY_S * MH_S;
+    observer->options.along(observer->options.context);
+}
+
 static void *observe(void *of)
 {
     struct mh_observer *observer = of;
@@ -377,6 +388,7 @@ static void *observe(void *of)
         if (awaits_answers(observer) && left > 20 * MH_MS)
             left = 20 * MH_MS;
         mh_sample_log_flush(&observer->log);
+        go_along(observer);
         mh_scraper_wait(observer->scraper, left + MH_MS);
         take_answers(observer);
     }

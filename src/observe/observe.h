@@ -19,6 +19,8 @@ struct mh_observer_options {
     const atomic_llong *ledger_bytes; /* what the rank's ledger holds, kept up by the thread that writes it */
     const struct mh_rpc *rpc;         /* the rank's */
     const char *log_path;             /* of observe/samples.h; "": none. Valid until the stop */
+    void (*along)(void *context); /* called by the thread, after a look, at most every 5 s; NULL: nothing */
+    void *context;
 };
 
 /* NULL: the job wants none, or it cannot be had (and a warning says why): a run does without. */

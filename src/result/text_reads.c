@@ -118,7 +118,11 @@ static void print_missed(const struct mh_page *page)
 {
     const int64_t missed = mh_page_figure(page, "neighbors_missed"),
                   wrong = mh_page_figure(page, "neighbors_missed_wrong");
-    if (missed > 0)
+    if (missed > 0 && wrong < 0)
+        mh_page_fact(page, "missed",
+                     "%s true neighbour%s; whether the index is poor or the rows are gone is not known",
+                     mh_shown_count(missed).text, mh_plural(missed));
+    else if (missed > 0)
         mh_page_fact(page, "missed",
                      "%s true neighbour%s; %s of these rows %s wrong in the audit: the index is poor, not "
                      "the rows gone, for the others",
@@ -162,11 +166,16 @@ static void print_behind(const struct mh_page *page)
 
 void mh_print_reads(const struct mh_page *page)
 {
-    const int64_t asked = mh_page_figure(page, "reads"), judged = mh_page_figure(page, "reads_judged");
-    if (asked <= 0)
+    const int64_t asked = mh_page_figure(page, "reads"), judged = mh_page_figure(page, "reads_judged"),
+                  unjudged = mh_page_figure(page, "reads_unjudged");
+    if (asked <= 0 && unjudged <= 0)
         return;
     mh_page_heading(page, MH_BOLD, "READS", " under load: %s of %s judged", mh_shown_count(judged).text,
                     mh_shown_count(asked).text);
+    if (unjudged > 0)
+        mh_page_fact(page, "NOT JUDGED",
+                     "%s searches and queries: the run was killed before their stage ended",
+                     mh_shown_count(unjudged).text);
     mh_page_fact(page, "judged",
                  "%s hits and %s rows of queries: live then, unique, in order, filter and range; %s "
                  "distances computed again",

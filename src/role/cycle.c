@@ -113,7 +113,7 @@ void mh_cycle_perhaps_dropped(struct mh_cycle *cycle)
 
 struct judging {
     const struct mh_cycle *cycle;
-    mh_cycle_accuse *accuse;
+    mh_cycle_tell *tell;
     void *context;
     int64_t wrong;
 };
@@ -121,8 +121,8 @@ struct judging {
 static void put_blame(struct judging *judging, const struct mh_cycle_wrong *wrong)
 {
     judging->wrong++;
-    if (judging->accuse)
-        judging->accuse(judging->context, wrong);
+    if (judging->tell)
+        judging->tell(judging->context, wrong);
 }
 
 static void blame(struct judging *judging, enum mh_found what, int64_t id, int64_t expected, int64_t seen)
@@ -199,9 +199,9 @@ static int64_t keys_of(const struct mh_cycle *cycle, const struct mh_op *op, con
 }
 
 int64_t mh_cycle_judge_rows(const struct mh_cycle *cycle, const struct mh_op *op, int64_t from, int64_t to,
-                            int64_t *found, mh_cycle_accuse *accuse, void *context)
+                            int64_t *found, mh_cycle_tell *tell, void *context)
 {
-    struct judging judging = {cycle, accuse, context, 0};
+    struct judging judging = {cycle, tell, context, 0};
     const int64_t *ids, rows = keys_of(cycle, op, &ids);
     for (int64_t at = 0; at < rows; at++)
         judge_row(&judging, op, at, ids[at], found);
@@ -243,9 +243,9 @@ static void judge_stray(struct judging *judging, int64_t id)
 }
 
 void mh_cycle_judge_strays(const struct mh_cycle *cycle, const struct mh_op *op, int64_t *found,
-                           mh_cycle_accuse *accuse, void *context)
+                           mh_cycle_tell *tell, void *context)
 {
-    struct judging judging = {cycle, accuse, context, 0};
+    struct judging judging = {cycle, tell, context, 0};
     const int64_t *ids, rows = keys_of(cycle, op, &ids);
     for (int64_t at = 0; at < rows; at++)
         if (is_first(&judging, ids[at])) {
@@ -255,9 +255,9 @@ void mh_cycle_judge_strays(const struct mh_cycle *cycle, const struct mh_op *op,
     forget_seen(cycle);
 }
 
-int64_t mh_cycle_judge_absence(const struct mh_cycle *cycle, mh_cycle_accuse *accuse, void *context)
+int64_t mh_cycle_judge_absence(const struct mh_cycle *cycle, mh_cycle_tell *tell, void *context)
 {
-    struct judging judging = {cycle, accuse, context, 0};
+    struct judging judging = {cycle, tell, context, 0};
     for (int64_t row = 0; row < cycle->rows; row++)
         if (fate_of(cycle, row) == WRITTEN)
             blame(&judging, MH_FOUND_LOST, cycle->first + row, 0, MH_SIGHT_ABSENT);
@@ -402,9 +402,9 @@ static void judge_query(struct judging *judging, const struct answer *answer, bo
 }
 
 int64_t mh_cycle_judge_hits(const struct mh_cycle *cycle, const struct mh_op *op, int64_t from, bool exact,
-                            mh_cycle_accuse *accuse, void *context)
+                            mh_cycle_tell *tell, void *context)
 {
-    struct judging judging = {cycle, accuse, context, 0};
+    struct judging judging = {cycle, tell, context, 0};
     for (int64_t q = 0, begin = 0; q < op->request.query_count; begin += hits_of(op, q++)) {
         const struct answer answer = {.op = op,
                                       .query = mh_content_vector(cycle->content, cycle->first + from + q, 0),
@@ -460,7 +460,7 @@ void mh_cycle_counted(struct mh_cycle *cycle, const struct mh_cycle_range *range
 }
 
 /* Counts that are wrong in themselves seem to find copies everywhere: more, or others, than there can be. */
-bool mh_cycle_explain(const struct mh_cycle *cycle, int64_t surplus, mh_cycle_accuse *accuse, void *context)
+bool mh_cycle_explain(const struct mh_cycle *cycle, int64_t surplus, mh_cycle_tell *tell, void *context)
 {
     const bool all = cycle->located_count < MH_CYCLE_MOST_LOCATED;
     int64_t sum = 0;
@@ -471,7 +471,7 @@ bool mh_cycle_explain(const struct mh_cycle *cycle, int64_t surplus, mh_cycle_ac
     }
     if (all ? sum != surplus : sum > surplus)
         return false;
-    struct judging judging = {cycle, accuse, context, 0};
+    struct judging judging = {cycle, tell, context, 0};
     for (int i = 0; i < cycle->located_count; i++)
         blame(&judging, MH_FOUND_DUPLICATED, cycle->first + cycle->located[i].row, 1,
               cycle->located[i].copies);

@@ -57,12 +57,12 @@ struct mh_cycle_wrong { /* as in struct mh_finding */
 };
 
 /* Called for each thing wrong with an answer; NULL: they are only counted. */
-typedef void mh_cycle_accuse(void *context, const struct mh_cycle_wrong *wrong);
+typedef void mh_cycle_tell(void *context, const struct mh_cycle_wrong *wrong);
 
 /* Each returns how many things are wrong. Of a query for rows from .. to-1 (and, at either end, for all
  * beyond), where they belong or wherever they are: *found: grows by the rows returned. */
 int64_t mh_cycle_judge_rows(const struct mh_cycle *cycle, const struct mh_op *op, int64_t from, int64_t to,
-                            int64_t *found, mh_cycle_accuse *accuse, void *context);
+                            int64_t *found, mh_cycle_tell *tell, void *context);
 
 /* Rows were absent where they belong. Of the same query for them wherever they are: those that it returns are
  * misplaced, and not lost, when they are absent at home once more. */
@@ -72,25 +72,25 @@ void mh_cycle_forget_away(const struct mh_cycle *cycle); /* none is any more */
 /* Of a query for rows where none of theirs belongs, after all were asked for at home: those that were there
  * are duplicated, others misplaced. */
 void mh_cycle_judge_strays(const struct mh_cycle *cycle, const struct mh_op *op, int64_t *found,
-                           mh_cycle_accuse *accuse, void *context);
+                           mh_cycle_tell *tell, void *context);
 
 /* Of a listing without their collection: every row that must be there is lost; where there is none, the
  * collection. */
-int64_t mh_cycle_judge_absence(const struct mh_cycle *cycle, mh_cycle_accuse *accuse, void *context);
+int64_t mh_cycle_judge_absence(const struct mh_cycle *cycle, mh_cycle_tell *tell, void *context);
 
 /* Which rows are there more than once? After all rows were judged: counts by range tell, as long as there is
- * a next one. In the end, MH_CYCLE_MOST_LOCATED at most are accused; false: they do not explain `surplus`
+ * a next one. In the end, MH_CYCLE_MOST_LOCATED at most are told; false: they do not explain `surplus`
  * rows. */
 void mh_cycle_locate(struct mh_cycle *cycle);
 bool mh_cycle_next_range(struct mh_cycle *cycle, struct mh_cycle_range *range);
 void mh_cycle_counted(struct mh_cycle *cycle, const struct mh_cycle_range *range, int64_t count);
-bool mh_cycle_explain(const struct mh_cycle *cycle, int64_t surplus, mh_cycle_accuse *accuse, void *context);
+bool mh_cycle_explain(const struct mh_cycle *cycle, int64_t surplus, mh_cycle_tell *tell, void *context);
 
 /* Of a search for the vectors of rows from .. from + query_count - 1: what hits there are, their scores and
  * their order. exact: it must find what is nearest, and nothing is nearer than a row's own vector, by L2 and
  * COSINE. */
 int64_t mh_cycle_judge_hits(const struct mh_cycle *cycle, const struct mh_op *op, int64_t from, bool exact,
-                            mh_cycle_accuse *accuse, void *context);
+                            mh_cycle_tell *tell, void *context);
 
 /* Of these rows, adds up those that must be there and had room among the hits, and those found. */
 void mh_cycle_count_found(const struct mh_cycle *cycle, const struct mh_op *op, int64_t from,

@@ -3,16 +3,16 @@
 
 #include <string.h>
 
-struct accusation {
+struct finder {
     struct mh_role *role;
     const struct mh_op *op;
 };
 
-static void accuse(void *context, const struct mh_cycle_wrong *wrong)
+static void tell_core(void *context, const struct mh_cycle_wrong *wrong)
 {
-    const struct accusation *accusation = context;
-    const struct mh_life *life = accusation->role->state;
-    const struct mh_op *op = accusation->op;
+    const struct finder *finder = context;
+    const struct mh_life *life = finder->role->state;
+    const struct mh_op *op = finder->op;
     const struct mh_finding finding = {.what = wrong->what,
                                        .id = wrong->id,
                                        .expected = wrong->expected,
@@ -23,7 +23,7 @@ static void accuse(void *context, const struct mh_cycle_wrong *wrong)
                                        .step = op->request.kind,
                                        .first_ns = life->wrong_since_ns ? life->wrong_since_ns : op->done_ns,
                                        .last_ns = op->done_ns};
-    mh_role_found(accusation->role, &finding);
+    mh_role_found(finder->role, &finding);
 }
 
 static bool lists(const struct mh_reply *reply, const char *name)
@@ -35,21 +35,20 @@ static bool lists(const struct mh_reply *reply, const char *name)
 }
 
 /* `thing` stands for what was not dropped. */
-static void tell_of_thing(const struct mh_life *life, int64_t thing, mh_cycle_accuse *tell, void *context)
+static void tell_of_thing(const struct mh_life *life, int64_t thing, mh_cycle_tell *tell, void *context)
 {
     tell(context,
          &(struct mh_cycle_wrong){.what = MH_FOUND_NOT_DROPPED, .id = life->rows.first + thing, .seen = 1});
 }
 
-static void judge_list(const struct mh_life *life, const struct mh_op *op, mh_cycle_accuse *tell,
-                       void *context)
+static void judge_list(const struct mh_life *life, const struct mh_op *op, mh_cycle_tell *tell, void *context)
 {
     const bool whole = op->request.kind == MH_OP_SHOW_COLLECTIONS;
     if (lists(&op->reply, whole ? life->name : MH_LIFE_PARTITION))
         tell_of_thing(life, whole ? MH_CYCLE_ID_WHOLE : MH_CYCLE_ID_PARTITION, tell, context);
 }
 
-static void judge_index(const struct mh_life *life, const struct mh_op *op, mh_cycle_accuse *tell,
+static void judge_index(const struct mh_life *life, const struct mh_op *op, mh_cycle_tell *tell,
                         void *context)
 {
     if (op->reply.state != MH_INDEX_NONE)
@@ -68,7 +67,7 @@ static bool is_wrong_count(const struct mh_life *life, const struct mh_op *op, e
     return count < life->rows.live || count > life->rows.live + life->rows.maybe;
 }
 
-static void judge(struct mh_life *life, const struct mh_op *op, enum mh_step step, mh_cycle_accuse *tell,
+static void judge(struct mh_life *life, const struct mh_op *op, enum mh_step step, mh_cycle_tell *tell,
                   void *context)
 {
     int64_t found = 0;
@@ -94,7 +93,7 @@ static bool may_still_come(struct mh_role *role, const struct mh_op *op)
 }
 
 struct answer {
-    struct accusation accusation;
+    struct finder finder;
     bool final;       /* what may still come is told, and nothing else */
     bool wanting;     /* of what may still come, something is not there */
     bool condemnable; /* something is wrong whatever the next answer says */
@@ -106,13 +105,13 @@ static void weigh(void *context, const struct mh_cycle_wrong *wrong)
 {
     const enum mh_found what = wrong->what;
     struct answer *answer = context;
-    const struct mh_life *life = answer->accusation.role->state;
+    const struct mh_life *life = answer->finder.role->state;
     const bool late = what == MH_FOUND_LOST || what == MH_FOUND_MISPLACED || what == MH_FOUND_MISSED ||
                       what == MH_FOUND_NOT_DROPPED;
     answer->wanting |= late;
     answer->condemnable |= !late;
     if (late ? answer->final : !answer->final && !life->condemned)
-        accuse(&answer->accusation, wrong);
+        tell_core(&answer->finder, wrong);
 }
 
 static void begin_look(struct mh_life *life, const struct mh_op *op, enum mh_step step)
@@ -156,7 +155,7 @@ static void count_found(struct mh_life *life, const struct mh_op *op, enum mh_st
 bool mh_life_learn(struct mh_role *role, const struct mh_op *op, enum mh_step step)
 {
     struct mh_life *life = role->state;
-    struct answer answer = {.accusation = {role, op}};
+    struct answer answer = {.finder = {role, op}};
     if (life->seeking) {
         note_sought(life, op);
         return false;
@@ -167,8 +166,8 @@ bool mh_life_learn(struct mh_role *role, const struct mh_op *op, enum mh_step st
     life->rows.sound = step == MH_STEP_COUNT ? !miscounted : life->rows.sound;
     if (!answer.wanting && !miscounted) {
         if (life->wrong_since_ns)
-            accuse(&answer.accusation,
-                   &(struct mh_cycle_wrong){.what = MH_FOUND_LATE, .id = life->rows.first});
+            tell_core(&answer.finder,
+                      &(struct mh_cycle_wrong){.what = MH_FOUND_LATE, .id = life->rows.first});
         settle(life);
         count_found(life, op, step);
         return true;
@@ -193,14 +192,14 @@ bool mh_life_learn(struct mh_role *role, const struct mh_op *op, enum mh_step st
 static void end_look(struct mh_role *role, const struct mh_op *op)
 {
     struct mh_life *life = role->state;
-    struct accusation accusation = {role, op};
+    struct finder finder = {role, op};
     const bool copies = life->look == MH_LIFE_LOOK_FOR_COPIES;
     if (life->counted != life->found &&
-        !(copies && mh_cycle_explain(&life->rows, life->counted - life->found, accuse, &accusation)))
-        accuse(&accusation, &(struct mh_cycle_wrong){.what = MH_FOUND_MISCOUNTED,
-                                                     .id = life->rows.first,
-                                                     .expected = life->found,
-                                                     .seen = life->counted});
+        !(copies && mh_cycle_explain(&life->rows, life->counted - life->found, tell_core, &finder)))
+        tell_core(&finder, &(struct mh_cycle_wrong){.what = MH_FOUND_MISCOUNTED,
+                                                    .id = life->rows.first,
+                                                    .expected = life->found,
+                                                    .seen = life->counted});
     life->look = MH_LIFE_NO_LOOK;
     life->wrong_since_ns = 0;
 }
@@ -208,14 +207,14 @@ static void end_look(struct mh_role *role, const struct mh_op *op)
 static bool has_seen_enough(struct mh_role *role, const struct mh_op *op)
 {
     struct mh_life *life = role->state;
-    struct accusation accusation = {role, op};
+    struct finder finder = {role, op};
     int64_t count = 0;
     if (life->look == MH_LIFE_LOOK_ELSEWHERE) {
-        mh_cycle_judge_strays(&life->rows, op, &life->found, accuse, &accusation);
+        mh_cycle_judge_strays(&life->rows, op, &life->found, tell_core, &finder);
         return life->begun == life->rows.rows;
     }
     if (life->look == MH_LIFE_LOOK_AT_ROWS) {
-        mh_cycle_judge_rows(&life->rows, op, life->first, life->last, &life->found, accuse, &accusation);
+        mh_cycle_judge_rows(&life->rows, op, life->first, life->last, &life->found, tell_core, &finder);
         if (life->begun < life->rows.rows)
             return false;
         if (life->counted <= life->found)

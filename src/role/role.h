@@ -67,7 +67,7 @@ enum {                                                /* bits of struct mh_sight
 
 struct mh_sighting {
     unsigned what;
-    bool accused; /* UNREAD was said of this write, now or before */
+    bool told; /* UNREAD was said of this write, now or before */
     enum mh_op_kind write, read;
     int consistency; /* of the read */
     int64_t id;
@@ -75,7 +75,7 @@ struct mh_sighting {
     int64_t acked_ns, sent_ns, done_ns; /* the write's end; the read's begin and end */
 };
 
-/* Tells the core, which counts and accuses. */
+/* Tells the core, which counts, and condemns the row. */
 void mh_role_saw(struct mh_role *role, const struct mh_sighting *sighting);
 
 /* What a role found wrong with a collection of its own. */
@@ -106,7 +106,7 @@ struct mh_finding {
     int64_t first_ns, last_ns;         /* seen wrong: ends of reads */
 };
 
-/* Tells the core, which accuses. */
+/* Tells the core: it is a violation from then on. */
 void mh_role_found(struct mh_role *role, const struct mh_finding *finding);
 
 /* Many operations that the role counts and times as one: `cycle` in the tallies. */

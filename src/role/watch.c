@@ -58,9 +58,9 @@ void mh_watch_look(struct mh_watch *watch, const struct mh_op *op, int32_t seen)
         sighting->what |= MH_SIGHT_FIRST;
         watch->seen = true;
     } else {
-        if (!sighting->accused && is_due(watch, op->sent_ns)) {
+        if (!sighting->told && is_due(watch, op->sent_ns)) {
             sighting->what |= MH_SIGHT_UNREAD;
-            sighting->accused = true;
+            sighting->told = true;
         }
         if (is_given_up(watch, op->sent_ns)) {
             sighting->what |= MH_SIGHT_NEVER;

@@ -20,8 +20,7 @@ enum {
     WAIT_GRAIN_NS = 2000000,
     LOOK_EVERY_NS = 50000,
     KEEPALIVE_MS = 10000,
-    MOST_ABSENCES = 256, /* between two reports; the last one then lasts on */
-    MOST_DOUBLINGS = 6,  /* of the second that a connection stays away for at least */
+    MOST_DOUBLINGS = 6, /* of the second that a connection stays away for at least */
 };
 
 struct mh_call_private {
@@ -50,7 +49,7 @@ struct mh_rpc {
     int64_t in_flight;       /* submitted and not yet handed back */
     atomic_llong bytes;      /* held by calls */
     struct mh_call *refused; /* ended without leaving */
-    struct mh_absence absences[MOST_ABSENCES], told[MOST_ABSENCES];
+    struct mh_absence absences[MH_MOST_ABSENCES];
     size_t absence_count;
 };
 
@@ -304,7 +303,7 @@ static struct mh_absence *absence_of(struct mh_rpc *rpc, int uri)
 static void note_leaving(struct mh_rpc *rpc, int uri, bool silent)
 {
     struct mh_absence *absence = absence_of(rpc, uri);
-    if (!absence && rpc->absence_count < MOST_ABSENCES) {
+    if (!absence && rpc->absence_count < MH_MOST_ABSENCES) {
         absence = &rpc->absences[rpc->absence_count++];
         *absence = (struct mh_absence){.from_ns = mh_now_ns(), .uri = uri, .silent = silent};
     }
@@ -356,13 +355,15 @@ void mh_connection_go_home(struct mh_connection *connection)
     (void)aim_at(connection, home); /* its channels are there */
 }
 
-size_t mh_rpc_absences(struct mh_rpc *rpc, const struct mh_absence **absences)
+size_t mh_rpc_absences(const struct mh_rpc *rpc, const struct mh_absence **absences)
 {
-    const size_t count = rpc->absence_count;
-    memcpy(rpc->told, rpc->absences, count * sizeof *rpc->told);
+    *absences = rpc->absences;
+    return rpc->absence_count;
+}
+
+void mh_rpc_forget_absences(struct mh_rpc *rpc)
+{
     rpc->absence_count = 0;
-    *absences = rpc->told;
-    return count;
 }
 
 /* ---- one call ---- */

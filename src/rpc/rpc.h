@@ -29,6 +29,8 @@ const char *mh_grpc_status_name(int status); /* "DEADLINE_EXCEEDED" */
 struct mh_rpc;        /* one a rank: completion queue, credentials */
 struct mh_connection; /* one TCP connection (or several, taken in turn), one worker's */
 
+enum { MH_MOST_ABSENCES = 256 }; /* of one rank, between two reports; the last one then lasts on */
+
 /* A proxy that connections moved away from, on this rank. */
 struct mh_absence {
     int64_t from_ns, back_ns; /* first move away; first return, 0: none yet. Monotonic clock */
@@ -72,8 +74,10 @@ bool mh_connection_leave(struct mh_connection *connection, const struct mh_call 
 /* Back to the URI at home, once that can be reached again; looks at most once a second. */
 void mh_connection_go_home(struct mh_connection *connection);
 
-/* What was noted of proxies since the last call of this, by time of leaving; valid until the next. */
-size_t mh_rpc_absences(struct mh_rpc *rpc, const struct mh_absence **absences);
+/* What was noted of proxies since it was last forgotten, by time of leaving; the array lives as `rpc` does.
+ */
+size_t mh_rpc_absences(const struct mh_rpc *rpc, const struct mh_absence **absences);
+void mh_rpc_forget_absences(struct mh_rpc *rpc);
 
 void mh_call_submit(struct mh_connection *connection, struct mh_call *call);
 void mh_call_cancel(struct mh_call *call);  /* it still comes back through mh_rpc_wait */

@@ -1,31 +1,58 @@
 /* Proxies that workers moved away from. Each rank notes its own; those that overlap become one event. */
-#include "run/run.h"
+#include "run/stage.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/units.h"
 #include "comm/comm.h"
+#include "run/keep.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-/* On rank 0, in times since the run began, which all ranks share. */
-static int gather(struct mh_run *run, struct mh_absence **all, size_t *count, struct mh_error *err)
+/* In times since the run began, which all ranks share. */
+static struct mh_kept_absence since_begin(const struct mh_run *run, const struct mh_absence *noted)
+{
+    struct mh_kept_absence kept = {.absence = *noted, .stage = run->stage};
+    kept.absence.from_ns -= run->start_ns;
+    kept.absence.back_ns = noted->back_ns > 0 ? noted->back_ns - run->start_ns : INT64_MAX;
+    return kept;
+}
+
+static bool changed(const struct mh_absence *a, const struct mh_absence *b)
+{
+    return a->from_ns != b->from_ns || a->back_ns != b->back_ns || a->moved != b->moved ||
+           a->silent != b->silent;
+}
+
+void mh_keep_absences(struct mh_run *run)
+{
+    const struct mh_absence *noted;
+    const size_t count = mh_rpc_absences(run->rpc, &noted);
+    for (size_t i = 0; i < count; i++) {
+        if (!changed(&noted[i], &run->kept_absences[i]))
+            continue;
+        const struct mh_kept_absence kept = since_begin(run, &noted[i]);
+        run->kept_absences[i] = noted[i];
+        mh_journal_keep(&run->journal, MH_KEPT_ABSENCE, &kept, 1, sizeof kept);
+    }
+}
+
+/* On rank 0. */
+static int gather(struct mh_run *run, struct mh_kept_absence **all, size_t *count, struct mh_error *err)
 {
     const struct mh_absence *noted;
     const size_t here = mh_rpc_absences(run->rpc, &noted);
-    struct mh_absence *mine = calloc(here + 1, sizeof *mine);
+    struct mh_kept_absence *mine = calloc(here + 1, sizeof *mine);
     void *gathered = NULL;
     size_t bytes = 0;
     if (mh_comm_agree(run->comm, mine ? 0 : mh_fail(err, "out of memory for events"), err) != 0) {
         free(mine);
         return -1;
     }
-    for (size_t i = 0; i < here; i++) {
-        mine[i] = noted[i];
-        mine[i].from_ns -= run->start_ns;
-        mine[i].back_ns = noted[i].back_ns > 0 ? noted[i].back_ns - run->start_ns : INT64_MAX;
-    }
+    for (size_t i = 0; i < here; i++)
+        mine[i] = since_begin(run, &noted[i]);
     const int rc = mh_comm_collect_bytes(run->comm, mine, here * sizeof *mine, &gathered, &bytes, err);
     free(mine);
     *all = gathered;
@@ -35,35 +62,45 @@ static int gather(struct mh_run *run, struct mh_absence **all, size_t *count, st
 
 static int by_uri_and_time(const void *a, const void *b)
 {
-    const struct mh_absence *x = a, *y = b;
-    if (x->uri != y->uri)
-        return x->uri < y->uri ? -1 : 1;
-    return x->from_ns < y->from_ns ? -1 : x->from_ns > y->from_ns;
+    const struct mh_kept_absence *x = a, *y = b;
+    if (x->stage != y->stage)
+        return x->stage < y->stage ? -1 : 1;
+    if (x->absence.uri != y->absence.uri)
+        return x->absence.uri < y->absence.uri ? -1 : 1;
+    return x->absence.from_ns < y->absence.from_ns ? -1 : x->absence.from_ns > y->absence.from_ns;
+}
+
+static bool overlap(const struct mh_kept_absence *a, const struct mh_kept_absence *b)
+{
+    return a->stage == b->stage && a->absence.uri == b->absence.uri &&
+           a->absence.back_ns >= b->absence.from_ns;
 }
 
 /* It is back when the last rank has found it so. */
-static size_t join(struct mh_absence *items, size_t count)
+static size_t join(struct mh_kept_absence *items, size_t count)
 {
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
-        struct mh_absence *last = kept > 0 ? &items[kept - 1] : NULL;
-        if (!last || last->uri != items[i].uri || last->back_ns < items[i].from_ns) {
+        if (kept == 0 || !overlap(&items[kept - 1], &items[i])) {
             items[kept++] = items[i];
             continue;
         }
-        last->moved += items[i].moved;
-        last->silent &= items[i].silent;
-        last->back_ns = items[i].back_ns > last->back_ns ? items[i].back_ns : last->back_ns;
+        struct mh_absence *last = &items[kept - 1].absence;
+        const struct mh_absence *more = &items[i].absence;
+        last->moved += more->moved;
+        last->silent &= more->silent;
+        last->back_ns = more->back_ns > last->back_ns ? more->back_ns : last->back_ns;
     }
     return kept;
 }
 
-static int report_one(struct mh_run *run, int stage, const struct mh_absence *absence)
+static int report_one(struct mh_run *run, const struct mh_kept_absence *kept)
 {
+    const struct mh_absence *absence = &kept->absence;
     const bool ended = absence->back_ns < INT64_MAX;
     const int64_t lasted_ns = ended ? absence->back_ns - absence->from_ns : -1;
     struct mh_event event = {.kind = MH_EVENT_PROXY,
-                             .stage = stage,
+                             .stage = (int32_t)kept->stage,
                              .role = -1,
                              .time_ns = absence->from_ns,
                              .duration_ns = lasted_ns};
@@ -78,18 +115,29 @@ static int report_one(struct mh_run *run, int stage, const struct mh_absence *ab
     return mh_events_add(&run->events, &event);
 }
 
-int mh_absences_report(struct mh_run *run, int stage, struct mh_error *err)
+int mh_absences_tell(struct mh_run *run, struct mh_kept_absence *items, size_t count)
 {
-    struct mh_absence *all = NULL;
-    size_t count = 0;
-    if (gather(run, &all, &count, err) != 0)
-        return -1;
     int rc = 0;
     if (count > 0)
-        qsort(all, count, sizeof *all, by_uri_and_time);
-    const size_t kept = join(all, count);
-    for (size_t i = 0; run->rank == 0 && rc == 0 && i < kept; i++)
-        rc = report_one(run, stage, &all[i]);
+        qsort(items, count, sizeof *items, by_uri_and_time);
+    const size_t kept = join(items, count);
+    for (size_t i = 0; rc == 0 && i < kept; i++)
+        rc = report_one(run, &items[i]);
+    return rc;
+}
+
+int mh_absences_report(struct mh_run *run, struct mh_error *err)
+{
+    struct mh_kept_absence *all = NULL;
+    size_t count = 0;
+    mh_keep_absences(run);
+    int rc = gather(run, &all, &count, err);
+    mh_rpc_forget_absences(run->rpc);
+    memset(run->kept_absences, 0, sizeof run->kept_absences);
+    if (rc != 0)
+        return -1;
+    if (run->rank == 0)
+        rc = mh_absences_tell(run, all, count);
     free(all);
     return mh_comm_agree(run->comm, rc == 0 ? 0 : mh_fail(err, "out of memory for events"), err);
 }

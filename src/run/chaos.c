@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/units.h"
+#include "run/keep.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -64,19 +65,42 @@ static int spawn(const char *command, pid_t *pid)
     return cause;
 }
 
-static void note(struct mh_stage *stage, size_t at, const char *how)
+/* At once: it may be what kills this rank. */
+static void keep(const struct mh_stage *stage, size_t at, const struct mh_event *event)
 {
-    struct mh_chaos_state *state = &stage->chaos[at];
-    const int64_t now = mh_now_ns();
-    struct mh_event event = {.kind = MH_EVENT_CHAOS,
+    const struct mh_kept_chaos kept = {.number = (int64_t)at, .event = *event};
+    mh_journal_keep(&stage->run->journal, MH_KEPT_CHAOS, &kept, 1, sizeof kept);
+    mh_keep_sums(stage->run);
+    mh_journal_flush(&stage->run->journal);
+}
+
+static struct mh_event event_of(const struct mh_stage *stage, size_t at)
+{
+    return (struct mh_event){.kind = MH_EVENT_CHAOS,
                              .stage = stage->index,
                              .role = -1,
-                             .time_ns = state->begin_ns - stage->run->start_ns,
-                             .duration_ns = now - state->begin_ns};
+                             .time_ns = stage->chaos[at].begin_ns - stage->run->start_ns,
+                             .duration_ns = -1};
+}
+
+static void note_begin(const struct mh_stage *stage, size_t at)
+{
+    struct mh_event event = event_of(stage, at);
+    snprintf(event.what, sizeof event.what, "under way when the run ended: %.120s",
+             stage->options->chaos[at].run);
+    keep(stage, at, &event);
+}
+
+static void note_end(struct mh_stage *stage, size_t at, const char *how, bool failed)
+{
+    struct mh_event event = event_of(stage, at);
     char took[32];
+    event.duration_ns = mh_now_ns() - stage->chaos[at].begin_ns;
+    stage->run->sums.chaos_failed += failed;
     mh_show_duration(event.duration_ns, took, sizeof took);
     snprintf(event.what, sizeof event.what, "%s after %s: %.120s", how, took, stage->options->chaos[at].run);
     mh_note("chaos: %s", event.what);
+    keep(stage, at, &event);
     if (mh_events_add(&stage->run->events, &event) != 0)
         mh_warn("out of memory for an event");
 }
@@ -86,12 +110,11 @@ static void start(struct mh_stage *stage, size_t at, int64_t now_ns)
     struct mh_chaos_state *state = &stage->chaos[at];
     state->begin_ns = now_ns;
     mh_note("chaos: %s", stage->options->chaos[at].run);
+    note_begin(stage, at);
     const int cause = spawn(stage->options->chaos[at].run, &state->pid);
     state->what = cause == 0 ? MH_CHAOS_RUNS : MH_CHAOS_OVER;
-    if (cause != 0) {
-        note(stage, at, strerror(cause));
-        stage->run->chaos_failed++;
-    }
+    if (cause != 0)
+        note_end(stage, at, strerror(cause), true);
 }
 
 static void look_after(struct mh_stage *stage, size_t at, int64_t now_ns)
@@ -113,9 +136,7 @@ static void look_after(struct mh_stage *stage, size_t at, int64_t now_ns)
         snprintf(how, sizeof how, "ended with exit code %d", WEXITSTATUS(status));
     else
         snprintf(how, sizeof how, "ended by signal %d", WTERMSIG(status));
-    note(stage, at, how);
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        stage->run->chaos_failed++;
+    note_end(stage, at, how, !WIFEXITED(status) || WEXITSTATUS(status) != 0);
 }
 
 int mh_chaos_open(struct mh_stage *stage)

@@ -8,6 +8,7 @@
 #include "comm/comm.h"
 #include "measure/reduce.h"
 #include "plan/bisect.h"
+#include "run/keep.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -206,6 +207,8 @@ static int judge(struct mh_stage *stage, const struct turn *turn, struct mh_prob
         probe->held = run->stopped || run->gave_up ? fails(probe, "broken off")
                                                    : holds(probe, stage->find->options, sums, bad);
         rc = mh_probes_add(&run->probes, probe);
+        mh_journal_keep(&run->journal, MH_KEPT_PROBE, probe, 1, sizeof *probe);
+        mh_journal_flush(&run->journal);
         describe(stage, probe);
     }
     return mh_comm_agree(run->comm, rc == 0 ? 0 : mh_fail(err, "out of memory for probes"), err);
@@ -287,6 +290,7 @@ static int conclude(struct mh_stage *stage, bool no_work, bool broken_off)
                                  .rate = find->bisect.phase == MH_BISECT_FOUND ? find->bisect.rate : 0,
                                  .probes = find->number,
                                  .seconds = (double)(mh_now_ns() - find->begin_ns) / (double)MH_S};
+    mh_journal_keep(&stage->run->journal, MH_KEPT_PEAK, &peak, 1, sizeof peak);
     return mh_probes_add_peak(&stage->run->probes, &peak);
 }
 

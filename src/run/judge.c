@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "comm/comm.h"
 #include "dataset/distance.h"
+#include "run/keep.h"
 #include "truth/hits.h"
 
 #include <math.h>
@@ -20,7 +21,7 @@ enum {
 static int adopt(struct mh_run *run, const struct mh_hits *hits, struct mh_error *err)
 {
     for (int64_t i = 0; i < hits->violation_count; i++) {
-        if (mh_run_accuse(run, &hits->violations[i], INT64_MAX) != 0)
+        if (mh_run_condemn(run, &hits->violations[i], INT64_MAX) != 0)
             return mh_fail(err, "out of memory for violations");
     }
     for (int64_t i = 0; i < hits->recall_count; i++) {
@@ -36,15 +37,16 @@ static int adopt(struct mh_run *run, const struct mh_hits *hits, struct mh_error
     return 0;
 }
 
-static void add_figures(struct mh_run *run, const struct mh_hits *hits)
+void mh_judge_add(struct mh_run *run, const struct mh_hit_figures *figures,
+                  const int64_t behind_ns[MH_LEVELS])
 {
     int64_t *sums = (int64_t *)&run->hit_figures;
-    const int64_t *more = (const int64_t *)&hits->figures;
-    for (size_t i = 0; i < sizeof hits->figures / sizeof *sums; i++)
+    const int64_t *more = (const int64_t *)figures;
+    for (size_t i = 0; i < sizeof *figures / sizeof *sums; i++)
         sums[i] += more[i];
     for (int level = 0; level < MH_LEVELS; level++)
-        if (hits->behind_ns[level] > run->behind_ns[level])
-            run->behind_ns[level] = hits->behind_ns[level];
+        if (behind_ns[level] > run->behind_ns[level])
+            run->behind_ns[level] = behind_ns[level];
 }
 
 static double recall_of(const struct mh_hit_figures *figures)
@@ -107,7 +109,8 @@ static int judge_reads(struct mh_stage *stage, struct mh_error *err)
     if (rc == 0)
         rc = mh_comm_agree(run->comm, adopt(run, &hits, err), err);
     if (rc == 0) {
-        add_figures(run, &hits);
+        mh_judge_add(run, &hits.figures, hits.behind_ns);
+        mh_keep_judged(run, &hits);
         run->allowed += run->rank == 0 ? hits.figures.allowed : 0; /* summed over ranks with the probers' */
         run->judged =
             (struct mh_judged){hits.figures.violations, recall_of(&hits.figures), hits.figures.judged};
@@ -133,8 +136,8 @@ int mh_judge_stage(struct mh_stage *stage, struct mh_error *err)
         return 0;
     if (!read)
         *judged = (struct mh_judged){.recall = (double)NAN};
-    int64_t accused = stage->sums->accused;
-    mh_comm_sum_i64(stage->run->comm, &accused, 1);
-    judged->violations += accused;
+    int64_t violations = stage->sums->violations;
+    mh_comm_sum_i64(stage->run->comm, &violations, 1);
+    judged->violations += violations;
     return 0;
 }

@@ -5,24 +5,19 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "comm/comm.h"
+#include "run/keep.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 enum { MOST = 64 }; /* a role, stage and rank; the last one then lasts on */
 
-struct outage { /* since the run began */
-    int32_t role;
-    int32_t ranks;                      /* that it is made of */
-    int64_t from_ns, first_ns, last_ns; /* first call that broke; first success on any rank, on the last */
-};
-
 struct mh_outages {
-    struct outage *items;
+    struct mh_outage *items;
     size_t count;
 };
 
-static struct outage *open_one(struct mh_outages *outages, int role)
+static struct mh_outage *open_one(struct mh_outages *outages, int role)
 {
     for (size_t i = outages->count; i-- > 0;)
         if (outages->items[i].role == role)
@@ -38,12 +33,20 @@ int mh_outages_open(struct mh_stage *stage)
     return stage->outages && stage->outages->items ? 0 : -1;
 }
 
+static void keep(const struct mh_stage *stage, const struct mh_outage *outage)
+{
+    mh_journal_keep(&stage->run->journal, MH_KEPT_OUTAGE, outage, 1, sizeof *outage);
+}
+
 static void broke(struct mh_stage *stage, int role, int64_t at_ns)
 {
     struct mh_outages *outages = stage->outages;
-    if (!open_one(outages, role) && outages->count < MOST * stage->options->role_count)
-        outages->items[outages->count++] =
-            (struct outage){.role = role, .ranks = 1, .from_ns = at_ns - stage->run->start_ns};
+    if (open_one(outages, role) || outages->count == MOST * stage->options->role_count)
+        return;
+    struct mh_outage *outage = &outages->items[outages->count++];
+    *outage = (struct mh_outage){
+        .stage = stage->index, .role = role, .ranks = 1, .from_ns = at_ns - stage->run->start_ns};
+    keep(stage, outage);
 }
 
 void mh_outages_see(struct mh_stage *stage, const struct mh_op *op)
@@ -55,41 +58,48 @@ void mh_outages_see(struct mh_stage *stage, const struct mh_op *op)
         broke(stage, role, op->call.done_ns);
         return;
     }
-    struct outage *outage = op->outcome == MH_OUTCOME_OK ? open_one(stage->outages, role) : NULL;
-    if (outage && op->call.sent_ns - stage->run->start_ns >= outage->from_ns)
-        outage->first_ns = outage->last_ns = op->call.done_ns - stage->run->start_ns;
+    struct mh_outage *outage = op->outcome == MH_OUTCOME_OK ? open_one(stage->outages, role) : NULL;
+    if (!outage || op->call.sent_ns - stage->run->start_ns < outage->from_ns)
+        return;
+    outage->ended = 1;
+    outage->first_ns = outage->last_ns = op->call.done_ns - stage->run->start_ns;
+    keep(stage, outage);
 }
 
 static int by_role_and_time(const void *a, const void *b)
 {
-    const struct outage *x = a, *y = b;
+    const struct mh_outage *x = a, *y = b;
+    if (x->stage != y->stage)
+        return x->stage < y->stage ? -1 : 1;
     if (x->role != y->role)
         return x->role < y->role ? -1 : 1;
     return x->from_ns < y->from_ns ? -1 : x->from_ns > y->from_ns;
 }
 
-static size_t join(struct outage *items, size_t count)
+static size_t join(struct mh_outage *items, size_t count)
 {
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
-        struct outage *last = kept > 0 ? &items[kept - 1] : NULL;
-        if (!last || last->role != items[i].role || last->last_ns < items[i].from_ns) {
+        struct mh_outage *last = kept > 0 ? &items[kept - 1] : NULL;
+        if (!last || last->stage != items[i].stage || last->role != items[i].role ||
+            last->last_ns < items[i].from_ns) {
             items[kept++] = items[i];
             continue;
         }
         last->ranks++;
+        last->ended |= items[i].ended;
         last->first_ns = items[i].first_ns < last->first_ns ? items[i].first_ns : last->first_ns;
         last->last_ns = items[i].last_ns > last->last_ns ? items[i].last_ns : last->last_ns;
     }
     return kept;
 }
 
-static int report_one(struct mh_stage *stage, const struct outage *outage, int64_t end_ns)
+static int report_one(struct mh_run *run, const struct mh_outage *outage)
 {
-    const char *role = stage->options->roles[outage->role].kind->name;
-    const bool ended = outage->first_ns < end_ns;
+    const char *role = run->job->stages[outage->stage].roles[outage->role].kind->name;
+    const bool ended = outage->ended;
     struct mh_event event = {.kind = MH_EVENT_OUTAGE,
-                             .stage = stage->index,
+                             .stage = outage->stage,
                              .role = outage->role,
                              .time_ns = outage->from_ns,
                              .duration_ns = ended ? outage->first_ns - outage->from_ns : -1};
@@ -105,15 +115,30 @@ static int report_one(struct mh_stage *stage, const struct outage *outage, int64
                  (int)outage->ranks, last);
     else
         snprintf(event.what, sizeof event.what, "%s: calls broke; first success %s later", role, first);
-    return mh_events_add(&stage->run->events, &event);
+    return mh_events_add(&run->events, &event);
+}
+
+int mh_outages_tell(struct mh_run *run, struct mh_outage *items, size_t count)
+{
+    int rc = 0;
+    if (count > 0)
+        qsort(items, count, sizeof *items, by_role_and_time);
+    const size_t kept = join(items, count);
+    for (size_t i = 0; i < kept && rc == 0; i++)
+        rc = report_one(run, &items[i]);
+    return rc;
 }
 
 /* Those that never ended last until the stage did. */
 static void end_open_ones(struct mh_stage *stage, int64_t end_ns)
 {
-    for (size_t i = 0; i < stage->outages->count; i++)
-        if (stage->outages->items[i].last_ns == 0)
-            stage->outages->items[i].first_ns = stage->outages->items[i].last_ns = end_ns;
+    for (size_t i = 0; i < stage->outages->count; i++) {
+        struct mh_outage *outage = &stage->outages->items[i];
+        if (outage->last_ns > 0)
+            continue;
+        outage->first_ns = outage->last_ns = end_ns;
+        keep(stage, outage);
+    }
 }
 
 int mh_outages_report(struct mh_stage *stage, struct mh_error *err)
@@ -124,16 +149,10 @@ int mh_outages_report(struct mh_stage *stage, struct mh_error *err)
     mh_comm_bcast(stage->run->comm, &end_ns, sizeof end_ns, 0);
     end_open_ones(stage, end_ns);
     if (mh_comm_collect_bytes(stage->run->comm, stage->outages->items,
-                              stage->outages->count * sizeof(struct outage), &all, &bytes, err) != 0)
+                              stage->outages->count * sizeof(struct mh_outage), &all, &bytes, err) != 0)
         return -1;
-    struct outage *items = all;
-    const size_t count = bytes / sizeof *items;
-    int rc = 0;
-    if (count > 0)
-        qsort(items, count, sizeof *items, by_role_and_time);
-    const size_t kept = join(items, count);
-    for (size_t i = 0; stage->run->rank == 0 && i < kept && rc == 0; i++)
-        rc = report_one(stage, &items[i], end_ns);
+    const int rc =
+        stage->run->rank == 0 ? mh_outages_tell(stage->run, all, bytes / sizeof(struct mh_outage)) : 0;
     free(all);
     return mh_comm_agree(stage->run->comm, rc == 0 ? 0 : mh_fail(err, "out of memory for events"), err);
 }

@@ -15,21 +15,25 @@ static void out_of_memory(struct mh_stage *stage)
     mh_stage_break(stage, &err);
 }
 
-static void measure(struct mh_hand *hand, const struct mh_sighting *sighting)
+static int measure_into(struct mh_visibilities *all, const struct mh_worker *worker,
+                        const struct mh_sighting *sighting)
 {
-    const struct mh_worker *worker = hand->role.worker;
-    struct mh_visibility *cell =
-        mh_visibility_at(&hand->stage->run->visibilities, worker->stage, worker->role, (int)sighting->write);
-    if (!cell) {
-        out_of_memory(hand->stage);
-        return;
-    }
+    struct mh_visibility *cell = mh_visibility_at(all, worker->stage, worker->role, (int)sighting->write);
+    if (!cell)
+        return -1;
     cell->read = (int64_t)sighting->read;
     cell->consistency = sighting->consistency;
     cell->never += (sighting->what & MH_SIGHT_NEVER) != 0;
     if (!(sighting->what & MH_SIGHT_FIRST))
-        return;
-    if (mh_visibility_record(cell, sighting->acked_ns, sighting->sent_ns, sighting->done_ns) != 0)
+        return 0;
+    return mh_visibility_record(cell, sighting->acked_ns, sighting->sent_ns, sighting->done_ns);
+}
+
+static void measure(struct mh_hand *hand, const struct mh_sighting *sighting)
+{
+    struct mh_run *run = hand->stage->run;
+    if (measure_into(&run->visibilities, hand->role.worker, sighting) != 0 ||
+        measure_into(&run->interval_visible, hand->role.worker, sighting) != 0)
         out_of_memory(hand->stage);
 }
 
@@ -37,16 +41,16 @@ static void measure(struct mh_hand *hand, const struct mh_sighting *sighting)
 static void add(struct mh_hand *hand, struct mh_violation violation)
 {
     struct mh_run *run = hand->stage->run;
-    hand->stage->sums->accused += mh_is_violation((int)violation.kind);
+    hand->stage->sums->violations += mh_is_violation((int)violation.kind);
     violation.seen_partition = violation.worker = violation.rank = violation.kind_of_write = -1;
     violation.first_pass = violation.last_pass = -1;
     violation.reader = (int32_t)hand->role.worker->number;
     /* A server that lies for a week is no reason to run out of memory. */
-    if (mh_run_accuse(run, &violation, MH_VIOLATIONS_KEPT) != 0)
+    if (mh_run_condemn(run, &violation, MH_VIOLATIONS_KEPT) != 0)
         out_of_memory(hand->stage);
 }
 
-static void accuse(struct mh_hand *hand, const struct mh_sighting *sighting, enum mh_wrong kind)
+static void condemn(struct mh_hand *hand, const struct mh_sighting *sighting, enum mh_wrong kind)
 {
     const int64_t seen_ns = sighting->done_ns - hand->stage->run->start_ns;
     add(hand, (struct mh_violation){.kind = (int32_t)kind,
@@ -70,13 +74,13 @@ void mh_role_saw(struct mh_role *role, const struct mh_sighting *sighting)
     struct mh_hand *hand = role->core;
     measure(hand, sighting);
     if (sighting->what & MH_SIGHT_UNREAD)
-        accuse(hand, sighting, MH_UNREAD);
+        condemn(hand, sighting, MH_UNREAD);
     if (is_allowed(hand->stage->run, sighting->what))
         hand->stage->run->allowed++;
     else if (sighting->what & MH_SIGHT_BACK)
-        accuse(hand, sighting, MH_NON_MONOTONIC);
-    if (sighting->what & MH_SIGHT_NEVER && !sighting->accused)
-        accuse(hand, sighting, MH_INVISIBLE);
+        condemn(hand, sighting, MH_NON_MONOTONIC);
+    if (sighting->what & MH_SIGHT_NEVER && !sighting->told)
+        condemn(hand, sighting, MH_INVISIBLE);
 }
 
 static const enum mh_wrong wrongs[MH_FOUNDS] = {
@@ -152,8 +156,8 @@ void mh_role_cycle_ended(struct mh_role *role, const struct mh_cycle_end *end)
     struct mh_run *run = hand->stage->run;
     const struct mh_record record = record_of(role->worker, end);
     const char *why = end->outcome == MH_OUTCOME_OK ? "" : end->why;
-    run->own_searched += end->searched;
-    run->own_found += end->found;
+    run->sums.own_searched += end->searched;
+    run->sums.own_found += end->found;
     if (end->cut) {
         count_cut(run, &record);
         return;

@@ -125,8 +125,8 @@ static void draw(struct mh_progress *progress, const struct mh_stage *stage, int
     used = add(line, sizeof line, used, " | p99 %s | failed %lld unknown %lld throttled %lld",
                mh_show_duration(quantile(sums, &progress->before, 0.99), p99, sizeof p99),
                (long long)sums->failed, (long long)sums->unknown, (long long)sums->throttled);
-    if (sums->accused > 0)
-        add(line, sizeof line, used, " sightings of wrong rows %lld", (long long)sums->accused);
+    if (sums->violations > 0)
+        add(line, sizeof line, used, " sightings of wrong rows %lld", (long long)sums->violations);
     put(progress, line);
     remember(progress, stage);
 }

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "comm/comm.h"
 #include "comm/watch.h"
+#include "run/keep.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -344,8 +345,10 @@ void mh_run_summarise(struct mh_run *run)
     int64_t every = SUMMARY_S * MH_S;
     while (every < LATE_SUMMARY_S * MH_S && since >= every * MH_TIMELINE_SLOTS)
         every *= 2;
-    mh_journal_summarise(&run->journal, &run->interval, now);
-    mh_run_save_accused(run);
+    mh_journal_summarise(&run->journal, &run->interval, &run->interval_visible, now);
+    mh_run_save_violations(run);
+    mh_keep_sums(run);
+    mh_keep_absences(run);
     run->summary_ns = run->start_ns + (since / every + 1) * every;
 }
 
@@ -406,6 +409,7 @@ static void record_begin(struct mh_stage *stage)
         return;
     stage->recorded = true;
     mh_tallies_reset(&stage->run->interval, stage->begin_ns);
+    mh_visibilities_reset(&stage->run->interval_visible, stage->begin_ns);
     struct mh_record record = {
         .type = MH_RECORD_STAGE, .stage = (int16_t)stage->index, .worker = -1, .due_ns = stage->begin_ns};
     mh_journal_append(&stage->run->journal, &record, NULL, NULL, NULL);
@@ -441,6 +445,7 @@ int mh_stage_go(struct mh_stage *stage, struct mh_error *err)
     loop(stage);
     for (size_t i = 0; i < stage->hand_count; i++)
         mh_hand_end(&stage->hands[i]);
+    mh_run_summarise(run); /* to judge what was read may take a while */
     note_memory(run);
     note_span(stage);
     run->stage_seconds[stage->index] += (double)(mh_now_ns() - stage->begin_ns) / (double)MH_S;
@@ -454,13 +459,14 @@ int mh_stage_run(struct mh_run *run, int index, struct mh_error *err)
 {
     struct mh_stage stage = {.run = run, .index = index, .options = &run->job->stages[index]};
     struct mh_error ignored; /* after a first cause */
+    run->stage = index;
     mh_phases_enter(&run->phases, MH_PHASE_BEGIN_STAGE);
     int rc = open_stage(&stage, err);
     if (rc == 0) {
         rc = stage.find ? mh_find_max_go(&stage, err) : mh_stage_go(&stage, err);
         if (mh_outages_report(&stage, rc == 0 ? err : &ignored) != 0)
             rc = -1;
-        if (mh_absences_report(run, index, rc == 0 ? err : &ignored) != 0)
+        if (mh_absences_report(run, rc == 0 ? err : &ignored) != 0)
             rc = -1;
     }
     close_stage(&stage);

@@ -21,7 +21,7 @@ struct mh_stage_sums {
     int64_t away;                          /* workers that use another proxy than their own */
     int64_t acknowledged_rows, acknowledged_deletes;
     int64_t failed, unknown, throttled;
-    int64_t accused;                      /* violations that probers saw */
+    int64_t violations;                   /* that probers saw */
     int64_t latency[MH_TIMELINE_BUCKETS]; /* of operations since the stage began */
 };
 
@@ -74,6 +74,21 @@ struct mh_chaos_state {
     pid_t pid;
     int64_t begin_ns;
     bool killed;
+};
+
+/* A role cut off from the server. Times are since the run began. */
+struct mh_outage {
+    int32_t stage, role;
+    int32_t ranks;                      /* that it is made of */
+    int32_t ended;                      /* by a success */
+    int64_t from_ns, first_ns, last_ns; /* first call that broke; first success on any rank, on the last; both
+                                           the stage's end where there was none. 0: none yet */
+};
+
+/* A proxy that was moved away from; times are since the run began; back_ns INT64_MAX: not yet, or never. */
+struct mh_kept_absence {
+    struct mh_absence absence;
+    int64_t stage;
 };
 
 struct mh_stage {
@@ -136,6 +151,9 @@ int mh_find_max_go(struct mh_stage *stage, struct mh_error *err); /* collective 
 void mh_find_max_close(struct mh_stage *stage);
 
 /* judge.c */
+/* To what the judgements of the run have come to so far. */
+void mh_judge_add(struct mh_run *run, const struct mh_hit_figures *figures,
+                  const int64_t behind_ns[MH_LEVELS]);
 int mh_judge_stage(struct mh_stage *stage, struct mh_error *err); /* collective, when nothing is under way */
 
 /* feed.c */
@@ -152,6 +170,11 @@ int mh_outages_open(struct mh_stage *stage);                         /* -1: no m
 void mh_outages_see(struct mh_stage *stage, const struct mh_op *op); /* a call of it has just come back */
 int mh_outages_report(struct mh_stage *stage, struct mh_error *err); /* collective: rank 0's events */
 void mh_outages_close(struct mh_stage *stage);
+/* Those of all ranks and of any stages, as events; sorts them, and joins what overlaps. -1: no memory. */
+int mh_outages_tell(struct mh_run *run, struct mh_outage *items, size_t count);
+
+/* absence.c: the same */
+int mh_absences_tell(struct mh_run *run, struct mh_kept_absence *items, size_t count);
 
 /* progress.c */
 struct mh_progress {

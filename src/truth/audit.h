@@ -98,7 +98,7 @@ int mh_sign_violations(struct mh_violation *violations, int64_t count, int rank,
 /* Puts it on record, once for each (kind, id). */
 void mh_audit_condemn(struct mh_audit *audit, const struct mh_violation *violation);
 
-bool mh_audit_accused(const struct mh_audit *audit, int64_t id); /* of anything but being late */
+bool mh_audit_is_wrong(const struct mh_audit *audit, int64_t id); /* of anything but being late */
 
 int64_t mh_audit_violations(const struct mh_audit_figures *figures); /* late rows are none */
 

@@ -141,7 +141,7 @@ static int rejudge(struct counting *counting, int64_t at, struct mh_error *err)
         const bool present = present_in(counting, row.id, 1) > 0;
         row.expected_version = mh_expected_version(row.insert, row.fate);
         row.seen_version = present ? MH_VERSION_UNKNOWN : MH_VERSION_NONE;
-        if (present == (row.expected_version != MH_VERSION_NONE) || mh_audit_accused(pass->audit, row.id))
+        if (present == (row.expected_version != MH_VERSION_NONE) || mh_audit_is_wrong(pass->audit, row.id))
             continue;
         row.kind = mh_judge_row(row.insert, row.fate, (int32_t)row.seen_version);
         if (row.kind >= 0 && !mh_pass_allows(pass, &row))

@@ -118,30 +118,58 @@ void mh_journal_append(struct mh_journal *journal, const struct mh_record *recor
         mh_journal_flush(journal);
 }
 
-void mh_journal_accuse(struct mh_journal *journal, const struct mh_accusation *accusation)
+void mh_journal_condemn(struct mh_journal *journal, const struct mh_journal_violation *violation)
 {
-    const struct mh_violation *v = &accusation->violation;
+    const struct mh_violation *v = &violation->violation;
     union mh_journal_slot slot;
     if (journal->fd < 0 || journal->failed)
         return;
     memset(&slot, 0, sizeof slot);
-    slot.found = (struct mh_found_record){.type = MH_RECORD_FOUND,
-                                          .more = accusation->more,
-                                          .id = v->id,
-                                          .cycle = v->cycle,
-                                          .expected_version = v->expected_version,
-                                          .seen_version = v->seen_version,
-                                          .first_seen_ns = v->first_seen_ns,
-                                          .last_seen_ns = v->last_seen_ns,
-                                          .kind = v->kind,
-                                          .partition = v->partition,
-                                          .seen_partition = v->seen_partition,
-                                          .seen_by = v->seen_by,
-                                          .reader = v->reader,
-                                          .expected_value = v->expected_value,
-                                          .seen_value = v->seen_value};
+    slot.found = (struct mh_violation_record){.type = MH_RECORD_VIOLATION,
+                                              .more = violation->more,
+                                              .id = v->id,
+                                              .cycle = v->cycle,
+                                              .expected_version = v->expected_version,
+                                              .seen_version = v->seen_version,
+                                              .first_seen_ns = v->first_seen_ns,
+                                              .last_seen_ns = v->last_seen_ns,
+                                              .kind = v->kind,
+                                              .partition = v->partition,
+                                              .seen_partition = v->seen_partition,
+                                              .seen_by = v->seen_by,
+                                              .reader = v->reader,
+                                              .expected_value = v->expected_value,
+                                              .seen_value = v->seen_value};
     put(journal, &slot);
     mh_journal_flush(journal);
+}
+
+static void put_part(struct mh_journal *journal, const uint8_t *bytes, uint32_t count)
+{
+    union mh_journal_slot slot;
+    memset(&slot, 0, sizeof slot);
+    slot.part_of_kept.type = MH_RECORD_PART;
+    memcpy(slot.part_of_kept.bytes, bytes, count);
+    put(journal, &slot);
+}
+
+static void put_kept(struct mh_journal *journal, int sort, const uint8_t *bytes, uint32_t count, size_t size)
+{
+    const union mh_journal_slot slot = {
+        .kept = {.type = MH_RECORD_KEPT, .sort = (uint8_t)sort, .size = (uint32_t)size, .bytes = count}};
+    put(journal, &slot);
+    for (uint32_t at = 0; at < count; at += MH_BYTES_A_PART)
+        put_part(journal, bytes + at, count - at < MH_BYTES_A_PART ? count - at : MH_BYTES_A_PART);
+}
+
+void mh_journal_keep(struct mh_journal *journal, int sort, const void *items, int64_t count, size_t size)
+{
+    const int64_t at_once = MH_JOURNAL_MOST_KEPT / (int64_t)size;
+    for (int64_t at = 0; at < count && journal->fd >= 0 && !journal->failed; at += at_once) {
+        const int64_t some = count - at < at_once ? count - at : at_once;
+        put_kept(journal, sort, (const uint8_t *)items + (size_t)at * size, (uint32_t)((size_t)some * size),
+                 size);
+    }
 }
 
 /* In its place, so that a sign costs no room. */
@@ -177,7 +205,20 @@ static void put_error(struct mh_journal *journal, const struct mh_error_count *e
     mh_journal_append(journal, &record, NULL, NULL, error->message);
 }
 
-void mh_journal_summarise(struct mh_journal *journal, struct mh_tallies *interval, int64_t now_ns)
+static void put_visible(struct mh_journal *journal, const struct mh_visibilities *all, int64_t begin_ns)
+{
+    const int count = all->stages * all->roles * MH_VISIBLE_WRITES;
+    for (int i = 0; i < count && journal->fd >= 0 && !journal->failed; i++) {
+        const struct mh_visibility *cell = all->cells[i];
+        const int place = i / MH_VISIBLE_WRITES;
+        if (cell && (cell->done.count > 0 || cell->never > 0))
+            mh_visible_make(cell, place / all->roles, place % all->roles, i % MH_VISIBLE_WRITES, begin_ns,
+                            put_any, journal);
+    }
+}
+
+void mh_journal_summarise(struct mh_journal *journal, struct mh_tallies *interval,
+                          struct mh_visibilities *visible, int64_t now_ns)
 {
     const int count = interval->stages * interval->roles * MH_TALLY_KINDS;
     for (int i = 0; i < count && journal->fd >= 0 && !journal->failed; i++) {
@@ -188,7 +229,16 @@ void mh_journal_summarise(struct mh_journal *journal, struct mh_tallies *interva
     }
     for (int i = 0; i < interval->error_count; i++)
         put_error(journal, &interval->errors[i]);
+    put_visible(journal, visible, interval->start_ns);
     mh_tallies_reset(interval, now_ns);
+    mh_visibilities_reset(visible, now_ns);
+}
+
+void mh_journal_write_back(const struct mh_journal *journal)
+{
+    if (journal->fd >= 0)
+        (void)sync_file_range(journal->fd, 0, 0,
+                              SYNC_FILE_RANGE_WRITE); /* where it cannot, the kernel's time */
 }
 
 void mh_journal_close(struct mh_journal *journal, bool remove_file)

@@ -1,8 +1,8 @@
 /* A rank's journal: fixed-size records appended with write(2), so that what was measured survives a kill -9
- * (the page cache keeps it; a crash of the node may take the last seconds). Each has a checksum, of its place
- * in the file and of the first record, too. A write is on record before it is sent. What changes no rows has
- * no record of its own: of it a summary is written at intervals, so that the file's length goes by time and
- * by writes, not by reads.
+ * (the page cache keeps it; a crash of the node may take what is not on the disk yet). Each has a checksum,
+ * of its place in the file and of the first record, too. A write is on record before it is sent. What changes
+ * no rows has no record of its own: of it a summary is written at intervals, so that the file's length goes
+ * by time and by writes, not by reads.
  */
 #ifndef MH_TRUTH_JOURNAL_H
 #define MH_TRUTH_JOURNAL_H
@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "measure/record.h"
 #include "measure/tally.h"
+#include "measure/visibility.h"
 #include "truth/violation.h"
 
 #include <stdbool.h>
@@ -17,8 +18,9 @@
 
 enum {
     MH_JOURNAL_BUFFER = 64 << 10,
-    MH_JOURNAL_FORMAT = 5,
-    MH_JOURNAL_ENTRY = 112 + 4 /* a record's bytes in the file: CRC-32 behind it */
+    MH_JOURNAL_FORMAT = 6,
+    MH_JOURNAL_ENTRY = 112 + 4,     /* a record's bytes in the file: CRC-32 behind it */
+    MH_JOURNAL_MOST_KEPT = 64 << 10 /* bytes that lie behind one head: more are several */
 };
 
 struct mh_journal {
@@ -62,26 +64,34 @@ int mh_journal_open(struct mh_journal *journal, const char *dir, const struct mh
 void mh_journal_append(struct mh_journal *journal, const struct mh_record *record, const int64_t *keys,
                        const uint16_t *versions, const char *text);
 /* What reads of this rank saw wrong. */
-struct mh_accusation {
+struct mh_journal_violation {
     struct mh_violation violation; /* without the row's write, nor passes of the audit */
     int64_t more;                  /* 0; or so many of the violation's kind, of which nothing else is known */
 };
 /* It reaches the file before this returns. */
-void mh_journal_accuse(struct mh_journal *journal, const struct mh_accusation *accusation);
-/* Of what `interval` holds; then empties it: its next interval begins at now_ns. */
-void mh_journal_summarise(struct mh_journal *journal, struct mh_tallies *interval, int64_t now_ns);
+void mh_journal_condemn(struct mh_journal *journal, const struct mh_journal_violation *violation);
+/* What else is worth keeping, `count` items of `size` bytes each, of a sort that the caller numbers from 0:
+ * run/keep.h. */
+void mh_journal_keep(struct mh_journal *journal, int sort, const void *items, int64_t count, size_t size);
+/* Of what the two hold; then empties them: their next interval begins at now_ns. */
+void mh_journal_summarise(struct mh_journal *journal, struct mh_tallies *interval,
+                          struct mh_visibilities *visible, int64_t now_ns);
 void mh_journal_sign(struct mh_journal *journal, int64_t now_ns); /* this rank lives */
 void mh_journal_flush(struct mh_journal *journal);
+/* Asks the kernel to begin writing to disk what the file has, and does not wait for it. The one function that
+ * may be called by another thread, between open and close. */
+void mh_journal_write_back(const struct mh_journal *journal);
 void mh_journal_close(struct mh_journal *journal, bool remove_file);
 
-/* Reads a journal. Called with each record but summaries, KEYS and TEXT, whose contents come with the record
- * that they belong to: a DONE of a write has the keys of its INTENT (NULL: consecutive from first_id).
- * INTENTs are held back; those that no DONE or UNSENT followed come at the end: writes in flight when the
- * rank died. Of a FOUND only the type stands where others have it: mh_journal_accusation. */
+/* Reads a journal. Called with each record but summaries, KEYS, TEXT and what is kept beside operations,
+ * whose contents come with the record that they belong to: a DONE of a write has the keys of its INTENT
+ * (NULL: consecutive from first_id). INTENTs are held back; those that no DONE or UNSENT followed come at the
+ * end: writes in flight when the rank died. Of a FOUND only the type stands where others have it:
+ * mh_journal_violation_of. */
 typedef int mh_journal_visitor(void *context, const struct mh_record *record, const int64_t *keys,
                                const uint16_t *versions, const char *text, struct mh_error *err);
 
-void mh_journal_accusation(const struct mh_record *found, struct mh_accusation *accusation);
+void mh_journal_violation_of(const struct mh_record *found, struct mh_journal_violation *violation);
 
 /* 0; 1: there is nothing in it, its rank or its node went down at once; -1: error, as of all that follow. */
 int mh_journal_read_start(const char *path, struct mh_journal_start *start, struct mh_error *err);
@@ -96,9 +106,20 @@ int64_t mh_journal_sound_bytes(const char *path);
 int mh_journal_read(const char *path, struct mh_journal_start *start, mh_journal_visitor *visit,
                     void *context, struct mh_journal_end *end, struct mh_error *err);
 
-/* The same; the summaries are added to `tallies`, whose times are since the run began. */
+/* Called with what mh_journal_keep was given; `items` are aligned for any type. */
+typedef int mh_journal_keeper(void *context, int sort, const void *items, int64_t count, size_t size,
+                              struct mh_error *err);
+
+/* What is not about single operations. Times of tallies and visibilities are since the run began. */
+struct mh_journal_rest {
+    struct mh_tallies *tallies; /* the summaries are added to them */
+    struct mh_visibilities *visibilities;
+    mh_journal_keeper *keep;
+};
+
+/* The same as mh_journal_read, and the rest. */
 int mh_journal_read_all(const char *path, struct mh_journal_start *start, mh_journal_visitor *visit,
-                        void *context, struct mh_tallies *tallies, struct mh_journal_end *end,
+                        void *context, const struct mh_journal_rest *rest, struct mh_journal_end *end,
                         struct mh_error *err);
 
 #endif

@@ -4,6 +4,7 @@
 #include "truth/journal_record.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,12 +26,12 @@ struct reader {
     const char *path;
     union mh_journal_slot ahead; /* read, not yet used */
     bool has_ahead;
-    uint32_t place;             /* of the next in the file: so many are sound before it */
-    uint32_t of_start;          /* checksum of the first */
-    long damaged;               /* byte behind a record with a wrong checksum that others follow; 0: none */
-    struct pending *pending;    /* newest first */
-    struct mh_tallies *tallies; /* for the summaries; NULL: nobody wants them */
-    int64_t start_ns;           /* of the run */
+    uint32_t place;              /* of the next in the file: so many are sound before it */
+    uint32_t of_start;           /* checksum of the first */
+    long damaged;                /* byte behind a record with a wrong checksum that others follow; 0: none */
+    struct pending *pending;     /* newest first */
+    struct mh_journal_rest rest; /* all NULL: nobody wants it */
+    int64_t start_ns;            /* of the run */
     mh_journal_visitor *visit;
     void *context;
     struct mh_error *err;
@@ -129,20 +130,39 @@ static void read_text(struct reader *reader, char text[MH_TEXT_A_RECORD + 1])
     reader->has_ahead = false;
 }
 
+/* `rows` is no number of rows. */
 static bool counts_up(const struct mh_record *record)
 {
-    return record->type == MH_RECORD_SUMMARY || record->type == MH_RECORD_ERRORS;
+    return record->type == MH_RECORD_SUMMARY || record->type == MH_RECORD_ERRORS ||
+           record->type == MH_RECORD_UNSENT || record->type == MH_RECORD_VISIBLE;
 }
 
+static bool fields_are_sound(const struct mh_record *record)
+{
+    return record->kind < MH_TALLY_KINDS && record->outcome < MH_OUTCOMES &&
+           (record->rows <= MOST_ROWS || counts_up(record)) && record->stage >= 0 && record->role >= 0;
+}
+
+/* Of one that may stand behind any other; those that belong to one before have been read with it. */
 static bool sound(const struct mh_record *record)
 {
-    return record->type == MH_RECORD_FOUND ||
-           (record->type >= MH_RECORD_INTENT && record->type <= MH_RECORD_TOLD &&
-            record->type != MH_RECORD_KEYS && record->type != MH_RECORD_TEXT &&
-            record->type != MH_RECORD_SPECTRUM && record->type != MH_RECORD_COUNTS &&
-            record->kind < MH_TALLY_KINDS && record->outcome < MH_OUTCOMES &&
-            (record->rows <= MOST_ROWS || record->type == MH_RECORD_UNSENT || counts_up(record)) &&
-            record->stage >= 0 && record->role >= 0);
+    switch (record->type) {
+    case MH_RECORD_VIOLATION:
+    case MH_RECORD_KEPT:
+        return true;
+    case MH_RECORD_INTENT:
+    case MH_RECORD_DONE:
+    case MH_RECORD_STAGE:
+    case MH_RECORD_UNSENT:
+    case MH_RECORD_END:
+    case MH_RECORD_SUMMARY:
+    case MH_RECORD_ERRORS:
+    case MH_RECORD_TOLD:
+    case MH_RECORD_VISIBLE:
+        return fields_are_sound(record);
+    default:
+        return false;
+    }
 }
 
 static int fail_damaged(const struct reader *reader)
@@ -207,36 +227,94 @@ static int take_other(struct reader *reader, const struct mh_record *record, boo
     return rc;
 }
 
+static int fail_senseless(const struct reader *reader)
+{
+    return mh_fail(reader->err, "%s: out of memory, or a summary that makes no sense, before byte %ld",
+                   reader->path, ftell(reader->file));
+}
+
 static int book_summary(struct reader *reader, const struct mh_summary *summary,
                         const struct mh_record *following)
 {
-    struct mh_tallies *tallies = reader->tallies;
+    struct mh_tallies *tallies = reader->rest.tallies;
+    if (!tallies)
+        return 0;
     if (summary->stage >= tallies->stages || summary->role >= tallies->roles)
         return fail_damaged(reader);
     struct mh_tally *cell = mh_tally_at(tallies, summary->stage, summary->role, summary->kind);
     if (!cell || mh_summary_take(cell, summary, following, summary->begin_ns - reader->start_ns) != 0)
-        return mh_fail(reader->err, "%s: out of memory, or a summary that makes no sense, before byte %ld",
-                       reader->path, ftell(reader->file));
+        return fail_senseless(reader);
     return 0;
 }
+
+static int book_visible(struct reader *reader, const struct mh_visible *visible,
+                        const struct mh_record *following)
+{
+    struct mh_visibilities *all = reader->rest.visibilities;
+    if (!all)
+        return 0;
+    if (visible->stage >= all->stages || visible->role >= all->roles || visible->write >= MH_VISIBLE_WRITES)
+        return fail_damaged(reader);
+    struct mh_visibility *cell = mh_visibility_at(all, visible->stage, visible->role, visible->write);
+    if (!cell || mh_visible_take(cell, visible, following, visible->begin_ns - reader->start_ns) != 0)
+        return fail_senseless(reader);
+    return 0;
+}
+
+_Static_assert(offsetof(struct mh_summary, records) == offsetof(struct mh_visible, records),
+               "both are read as one");
 
 /* One that is cut off at the end is left out: what its interval held is lost, the books balance. */
 static int take_summary(struct reader *reader, const struct mh_record *record)
 {
-    struct mh_summary summary;
+    const union mh_journal_slot slot = {.record = *record};
+    const int64_t records = slot.summary.records;
     int64_t got = 0;
-    memcpy(&summary, record, sizeof summary);
-    if (summary.records < 0 || summary.records > MH_SUMMARY_RECORDS)
+    int rc = 0;
+    if (records < 0 || records > MH_SUMMARY_RECORDS)
         return fail_damaged(reader);
-    struct mh_record *following = malloc(((size_t)summary.records + 1) * sizeof *following);
+    struct mh_record *following = malloc(((size_t)records + 1) * sizeof *following);
     if (!following)
         return mh_fail(reader->err, "out of memory");
-    for (; got < summary.records && next_slot(reader); got++) {
+    for (; got < records && next_slot(reader); got++) {
         following[got] = reader->ahead.record;
         reader->has_ahead = false;
     }
-    const int rc = got == summary.records && reader->tallies ? book_summary(reader, &summary, following) : 0;
+    if (got == records)
+        rc = slot.type == MH_RECORD_VISIBLE ? book_visible(reader, &slot.visible, following)
+                                            : book_summary(reader, &slot.summary, following);
     free(following);
+    return rc;
+}
+
+/* False: the file ends before the last. */
+static bool read_parts(struct reader *reader, uint8_t *bytes, uint32_t count)
+{
+    uint32_t got = 0;
+    while (got < count && next_slot(reader) && reader->ahead.type == MH_RECORD_PART) {
+        const uint32_t some = count - got < MH_BYTES_A_PART ? count - got : MH_BYTES_A_PART;
+        memcpy(bytes + got, reader->ahead.part_of_kept.bytes, some);
+        reader->has_ahead = false;
+        got += some;
+    }
+    return got == count;
+}
+
+static int take_kept(struct reader *reader, const struct mh_record *record)
+{
+    const union mh_journal_slot slot = {.record = *record};
+    const struct mh_kept_record *kept = &slot.kept;
+    if (kept->size == 0 || kept->bytes > MH_JOURNAL_MOST_KEPT || kept->bytes % kept->size != 0)
+        return fail_damaged(reader);
+    uint8_t *bytes = malloc((size_t)kept->bytes + 1);
+    if (!bytes)
+        return mh_fail(reader->err, "out of memory");
+    const bool whole = read_parts(reader, bytes, kept->bytes);
+    int rc = !whole && reader->has_ahead ? fail_damaged(reader) : 0;
+    if (whole && reader->rest.keep)
+        rc = reader->rest.keep(reader->context, kept->sort, bytes, kept->bytes / kept->size, kept->size,
+                               reader->err);
+    free(bytes);
     return rc;
 }
 
@@ -252,41 +330,41 @@ static void take_errors(struct reader *reader, const struct mh_record *record)
                                    .first_ns = record->due_ns - reader->start_ns,
                                    .last_ns = record->done_ns - reader->start_ns};
     snprintf(error.message, sizeof error.message, "%s", text);
-    if (reader->tallies)
-        mh_tallies_add_error(reader->tallies, &error);
+    if (reader->rest.tallies)
+        mh_tallies_add_error(reader->rest.tallies, &error);
 }
 
-void mh_journal_accusation(const struct mh_record *found, struct mh_accusation *accusation)
+void mh_journal_violation_of(const struct mh_record *found, struct mh_journal_violation *violation)
 {
     union mh_journal_slot slot = {.record = *found};
-    const struct mh_found_record *f = &slot.found;
-    *accusation = (struct mh_accusation){.more = f->more,
-                                         .violation = {.id = f->id,
-                                                       .cycle = f->cycle,
-                                                       .expected_version = f->expected_version,
-                                                       .seen_version = f->seen_version,
-                                                       .first_seen_ns = f->first_seen_ns,
-                                                       .last_seen_ns = f->last_seen_ns,
-                                                       .kind = f->kind,
-                                                       .partition = f->partition,
-                                                       .seen_partition = f->seen_partition,
-                                                       .worker = -1,
-                                                       .rank = -1,
-                                                       .kind_of_write = -1,
-                                                       .first_pass = -1,
-                                                       .last_pass = -1,
-                                                       .seen_by = f->seen_by,
-                                                       .reader = f->reader,
-                                                       .expected_value = f->expected_value,
-                                                       .seen_value = f->seen_value}};
+    const struct mh_violation_record *f = &slot.found;
+    *violation = (struct mh_journal_violation){.more = f->more,
+                                               .violation = {.id = f->id,
+                                                             .cycle = f->cycle,
+                                                             .expected_version = f->expected_version,
+                                                             .seen_version = f->seen_version,
+                                                             .first_seen_ns = f->first_seen_ns,
+                                                             .last_seen_ns = f->last_seen_ns,
+                                                             .kind = f->kind,
+                                                             .partition = f->partition,
+                                                             .seen_partition = f->seen_partition,
+                                                             .worker = -1,
+                                                             .rank = -1,
+                                                             .kind_of_write = -1,
+                                                             .first_pass = -1,
+                                                             .last_pass = -1,
+                                                             .seen_by = f->seen_by,
+                                                             .reader = f->reader,
+                                                             .expected_value = f->expected_value,
+                                                             .seen_value = f->seen_value}};
 }
 
 static int take_found(struct reader *reader, const struct mh_record *record)
 {
-    struct mh_accusation accusation;
-    mh_journal_accusation(record, &accusation);
-    if (accusation.violation.kind < 0 || accusation.violation.kind >= MH_WRONGS || accusation.more < 0 ||
-        accusation.violation.seen_by < 0 || accusation.violation.seen_by >= MH_TALLY_KINDS)
+    struct mh_journal_violation kept;
+    mh_journal_violation_of(record, &kept);
+    if (kept.violation.kind < 0 || kept.violation.kind >= MH_WRONGS || kept.more < 0 ||
+        kept.violation.seen_by < 0 || kept.violation.seen_by >= MH_TALLY_KINDS)
         return fail_damaged(reader);
     return reader->visit(reader->context, record, NULL, NULL, "", reader->err);
 }
@@ -297,8 +375,11 @@ static int take_one(struct reader *reader, const struct mh_record *record, bool 
     case MH_RECORD_INTENT:
         return take_intent(reader, record);
     case MH_RECORD_SUMMARY:
+    case MH_RECORD_VISIBLE:
         return take_summary(reader, record);
-    case MH_RECORD_FOUND:
+    case MH_RECORD_KEPT:
+        return take_kept(reader, record);
+    case MH_RECORD_VIOLATION:
         return take_found(reader, record);
     case MH_RECORD_ERRORS:
         take_errors(reader, record);
@@ -417,17 +498,18 @@ int64_t mh_journal_sound_bytes(const char *path)
 int mh_journal_read(const char *path, struct mh_journal_start *start, mh_journal_visitor *visit,
                     void *context, struct mh_journal_end *end, struct mh_error *err)
 {
-    return mh_journal_read_all(path, start, visit, context, NULL, end, err);
+    static const struct mh_journal_rest nothing;
+    return mh_journal_read_all(path, start, visit, context, &nothing, end, err);
 }
 
 int mh_journal_read_all(const char *path, struct mh_journal_start *start, mh_journal_visitor *visit,
-                        void *context, struct mh_tallies *tallies, struct mh_journal_end *end,
+                        void *context, const struct mh_journal_rest *rest, struct mh_journal_end *end,
                         struct mh_error *err)
 {
     struct reader reader;
     *end = (struct mh_journal_end){0};
     int rc = open_reader(&reader, path, err) == 0 ? read_first(&reader, start) : -1;
-    reader.tallies = tallies;
+    reader.rest = *rest;
     reader.visit = visit;
     reader.context = context;
     if (rc == 1)

@@ -5,7 +5,7 @@
 #include "truth/journal.h"
 #include "truth/summary.h"
 
-enum { MH_KEYS_A_RECORD = 13, MH_TEXT_A_RECORD = 104, MH_VERSION_SHIFT = 48 };
+enum { MH_KEYS_A_RECORD = 13, MH_TEXT_A_RECORD = 104, MH_BYTES_A_PART = 104, MH_VERSION_SHIFT = 48 };
 
 /* Continuations have the size of a record and share its first byte. */
 struct mh_keys_record {
@@ -19,12 +19,24 @@ struct mh_text_record {
 };
 
 /* A violation but for who wrote the row, which the records of writes say. */
-struct mh_found_record {
+struct mh_violation_record {
     uint8_t type, spare[7];
-    int64_t more; /* as in struct mh_accusation */
+    int64_t more; /* as in struct mh_journal_violation */
     int64_t id, cycle, expected_version, seen_version, first_seen_ns, last_seen_ns;
     int32_t kind, partition, seen_partition, seen_by, reader, reserve;
     double expected_value, seen_value;
+};
+
+/* What else a rank keeps: `bytes` in the MH_RECORD_PART behind it. */
+struct mh_kept_record {
+    uint8_t type, sort, spare[2];
+    uint32_t size, bytes; /* of one; of all */
+    uint32_t reserve[25];
+};
+
+struct mh_part_record {
+    uint8_t type, spare[7];
+    uint8_t bytes[MH_BYTES_A_PART];
 };
 
 union mh_journal_slot {
@@ -36,7 +48,10 @@ union mh_journal_slot {
     struct mh_summary summary;
     struct mh_spectrum spectrum;
     struct mh_spectrum_part part;
-    struct mh_found_record found;
+    struct mh_violation_record found;
+    struct mh_visible visible;
+    struct mh_kept_record kept;
+    struct mh_part_record part_of_kept;
 };
 
 _Static_assert(sizeof(union mh_journal_slot) == sizeof(struct mh_record), "every record has one size");

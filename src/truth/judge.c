@@ -123,7 +123,7 @@ bool mh_audit_condemned(const struct mh_audit *audit, int kind, int64_t id)
     return audit->index && place(audit, kind, id)->used;
 }
 
-bool mh_audit_accused(const struct mh_audit *audit, int64_t id)
+bool mh_audit_is_wrong(const struct mh_audit *audit, int64_t id)
 {
     for (int kind = 0; kind < MH_WRONGS; kind++)
         if (mh_is_violation(kind) && mh_audit_condemned(audit, kind, id))

@@ -11,7 +11,7 @@ enum { MOST_VERSIONS = 4096, READS_STREAM = 0x72656164 };
 void mh_reads_begin(struct mh_reads *reads)
 {
     reads->log.length = 0;
-    reads->asked = reads->kept = 0;
+    reads->operations = reads->asked = reads->kept = 0;
     reads->stride = 1;
     reads->no_memory = false;
 }
@@ -307,6 +307,7 @@ static void note_query(struct mh_reads *reads, const struct mh_op *op)
 
 void mh_reads_note(struct mh_reads *reads, const struct mh_op *op)
 {
+    reads->operations++;
     if (op->request.kind == MH_OP_SEARCH)
         note_search(reads, op);
     else

@@ -60,10 +60,11 @@ struct mh_reads {
     double share;     /* of all that is kept, drawn by worker and sequence */
     uint64_t seed;
     struct mh_bytes log;
-    int64_t asked;  /* readings of this stage */
-    int64_t kept;   /* of them, in the log */
-    int64_t stride; /* one of so many is kept: a power of two, 1 at first */
-    bool no_memory; /* something was lost: nothing can be said */
+    int64_t operations; /* of this stage: searches and queries */
+    int64_t asked;      /* readings that they make */
+    int64_t kept;       /* of them, in the log */
+    int64_t stride;     /* one of so many is kept: a power of two, 1 at first */
+    bool no_memory;     /* something was lost: nothing can be said */
 };
 
 void mh_reads_begin(struct mh_reads *reads); /* a stage: nothing seen yet; keeps the memory */

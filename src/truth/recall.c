@@ -119,7 +119,7 @@ static int line_up_queries(struct mh_compare *compare)
 }
 /* ---- back to who asked ---- */
 
-static int send_findings(const struct mh_compare *compare, struct mh_bytes *to)
+static int send_finds(const struct mh_compare *compare, struct mh_bytes *to)
 {
     for (int64_t t = 0; t < compare->target_count; t++) {
         const struct mh_target *target = &compare->targets[t];
@@ -134,7 +134,7 @@ static int send_findings(const struct mh_compare *compare, struct mh_bytes *to)
 }
 
 /* Makes of the targets that this rank asked for what all ranks found. */
-static void merge_findings(struct mh_compare *compare, const struct mh_bytes *received)
+static void merge_finds(struct mh_compare *compare, const struct mh_bytes *received)
 {
     struct mh_finds tally;
     struct mh_near near;
@@ -196,14 +196,14 @@ static int find_truth(struct mh_compare *compare, const uint8_t *samples, size_t
     const int np = compare->hits->plan->np;
     struct mh_bytes *to = calloc((size_t)np, sizeof *to), received = {0};
     int rc = to && make_targets(compare, samples, length) == 0 && line_up_queries(compare) == 0 &&
-                     mh_recall_look(compare) == 0 && send_findings(compare, to) == 0
+                     mh_recall_look(compare) == 0 && send_finds(compare, to) == 0
                  ? 0
                  : mh_fail(err, "out of memory for recall");
     rc = mh_comm_agree(compare->hits->comm, rc, err);
     if (rc == 0)
         rc = mh_comm_exchange(compare->hits->comm, to, &received, NULL, err);
     if (rc == 0) {
-        merge_findings(compare, &received);
+        merge_finds(compare, &received);
         mh_recall_find_whole(compare);
     }
     mh_bytes_free_all(to, np);

@@ -82,24 +82,50 @@ static void put_slot(struct writer *writer, const struct mh_spectrum *spectrum,
     put_part(writer);
 }
 
+/* What follows a summary. */
+struct spectra {
+    const struct mh_histogram *histograms[2]; /* by enum mh_spectrum_of */
+    struct mh_timeline_slot slot;             /* of the whole interval */
+    struct mh_spectrum heads[MH_SPECTRA];
+};
+
+static int64_t find_spectra(struct spectra *all, const struct mh_histogram *due,
+                            const struct mh_histogram *sent, const struct mh_timeline *timeline)
+{
+    *all = (struct spectra){.histograms = {due, sent}};
+    for (int64_t i = 0; i < timeline->used; i++)
+        mh_timeline_add_slot(timeline, i, &all->slot);
+    all->heads[MH_SPECTRUM_DUE] = spectrum_of(due, MH_SPECTRUM_DUE);
+    all->heads[MH_SPECTRUM_SENT] = spectrum_of(sent, MH_SPECTRUM_SENT);
+    all->heads[MH_SPECTRUM_TIMELINE] = spectrum_of_slot(&all->slot);
+    int64_t records = 0;
+    for (int of = 0; of < MH_SPECTRA; of++)
+        records += records_of(&all->heads[of]);
+    return records;
+}
+
+static void put_spectra(const struct spectra *all, void (*put)(void *context, const void *record),
+                        void *context)
+{
+    struct writer writer = {.put = put, .context = context, .part = {.type = MH_RECORD_COUNTS}};
+    for (int of = MH_SPECTRUM_DUE; of <= MH_SPECTRUM_SENT; of++)
+        put_histogram(&writer, &all->heads[of], all->histograms[of]);
+    put_slot(&writer, &all->heads[MH_SPECTRUM_TIMELINE], &all->slot);
+}
+
 void mh_summary_make(const struct mh_tally *cell, int stage, int role, int kind, int64_t begin_ns,
                      void (*put)(void *context, const void *record), void *context)
 {
-    struct writer writer = {.put = put, .context = context, .part = {.type = MH_RECORD_COUNTS}};
-    struct mh_timeline_slot slot = {0};
-    for (int64_t i = 0; i < cell->timeline.used; i++)
-        mh_timeline_add_slot(&cell->timeline, i, &slot);
-    const struct mh_spectrum due = spectrum_of(&cell->due, MH_SPECTRUM_DUE),
-                             sent = spectrum_of(&cell->sent, MH_SPECTRUM_SENT),
-                             line = spectrum_of_slot(&slot);
+    struct spectra all;
+    const int64_t records = find_spectra(&all, &cell->due, &cell->sent, &cell->timeline);
     const struct mh_summary summary = {.type = MH_RECORD_SUMMARY,
                                        .kind = (uint8_t)kind,
                                        .stage = (int16_t)stage,
                                        .role = (int16_t)role,
-                                       .records = records_of(&due) + records_of(&sent) + records_of(&line),
+                                       .records = records,
                                        .begin_ns = begin_ns,
-                                       .lag_ns = slot.lag_ns,
-                                       .max_ns = slot.max_ns,
+                                       .lag_ns = all.slot.lag_ns,
+                                       .max_ns = all.slot.max_ns,
                                        .ok = cell->ok,
                                        .failed = cell->failed,
                                        .timed_out = cell->timed_out,
@@ -110,9 +136,25 @@ void mh_summary_make(const struct mh_tally *cell, int stage, int role, int kind,
                                        .warm_up = cell->warm_up,
                                        .warm_up_rows = cell->warm_up_rows};
     put(context, &summary);
-    put_histogram(&writer, &due, &cell->due);
-    put_histogram(&writer, &sent, &cell->sent);
-    put_slot(&writer, &line, &slot);
+    put_spectra(&all, put, context);
+}
+
+void mh_visible_make(const struct mh_visibility *cell, int stage, int role, int write, int64_t begin_ns,
+                     void (*put)(void *context, const void *record), void *context)
+{
+    struct spectra all;
+    const int64_t records = find_spectra(&all, &cell->done, &cell->sent, &cell->timeline);
+    const struct mh_visible visible = {.type = MH_RECORD_VISIBLE,
+                                       .write = (uint8_t)write,
+                                       .stage = (int16_t)stage,
+                                       .role = (int16_t)role,
+                                       .records = records,
+                                       .begin_ns = begin_ns,
+                                       .never = cell->never,
+                                       .read = cell->read,
+                                       .consistency = cell->consistency};
+    put(context, &visible);
+    put_spectra(&all, put, context);
 }
 
 /* ---- and back ---- */
@@ -143,11 +185,6 @@ static void take_slot(struct mh_timeline_slot *slot, const struct mh_summary *su
     mh_timeline_slot_add(slot, &more);
 }
 
-static struct mh_histogram *histogram_of(struct mh_tally *tally, int of)
-{
-    return of == MH_SPECTRUM_DUE ? &tally->due : of == MH_SPECTRUM_SENT ? &tally->sent : NULL;
-}
-
 static void take_spectrum(struct mh_histogram *h, const struct mh_spectrum *spectrum)
 {
     if (!h)
@@ -176,23 +213,48 @@ static int take_part(struct mh_histogram *h, struct mh_timeline_slot *slot,
     return 0;
 }
 
+static int take_spectra(struct mh_histogram *const histograms[2], struct mh_timeline_slot *slot,
+                        const struct mh_record *following, int64_t records)
+{
+    struct mh_histogram *h = histograms[MH_SPECTRUM_DUE];
+    for (int64_t i = 0; i < records; i++) {
+        const void *record = &following[i];
+        const struct mh_spectrum *spectrum = record;
+        if (following[i].type == MH_RECORD_SPECTRUM && spectrum->of < MH_SPECTRA) {
+            h = spectrum->of == MH_SPECTRUM_TIMELINE ? NULL : histograms[spectrum->of];
+            take_spectrum(h, spectrum);
+        } else if (following[i].type != MH_RECORD_COUNTS || take_part(h, slot, record) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 int mh_summary_take(struct mh_tally *into, const struct mh_summary *summary,
                     const struct mh_record *following, int64_t begin_ns)
 {
+    struct mh_histogram *const histograms[] = {&into->due, &into->sent};
     struct mh_timeline_slot *slot = mh_timeline_at(&into->timeline, begin_ns);
-    int of = MH_SPECTRUM_DUE;
     if (!slot)
         return -1;
     take_counters(into, summary);
     take_slot(slot, summary);
-    for (int64_t i = 0; i < summary->records; i++) {
-        const void *record = &following[i];
-        const struct mh_spectrum *spectrum = record;
-        if (following[i].type == MH_RECORD_SPECTRUM && spectrum->of < MH_SPECTRA)
-            take_spectrum(histogram_of(into, of = spectrum->of), spectrum);
-        else if (following[i].type != MH_RECORD_COUNTS ||
-                 take_part(histogram_of(into, of), slot, record) != 0)
-            return -1;
-    }
-    return 0;
+    return take_spectra(histograms, slot, following, summary->records);
+}
+
+int mh_visible_take(struct mh_visibility *into, const struct mh_visible *visible,
+                    const struct mh_record *following, int64_t begin_ns)
+{
+    struct mh_histogram *const histograms[] = {&into->done, &into->sent};
+    struct mh_timeline_slot *slot = mh_timeline_at(&into->timeline, begin_ns);
+    const uint64_t before = into->done.count;
+    if (!slot || visible->read < 0 || visible->read >= MH_OP_KINDS || visible->consistency < 0 ||
+        visible->consistency > MH_EVENTUALLY)
+        return -1;
+    into->never += visible->never;
+    into->read = visible->read;
+    into->consistency = visible->consistency;
+    const int rc = take_spectra(histograms, slot, following, visible->records);
+    slot->ok += into->done.count - before;
+    return rc;
 }

@@ -109,7 +109,7 @@ static int judge_vector(struct mh_pass *pass, const struct mh_column *vectors, i
                                .seen_version = seen};
     pass->audit->figures.vectors_compared++;
     int kind = mh_judge_row(pass->fates.insert[i], pass->fates.fate[i], seen);
-    if (kind >= 0 && !mh_audit_accused(pass->audit, id)) /* its other content has told already */
+    if (kind >= 0 && !mh_audit_is_wrong(pass->audit, id)) /* its other content has told already */
         mh_pass_condemn(pass, kind, &found, found.partition);
     return 0;
 }
@@ -136,7 +136,7 @@ static int judge_missing(struct mh_pass *pass, int64_t id, struct mh_error *err)
                              .seen_version = MH_VERSION_NONE};
     bool certain =
         pass->fates.insert[i] == MH_INSERT_ACKED && !(pass->fates.fate[i] & MH_FATE_DELETE_UNKNOWN);
-    if (certain && !mh_audit_accused(pass->audit, id))
+    if (certain && !mh_audit_is_wrong(pass->audit, id))
         mh_pass_condemn(pass, MH_LOST, &row, -1);
     return 0;
 }

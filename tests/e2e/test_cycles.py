@@ -456,9 +456,11 @@ def test_a_killed_run_tells_its_cycles(tmp_path: Path) -> None:
         said, merged = killed_after(tmp_path, mock, job, 3.0)
     figures = merged.result.figures
     assert figures["cycles_whole"] > 0 and figures["cycle_rows"] == figures["cycles_whole"] * ROWS
+    assert figures["cycle_rows_searched"] == figures["cycle_rows_found"] > 0
     assert max(merged.result.ledger) < FIRST_ID
     verdict = merged.result.attributes["verdict"]
     assert "cycles whole" in verdict and "as it had to be" not in verdict and "violation" not in said.lower()
+    assert verdict.count("audited") == 1 and "not judged" not in verdict, verdict  # there was nobody's read to judge
 
 
 def test_a_killed_run_tells_what_it_had_found(tmp_path: Path) -> None:

@@ -227,7 +227,10 @@ def journal_sums(folder: Path) -> Counter[str]:
 def test_killed_rank(server: Server, output: Path) -> None:
     """The launcher ends the others. What they did is in their journals, and merge makes a result of it."""
     journals = output.with_name("result.h5.journals")
-    with running(*words(server, output, job_for("bereft", endless("200/s"))), np=4, result=output) as run:
+    watchers = [{"role": "searcher", "count": 1, "for": "600s", "rate": "40/s"}, {"role": "prober", "count": 1, "for": "600s", "rate": "20/s"}]
+    job = job_for("bereft", endless("200/s") + watchers)
+    job["stages"][0]["chaos"] = [{"at": "0s", "run": "true"}]
+    with running(*words(server, output, job), np=4, result=output) as run:
         run.wait_for("^load 2 s")
         pids = ranks_of(run)
         os.kill(pids[2], signal.SIGKILL)
@@ -251,6 +254,10 @@ def test_killed_rank(server: Server, output: Path) -> None:
             assert result.figures[f"{outcome}_{op}"] == sums[f"{outcome}_{op}"], (outcome, op)
     assert sum(row["in_flight"] for row in result.tables["operations"]) == sums["in_flight"]
     assert_ledger_bounds(result, rows_on(server, "bereft"))
+    assert result.figures["reads_unjudged"] == result.operations("load", "search")["ok"] > 0 == result.figures["reads_judged"]
+    assert sum(row["count"] for row in result.tables["visibility"]) > 0
+    [event] = [row for row in result.tables["server/events"] if row["kind"] == "chaos"]
+    assert event["what"].startswith("ended with exit code 0")
 
     again = hpc("merge", journals, "-o", output.with_name("merged.h5"))
     assert again.code == UNUSABLE and len(again.errors) == 1 and "exists already" in again.errors[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import time
@@ -13,7 +14,8 @@ import pytest
 from forwarder import Forwarder
 from mockserver import Mock
 from proxy import behind
-from support import GOOD, UNUSABLE, Done, Running, Server, assert_books_balance, assert_ledger_agrees, hpc, running, write_job
+from support import (GOOD, UNUSABLE, Done, Running, Server, assert_books_balance, assert_ledger_agrees, hpc, ranks_of, running,
+                     write_job)
 
 
 def job_for(uris: list[str], rows: int = 4000, rate: str = "300/s", timeout: str = "3s", **verify: object) -> dict:
@@ -123,6 +125,30 @@ def test_proxy_dies_during_the_audit(mock: Mock, output: Path) -> None:
     assert done.result.figures["passes"] == 3
     gone = [row for row in absences(done) if row["stage"] == "verify"]
     assert gone and all(doomed.uri in row["what"] for row in gone)
+
+
+def test_a_killed_run_tells_who_was_cut_off(mock: Mock, output: Path) -> None:
+    """One proxy is left and comes back; of the other the news is not all in when the ranks are killed."""
+    with proxies(mock.uri, 2) as (first, second):
+        job = job_for([first.uri, second.uri], rows=100_000)
+        with running(*words(output, job), np=2) as run:
+            kill_and_revive(run, first)
+            run.wait_for("^load 4 s")  # home again
+            second.kill()
+            run.wait_for("moved to another proxy")
+            assert run.read_until(lambda: False, 1.2) is False  # an interval
+            for pid in ranks_of(run):
+                os.kill(pid, signal.SIGKILL)
+            run.finish(60)
+    done = hpc("merge", f"{output}.journals", "-o", output, result=output)
+    assert done.code == UNUSABLE and done.errors == [], str(done)
+    [back, gone] = absences(done)
+    assert first.uri in back["what"] and back["duration_ns"] > 0 and "used again" in back["what"], back
+    assert second.uri in gone["what"] and gone["duration_ns"] == -1 and "not used again" in gone["what"], gone
+    assert 0 < back["time_ns"] < gone["time_ns"] and back["stage"] == gone["stage"] == "load"
+    outages = [row for row in done.result.tables["server/events"] if row["kind"] == "outage"]
+    assert all(row["role"] and "calls broke" in row["what"] for row in outages)
+    assert {row["role"] for row in outages} >= {"writer"}, outages
 
 
 def test_all_proxies_gone_is_the_end(mock: Mock, output: Path) -> None:

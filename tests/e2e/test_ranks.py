@@ -72,8 +72,8 @@ def assert_kept(done: Done, before: dict[str, int]) -> None:
     for role, op in (("writer", "insert"), ("searcher", "search")):
         ok = result.operations("load", op)["ok"]
         assert ok >= 0.9 * before[role] - {"insert": 10, "search": 250}[op], (op, ok, before)
-        [timeline] = [sum(row["ok"] for row in result.tables["timeline"] if row["op"] == op)]
-        assert timeline == ok == sum(count for name, count in result.histograms.items() if name == f"latency/load/{op}/due")
+        [timeline] = [sum(row["ok"] for row in result.tables["timeline"] if (row["stage"], row["op"]) == ("load", op))]
+        assert timeline == ok == sum(count for name, count in result.histograms.items() if re.fullmatch(rf"latency/load/(\w+\.\d\.)?{op}/due", name))
     # and what was observed, of each rank and of the server
     for rank in range(len(result.tables["ranks"])):
         seen = [row for row in result.tables["rank_samples"] if row["rank"] == rank and row["name"] == "rss_bytes"]
@@ -94,9 +94,39 @@ def kill_launcher(run: Running) -> None:
     run.process.kill()
 
 
+def with_more_to_keep(job: dict) -> dict:
+    """Reads that are judged before the load begins, a prober, a command that ends and one that does not."""
+    job["stages"].insert(0, {"name": "early", "roles": [{"role": "writer", "rows": 100, "batch": 10},
+                                                        {"role": "searcher", "count": 2, "for": "600ms", "rate": "100/s"}]})
+    load = job["stages"][1]
+    load["roles"].append({"role": "prober", "count": 1, "rate": "40/s", "for": "60s"})
+    load["chaos"] = [{"at": "0s", "run": "exit 5"}, {"at": "100ms", "run": "exec sleep 8 2>&- >&-"}]
+    return job
+
+
+def assert_more_kept(done: Done) -> None:
+    result, figures = done.result, done.result.figures
+    early, load = (result.operations(stage, "search")["ok"] for stage in ("early", "load"))
+    assert figures["reads"] == figures["reads_judged"] == early > 0 and figures["hits_judged"] > early
+    assert {row["stage"] for row in result.tables["recall"]} == {"early"} and figures["true_neighbors_found"] > 0
+    # what was not judged is not called right
+    assert figures["reads_unjudged"] == load > 0
+    verdict = result.attributes["verdict"]
+    assert f"and not audited, {load} reads not judged" in verdict and verdict.count("audited") == 1, verdict
+    assert f"NOT JUDGED  {load:,} searches and queries" in done.out and f"stage load: the run ended before {load} searches" in done.err, str(done)
+    seen = {row["write"]: row for row in result.tables["visibility"]}
+    assert seen["insert"]["count"] > 10 and 0 < seen["insert"]["p50_ns"] <= seen["insert"]["max_ns"], seen
+    for write, row in seen.items():
+        assert row["stage"] == "load" and row["count"] == result.histograms[f"latency/load/{row['latency']}/done"], write
+    over, cut = sorted((row for row in result.tables["server/events"] if row["kind"] == "chaos"), key=lambda row: row["time_ns"])
+    assert over["duration_ns"] > 0 and over["what"].startswith("ended with exit code 5 after") and over["what"].endswith(": exit 5")
+    assert cut["duration_ns"] == -1 and cut["what"] == "under way when the run ended: exec sleep 8 2>&- >&-"
+    assert "1 chaos command failed" in verdict
+
+
 @pytest.mark.parametrize("kill", [kill_one, kill_all, kill_launcher])
 def test_what_is_kept_of_a_killed_run(mock: Mock, output: Path, kill: Callable[[Running], None]) -> None:
-    with running(*words(mock, output, job_for()), np=3, result=output) as run:
+    with running(*words(mock, output, with_more_to_keep(job_for())), np=3, result=output) as run:
         run.wait_for("^load 3 s")
         before, pids = told(run), ranks_of(run)
         kill(run)
@@ -104,12 +134,35 @@ def test_what_is_kept_of_a_killed_run(mock: Mock, output: Path, kill: Callable[[
     assert done.code != GOOD and not output.exists(), str(done)
     merged = merge(output)
     assert_kept(merged, before)
+    assert_more_kept(merged)
     verdict = merged.result.attributes["verdict"]
     assert named(verdict) == ({1} if kill is kill_one else set()), verdict
     if kill is kill_one:
         assert f"rank 1 (pid {pids[1]} on {socket.gethostname()}) died without a word, and the others were told to end" in verdict
     assert [row["pid"] for row in merged.result.tables["ranks"]] == pids
     assert "3 ended early, 0 left none" in verdict
+
+
+def test_a_search_for_the_highest_rate_keeps_its_probes(mock: Mock, output: Path) -> None:
+    job = job_for([{"role": "searcher", "count": 2}])
+    job["stages"] = [{"name": "early", "roles": [{"role": "writer", "rows": 100, "batch": 10}]},
+                     job["stages"][0] | {"find_max": {"role": "searcher", "from": "50/s", "to": "3200/s", "probe": "700ms", "warmup": "200ms",
+                                                      "within": "60s", "errors": "1%"}}]
+    with running(*words(mock, output, job), np=2, result=output) as run:
+        run.wait_for("probe 2: ")
+        run.read_until(lambda: False, 0.3)
+        kill_all(run)
+        run.finish(60)
+    merged = hpc("merge", f"{output}.journals", "-o", output, result=output)
+    assert merged.code == UNUSABLE and merged.errors == [], str(merged)
+    result, figures = merged.result, merged.result.figures
+    first, second = result.tables["find_max"]
+    assert (first["wanted"], second["wanted"]) == (50, 100) and first["held"] and first["recall"] == 1
+    [peak] = result.tables["max_rate"]
+    assert peak["outcome"] == "broken off" and peak["max_rate"] == 0 and peak["probes"] == 2 and peak["seconds"] > 0.7
+    reads = result.operations("load", "search")["ok"]
+    assert figures["reads_judged"] == figures["reads"] > 0 and figures["reads_unjudged"] == max(0, reads - figures["reads"])
+    assert {row["stage"] for row in result.tables["recall"]} == {"load"}
 
 
 def test_stopped_rank_is_named_and_does_not_hold_up_the_others(mock: Mock, output: Path) -> None:
@@ -327,6 +380,10 @@ def test_journals_that_are_not_this_runs_or_damaged_make_no_result(mock: Mock, o
     struct.pack_into("<i", wrong, 0, 3)
     path.write_bytes(wrong)
     refused("of another version of this program", "format 3")
+    for make, said in ((os.mkfifo, "is a named pipe"), (os.mkdir, "is a folder")):
+        path.unlink()
+        make(path)
+        refused(f"{said}; expected a file, or nothing")
 
 
 def test_what_a_node_that_died_left_is_merged_and_its_gaps_are_told(mock: Mock, output: Path) -> None:

@@ -306,6 +306,16 @@ static void an_incomplete_run_is_not_good(void **state)
     expect(MH_EXIT_UNUSABLE, "INCOMPLETE: the disk is full");
 }
 
+static void what_was_rebuilt_says_once_that_nothing_was_audited(void **state)
+{
+    (void)state;
+    session.audited = session.job->verify.enabled = false;
+    session.broken = session.rebuilt = true;
+    strcpy(session.broken_why, "rebuilt from journals and not audited");
+    expect(MH_EXIT_UNUSABLE, "INCOMPLETE: rebuilt from journals and not audited");
+    assert_null(strstr(session.report.verdict, "verify.enabled"));
+}
+
 /* ---- the server ---- */
 
 static void any_violation_is_one(void **state)
@@ -395,6 +405,7 @@ int main(void)
         OF_SESSION(a_role_that_never_reports),
         OF_SESSION(verify_runs_no_roles),
         OF_SESSION(an_incomplete_run_is_not_good),
+        OF_SESSION(what_was_rebuilt_says_once_that_nothing_was_audited),
         OF_SESSION(any_violation_is_one),
         OF_SESSION(violations_outlive_a_broken_run),
         OF_SESSION(a_sum_outside_of_what_must_be_live),

@@ -5,6 +5,7 @@
 #include "check.h"
 #include "journal/events.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -476,7 +477,7 @@ static void whatever_passes_for_records_does_no_harm(void **state)
             flip(copy, mh_random_below(&random, length), &random);
         if (i % 8 == 0) /* the types, which decide how the rest is read */
             copy[MH_JOURNAL_ENTRY * mh_random_below(&random, length / MH_JOURNAL_ENTRY)] =
-                (uint8_t)mh_random_below(&random, 12);
+                (uint8_t)mh_random_below(&random, MH_RECORD_PART + 2);
         seal(copy, length);
         store(copy, length);
         if (mh_journal_read(file, &start, touch, &seen, &end, &err) != 0) {
@@ -523,38 +524,38 @@ static int take_found(void *context, const struct mh_record *record, const int64
     (void)versions;
     (void)text;
     (void)err;
-    if (record->type == MH_RECORD_FOUND)
-        mh_journal_accusation(record, context);
+    if (record->type == MH_RECORD_VIOLATION)
+        mh_journal_violation_of(record, context);
     return 0;
 }
 
 static void a_violation_comes_back_but_for_its_write(void **state)
 {
     (void)state;
-    struct mh_accusation found, put = {.more = 4,
-                                       .violation = {.id = -1 - (1LL << 50),
-                                                     .cycle = 7,
-                                                     .expected_version = 3,
-                                                     .seen_version = -2,
-                                                     .first_seen_ns = 5,
-                                                     .last_seen_ns = 6,
-                                                     .kind = MH_WRONG_ORDER,
-                                                     .partition = -1,
-                                                     .seen_partition = 2,
-                                                     .worker = -1,
-                                                     .rank = -1,
-                                                     .kind_of_write = -1,
-                                                     .first_pass = -1,
-                                                     .last_pass = -1,
-                                                     .seen_by = MH_OP_QUERY,
-                                                     .reader = 9,
-                                                     .expected_value = 0.5,
-                                                     .seen_value = -0.25}};
+    struct mh_journal_violation found, put = {.more = 4,
+                                              .violation = {.id = -1 - (1LL << 50),
+                                                            .cycle = 7,
+                                                            .expected_version = 3,
+                                                            .seen_version = -2,
+                                                            .first_seen_ns = 5,
+                                                            .last_seen_ns = 6,
+                                                            .kind = MH_WRONG_ORDER,
+                                                            .partition = -1,
+                                                            .seen_partition = 2,
+                                                            .worker = -1,
+                                                            .rank = -1,
+                                                            .kind_of_write = -1,
+                                                            .first_pass = -1,
+                                                            .last_pass = -1,
+                                                            .seen_by = MH_OP_QUERY,
+                                                            .reader = 9,
+                                                            .expected_value = 0.5,
+                                                            .seen_value = -0.25}};
     struct mh_journal_start start;
     struct mh_journal_end end;
     struct mh_error err = {""};
     open_journal();
-    mh_journal_accuse(&journal, &put);
+    mh_journal_condemn(&journal, &put);
     size_t length;
     uint8_t *bytes = load(&length);
     assert_int_equal(length, 2 * MH_JOURNAL_ENTRY); /* at once */
@@ -726,6 +727,31 @@ static void a_full_disk_leaves_a_prefix(void **state)
     check_reading(&reading, 7);
 }
 
+static int write_backs, written_fd;
+
+/* In place of libc's. */
+int sync_file_range(int fd, off_t offset, off_t bytes, unsigned flags)
+{
+    write_backs++;
+    written_fd = fd;
+    assert_true(offset == 0 && bytes == 0);         /* all of it */
+    assert_int_equal(flags, SYNC_FILE_RANGE_WRITE); /* no flag that waits */
+    return 0;
+}
+
+static void it_is_written_back_without_a_wait(void **state)
+{
+    (void)state;
+    write_backs = 0;
+    open_journal();
+    mh_journal_write_back(&journal);
+    assert_int_equal(write_backs, 1);
+    assert_int_equal(written_fd, journal.fd);
+    mh_journal_close(&journal, false);
+    mh_journal_write_back(&journal);
+    assert_int_equal(write_backs, 1);
+}
+
 #define ON_DISK(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
 
 int main(void)
@@ -749,6 +775,7 @@ int main(void)
         ON_DISK(an_intent_is_on_file_before_it_is_sent),
         ON_DISK(a_journal_is_never_written_over),
         ON_DISK(a_full_disk_leaves_a_prefix),
+        ON_DISK(it_is_written_back_without_a_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

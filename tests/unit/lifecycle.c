@@ -920,7 +920,7 @@ static void what_is_wrong_is_told_once_while_others_are_waited_for(void **state)
     close_server(&server);
 }
 
-static void count_accusations(void *context, const struct mh_cycle_wrong *wrong)
+static void count_findings(void *context, const struct mh_cycle_wrong *wrong)
 {
     assert_int_equal(wrong->what, MH_FOUND_MISSED);
     ++*(int *)context;
@@ -935,7 +935,7 @@ static void a_search_that_finds_nothing_misses_its_rows(void **state)
         struct mh_cycle cycle;
         const struct mh_index_options hnsw = {.type = (char[]){"HNSW"}, .metric = MH_METRIC_L2};
         int64_t hits_of[] = {0, 1}, id = 1;
-        int accusations = 0;
+        int findings = 0;
         open_server(&server, LIFE "0}");
         struct mh_op *op = server.op;
         assert_int_equal(mh_cycle_init(&cycle, &server.core.content, &hnsw, 3), 0);
@@ -951,8 +951,8 @@ static void a_search_that_finds_nothing_misses_its_rows(void **state)
         op->request = (struct mh_request){.kind = MH_OP_SEARCH, .query_count = 2, .limit = 1};
         op->reply = (struct mh_reply){
             .query_count = 2, .hits_of = hits_of, .ids = &id, .scores = server.scores, .hit_count = 1};
-        mh_cycle_judge_hits(&cycle, op, 0, false, count_accusations, &accusations);
-        assert_int_equal(accusations, !deleted);
+        mh_cycle_judge_hits(&cycle, op, 0, false, count_findings, &findings);
+        assert_int_equal(findings, !deleted);
         memset(&op->reply, 0, sizeof op->reply);
         mh_cycle_free(&cycle);
         close_server(&server);

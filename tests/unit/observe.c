@@ -1,15 +1,19 @@
 /* What is read of pages, answers and /proc, and how samples are kept. */
+#include "observe/observe.h"
 #include "observe/process.h"
 #include "observe/prometheus.h"
 #include "observe/samples.h"
 #include "observe/system_info.h"
 
+#include "base/clock.h"
 #include "check.h"
+#include "rpc/rpc.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <math.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -324,6 +328,52 @@ static void what_is_no_sample_ends_the_log(void **state)
     fclose(fopen(log_path, "w"));
 }
 
+struct along {
+    atomic_int times;
+    pthread_t thread;
+};
+
+static void slow(void *context)
+{
+    struct along *along = context;
+    along->thread = pthread_self();
+    atomic_fetch_add(&along->times, 1);
+    mh_sleep_ns(50 * MH_MS);
+}
+
+/* By the observer's own thread, and not with each look. */
+static void what_may_wait_goes_along_elsewhere(void **state)
+{
+    (void)state;
+    char *uris[] = {(char[]){"http://127.0.0.1:1"}};
+    struct mh_job job = {.server.uris = {uris, 1}, .observe = {.enabled = true, .period_ns = MH_MS}};
+    struct along along = {0};
+    atomic_llong ledger_bytes = 0;
+    struct mh_rpc *rpc;
+    struct mh_error err;
+    assert_int_equal(mh_rpc_open(&job.server, &rpc, &err), 0);
+    const struct mh_observer_options options = {.job = &job,
+                                                .head = {1, 2, 3},
+                                                .start_ns = mh_now_ns(),
+                                                .ledger_bytes = &ledger_bytes,
+                                                .rpc = rpc,
+                                                .log_path = "",
+                                                .along = slow,
+                                                .context = &along};
+    struct mh_observer *observer = mh_observer_start(&options);
+    assert_non_null(observer);
+    for (int i = 0; i < 5000 && atomic_load(&along.times) == 0; i++)
+        mh_sleep_ns(MH_MS);
+    mh_sleep_ns(100 * MH_MS);
+    mh_observer_stop(observer);
+    const int64_t most = 1 + (mh_now_ns() - options.start_ns) / (5 * MH_S);
+    assert_true(atomic_load(&along.times) >= 1 && atomic_load(&along.times) <= most);
+    assert_false(pthread_equal(along.thread, pthread_self()));
+    assert_true(mh_observer_samples(observer)->own.count > 0);
+    mh_observer_free(observer);
+    mh_rpc_close(rpc);
+}
+
 static void units_are_in_names(void **state)
 {
     (void)state;
@@ -348,6 +398,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(samples_on_disk_come_back, make_log, remove_log),
         cmocka_unit_test_setup_teardown(a_log_says_whose_it_is, make_log, remove_log),
         cmocka_unit_test_setup_teardown(what_is_no_sample_ends_the_log, make_log, remove_log),
+        cmocka_unit_test(what_may_wait_goes_along_elsewhere),
         cmocka_unit_test(units_are_in_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

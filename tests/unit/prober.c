@@ -57,7 +57,7 @@ static void what_is_seen_at_once_and_again_is_well(void **state)
     }
 }
 
-static void strong_reads_see_it_at_once_or_are_accused_once(void **state)
+static void strong_reads_see_it_at_once_or_are_told_once(void **state)
 {
     (void)state;
     static const int32_t others[] = {MH_SIGHT_ABSENT, MH_SIGHT_STRANGE, EXPECTED - 1, EXPECTED + 1};
@@ -81,7 +81,7 @@ static void a_session_sees_what_was_stamped(void **state)
     assert_int_equal(look(&bare, 0, EXPECTED - 1), 0);
     assert_int_equal(look(&bare, GRACE_MS, EXPECTED - 1), 0);
     assert_int_equal(look(&bare, GRACE_MS + 1, EXPECTED - 1), MH_SIGHT_NEVER);
-    assert_true(bare.over && !bare.sighting.accused);
+    assert_true(bare.over && !bare.sighting.told);
 }
 
 static void bounded_reads_see_it_after_the_bound(void **state)
@@ -94,7 +94,7 @@ static void bounded_reads_see_it_after_the_bound(void **state)
     assert_int_equal(look(&watch, due_ms + 1, MH_SIGHT_ABSENT), MH_SIGHT_UNREAD);
     assert_int_equal(look(&watch, GRACE_MS, MH_SIGHT_ABSENT), 0);
     assert_int_equal(look(&watch, GRACE_MS + 1, MH_SIGHT_ABSENT), MH_SIGHT_NEVER);
-    assert_true(watch.over && watch.sighting.accused && !watch.seen);
+    assert_true(watch.over && watch.sighting.told && !watch.seen);
 }
 
 /* A grace below the bound does not make a violation of what is allowed. */
@@ -118,7 +118,7 @@ static void eventually_promises_no_time(void **state)
     assert_int_equal(look(&watch, GRACE_MS, EXPECTED), MH_SIGHT_FIRST);
     watch = watch_at(MH_EVENTUALLY, STAMP);
     assert_int_equal(look(&watch, GRACE_MS + 1, MH_SIGHT_ABSENT), MH_SIGHT_NEVER);
-    assert_false(watch.sighting.accused);
+    assert_false(watch.sighting.told);
 }
 
 static void what_was_seen_stays_seen(void **state)
@@ -143,7 +143,7 @@ static void failed_reads_end_it_after_the_grace(void **state)
     assert_false(watch.over);
     read.sent_ns++;
     mh_watch_miss(&watch, &read);
-    assert_true(watch.over && !watch.seen && !watch.sighting.accused);
+    assert_true(watch.over && !watch.seen && !watch.sighting.told);
 }
 
 /* ---- the role, against a server of one row ---- */
@@ -358,7 +358,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_seen_at_once_and_again_is_well),
-        cmocka_unit_test(strong_reads_see_it_at_once_or_are_accused_once),
+        cmocka_unit_test(strong_reads_see_it_at_once_or_are_told_once),
         cmocka_unit_test(a_session_sees_what_was_stamped),
         cmocka_unit_test(bounded_reads_see_it_after_the_bound),
         cmocka_unit_test(a_short_grace_waits_for_the_bound),

@@ -1,6 +1,6 @@
-/* What changes no rows is on record as summaries: counters, histograms, timeline and errors come back from
- * them, also from several; one that is cut off is left out whole; a journal's length goes by time, not by
- * operations. */
+/* What changes no rows is on record as summaries: counters, histograms, timeline, errors and what probers saw
+ * come back from them, also from several; one that is cut off is left out whole; a journal's length goes by
+ * time, not by operations. */
 #include "truth/journal.h"
 
 #include "base/clock.h"
@@ -21,6 +21,7 @@ static struct mh_journal journal;
 static struct mh_stage_options stages[1] = {{.role_count = 2}};
 static const struct mh_job job = {.stages = stages, .stage_count = 1};
 static struct mh_tallies expected, interval, got;
+static struct mh_visibilities expected_visible, visible, got_visible;
 static struct mh_random dice;
 static double spread_ns; /* of latencies */
 
@@ -39,6 +40,10 @@ static int set_up(void **state)
     assert_int_equal(mh_tallies_init(&expected, &job, 0), 0);
     assert_int_equal(mh_tallies_init(&interval, &job, start_ns), 0);
     assert_int_equal(mh_tallies_init(&got, &job, 0), 0);
+    assert_int_equal(mh_visibilities_init(&expected_visible, &job), 0);
+    assert_int_equal(mh_visibilities_init(&visible, &job), 0);
+    assert_int_equal(mh_visibilities_init(&got_visible, &job), 0);
+    mh_visibilities_reset(&visible, start_ns);
     return 0;
 }
 
@@ -49,6 +54,9 @@ static int tear_down(void **state)
     mh_tallies_free(&expected);
     mh_tallies_free(&interval);
     mh_tallies_free(&got);
+    mh_visibilities_free(&expected_visible);
+    mh_visibilities_free(&visible);
+    mh_visibilities_free(&got_visible);
     return rmdir(folder);
 }
 
@@ -100,7 +108,8 @@ static int read_back(struct mh_error *err)
 {
     struct mh_journal_start start;
     struct mh_journal_end end;
-    return mh_journal_read_all(file, &start, no_record, NULL, &got, &end, err);
+    const struct mh_journal_rest rest = {.tallies = &got, .visibilities = &got_visible};
+    return mh_journal_read_all(file, &start, no_record, NULL, &rest, &end, err);
 }
 
 static void compare_histograms(const struct mh_histogram *a, const struct mh_histogram *b)
@@ -112,18 +121,23 @@ static void compare_histograms(const struct mh_histogram *a, const struct mh_his
     assert_memory_equal(a->counts, b->counts, (size_t)mh_histogram_length() * sizeof *a->counts);
 }
 
+static void compare_timelines(const struct mh_timeline *a, const struct mh_timeline *b)
+{
+    assert_int_equal(a->used, b->used);
+    for (int64_t i = 0; i < a->used; i++) {
+        struct mh_timeline_slot of_a = {0}, of_b = {0};
+        mh_timeline_add_slot(a, i, &of_a);
+        mh_timeline_add_slot(b, i, &of_b);
+        assert_memory_equal(&of_a, &of_b, sizeof of_a);
+    }
+}
+
 static void compare_cells(const struct mh_tally *a, const struct mh_tally *b)
 {
     assert_memory_equal(&a->planned, &b->planned, MH_TALLY_COUNTERS * sizeof(int64_t));
     compare_histograms(&a->due, &b->due);
     compare_histograms(&a->sent, &b->sent);
-    assert_int_equal(a->timeline.used, b->timeline.used);
-    for (int64_t i = 0; i < a->timeline.used; i++) {
-        struct mh_timeline_slot of_a = {0}, of_b = {0};
-        mh_timeline_add_slot(&a->timeline, i, &of_a);
-        mh_timeline_add_slot(&b->timeline, i, &of_b);
-        assert_memory_equal(&of_a, &of_b, sizeof of_a);
-    }
+    compare_timelines(&a->timeline, &b->timeline);
 }
 
 static void summaries_come_back(void **state)
@@ -133,7 +147,7 @@ static void summaries_come_back(void **state)
     for (int second = 0; second < ROUNDS; second++) {
         for (int i = 0; i < OPERATIONS; i++)
             operate(second);
-        mh_journal_summarise(&journal, &interval, start_ns + (second + 1) * MH_S);
+        mh_journal_summarise(&journal, &interval, &visible, start_ns + (second + 1) * MH_S);
         assert_int_equal(interval.error_count, 0);
     }
     mh_journal_flush(&journal);
@@ -145,20 +159,76 @@ static void summaries_come_back(void **state)
     assert_memory_equal(got.errors, expected.errors, (size_t)got.error_count * sizeof *got.errors);
 }
 
+static void see(struct mh_visibilities *all, int write, bool never, int64_t acked_ns, int64_t lag_ns)
+{
+    struct mh_visibility *cell = mh_visibility_at(all, 0, 1, write);
+    cell->read = MH_OP_QUERY;
+    cell->consistency = MH_BOUNDED;
+    cell->never += never;
+    if (!never)
+        assert_int_equal(mh_visibility_record(cell, acked_ns, acked_ns + lag_ns / 2, acked_ns + lag_ns), 0);
+}
+
+/* A write in the given second of the run. */
+static void probe(int second)
+{
+    const int write = mh_random_unit(&dice) < 0.5 ? MH_OP_INSERT : MH_OP_DELETE;
+    const bool never = mh_random_unit(&dice) < 0.1;
+    const int64_t since_ns = second * MH_S + (int64_t)(mh_random_unit(&dice) * 0.4 * (double)MH_S),
+                  lag_ns = (int64_t)(mh_random_unit(&dice) * spread_ns);
+    see(&expected_visible, write, never, since_ns, lag_ns);
+    see(&visible, write, never, start_ns + since_ns, lag_ns);
+}
+
+static void compare_visibility(int write)
+{
+    const struct mh_visibility *a = mh_visibility_at(&expected_visible, 0, 1, write),
+                               *b = mh_visibility_at(&got_visible, 0, 1, write);
+    compare_histograms(&a->done, &b->done);
+    compare_histograms(&a->sent, &b->sent);
+    assert_true(a->never > 0);
+    assert_int_equal(a->never, b->never);
+    assert_int_equal(b->read, MH_OP_QUERY);
+    assert_int_equal(b->consistency, MH_BOUNDED);
+    compare_timelines(&a->timeline, &b->timeline);
+}
+
+/* And what nobody measured is not there. */
+static void what_probers_saw_comes_back(void **state)
+{
+    struct mh_error err = {""};
+    (void)state;
+    for (int second = 0; second < ROUNDS; second++) {
+        for (int i = 0; i < OPERATIONS; i++)
+            probe(second);
+        mh_journal_summarise(&journal, &interval, &visible, start_ns + (second + 1) * MH_S);
+    }
+    const uint32_t records = journal.records;
+    mh_journal_summarise(&journal, &interval, &visible, start_ns + 9 * MH_S); /* nothing was seen */
+    assert_int_equal(journal.records, records);
+    mh_journal_flush(&journal);
+    if (read_back(&err) != 0)
+        fail_msg("%s", err.text);
+    compare_visibility(MH_OP_INSERT);
+    compare_visibility(MH_OP_DELETE);
+    for (int i = 0; i < 2 * MH_VISIBLE_WRITES; i++)
+        assert_int_equal(got_visible.cells[i] != NULL, expected_visible.cells[i] != NULL);
+}
+
 /* Everything before counts, and of it nothing. */
 static void one_that_is_cut_off_is_left_out_whole(void **state)
 {
     struct mh_error err = {""};
     (void)state;
     operate(0);
-    mh_journal_summarise(&journal, &interval, start_ns + MH_S);
+    mh_journal_summarise(&journal, &interval, &visible, start_ns + MH_S);
     mh_journal_flush(&journal);
     const int64_t whole = length_of_file();
     const int64_t ok =
         mh_tally_at(&expected, 0, 0, MH_OP_SEARCH)->ok + mh_tally_at(&expected, 0, 1, MH_OP_QUERY)->ok;
     for (int i = 0; i < 50; i++)
         operate(1);
-    mh_journal_summarise(&journal, &interval, start_ns + 2 * MH_S);
+    mh_journal_summarise(&journal, &interval, &visible, start_ns + 2 * MH_S);
     mh_journal_flush(&journal);
     for (int64_t length = whole + 4 * MH_JOURNAL_ENTRY; length >= whole; length -= 50) {
         assert_int_equal(truncate(file, length), 0);
@@ -176,7 +246,7 @@ static int64_t grown_by(int operations)
     const int64_t before = length_of_file();
     for (int i = 0; i < operations; i++)
         operate(0);
-    mh_journal_summarise(&journal, &interval, start_ns + MH_S);
+    mh_journal_summarise(&journal, &interval, &visible, start_ns + MH_S);
     mh_journal_flush(&journal);
     return length_of_file() - before;
 }
@@ -213,6 +283,7 @@ int main(void)
 #define ON_DISK(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         ON_DISK(summaries_come_back),
+        ON_DISK(what_probers_saw_comes_back),
         ON_DISK(one_that_is_cut_off_is_left_out_whole),
         ON_DISK(the_length_goes_by_time),
         ON_DISK(a_sign_of_life_costs_no_room),

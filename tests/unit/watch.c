@@ -146,7 +146,7 @@ static void a_call_that_lasts_too_long_is_told(void **state)
     close_watch();
 }
 
-static void one_that_slept_itself_accuses_nobody(void **state)
+static void one_that_slept_itself_names_nobody(void **state)
 {
     (void)state;
     open_watch(0, 400 * MH_MS);
@@ -169,7 +169,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(one_in_a_call_is_left_alone),
         cmocka_unit_test(those_in_a_call_notice_one_that_is_silent),
         cmocka_unit_test(a_call_that_lasts_too_long_is_told),
-        cmocka_unit_test(one_that_slept_itself_accuses_nobody),
+        cmocka_unit_test(one_that_slept_itself_names_nobody),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     MPI_Finalize();

@@ -13,9 +13,9 @@ static void say_first(struct mh_run *run, const struct mh_violation *violation)
     const unsigned bit = 1U << violation->kind;
     const bool of_row = violation->kind != MH_NOT_DROPPED && violation->kind != MH_MISCOUNTED;
     char id[32] = "", cycle[32] = "";
-    if (run->accused_kinds & bit || !mh_is_violation(violation->kind))
+    if (run->kinds_told & bit || !mh_is_violation(violation->kind))
         return;
-    run->accused_kinds |= bit;
+    run->kinds_told |= bit;
     if (of_row)
         snprintf(id, sizeof id, " id %lld,", (long long)violation->id);
     if (violation->cycle >= 0)
@@ -25,30 +25,31 @@ static void say_first(struct mh_run *run, const struct mh_violation *violation)
             (double)violation->first_seen_ns / (double)MH_S, mh_wrong_names[violation->kind]);
 }
 
-int mh_run_accuse(struct mh_run *run, const struct mh_violation *violation, int64_t most)
+int mh_run_condemn(struct mh_run *run, const struct mh_violation *violation, int64_t most)
 {
-    const struct mh_accusation accusation = {.violation = *violation};
+    const struct mh_journal_violation kept = {.violation = *violation};
     say_first(run, violation);
-    if (run->accused_count >= MH_VIOLATIONS_KEPT)
-        run->accused_unsaved[violation->kind]++;
+    if (run->violation_count >= MH_VIOLATIONS_KEPT)
+        run->violations_unsaved[violation->kind]++;
     else
-        mh_journal_accuse(&run->journal, &accusation);
-    if (run->accused_count >= most) {
-        run->accused_more[violation->kind]++;
+        mh_journal_condemn(&run->journal, &kept);
+    if (run->violation_count >= most) {
+        run->violations_more[violation->kind]++;
         return 0;
     }
-    if (!mh_grow(&run->accused, &run->accused_room, run->accused_count, sizeof *run->accused))
+    if (!mh_grow(&run->violations, &run->violation_room, run->violation_count, sizeof *run->violations))
         return -1;
-    run->accused[run->accused_count++] = *violation;
+    run->violations[run->violation_count++] = *violation;
     return 0;
 }
 
-void mh_run_save_accused(struct mh_run *run)
+void mh_run_save_violations(struct mh_run *run)
 {
     for (int kind = 0; kind < MH_WRONGS; kind++) {
-        const struct mh_accusation accusation = {.violation.kind = kind, .more = run->accused_unsaved[kind]};
-        if (accusation.more > 0)
-            mh_journal_accuse(&run->journal, &accusation);
-        run->accused_unsaved[kind] = 0;
+        const struct mh_journal_violation rest = {.violation.kind = kind,
+                                                  .more = run->violations_unsaved[kind]};
+        if (rest.more > 0)
+            mh_journal_condemn(&run->journal, &rest);
+        run->violations_unsaved[kind] = 0;
     }
 }
