@@ -384,18 +384,24 @@ void mh_watch_close(void)
 
 /* ---- the alarm ---- */
 
+static char overdue[256];
+
 static void on_alarm(int number)
 {
-    static const char text[] =
-        "milvus-hpc: error: the ranks do not come together at this run's start or end: one of them is "
-        "stopped or gone\n";
     (void)number;
-    (void)!write(STDERR_FILENO, text, sizeof text - 1);
+    (void)!write(STDERR_FILENO, overdue, strlen(overdue));
     _exit(EXIT_CODE);
 }
 
-void mh_watch_alarm(int64_t ns)
+void mh_watch_alarm(int64_t ns, const char *what)
 {
+    const unsigned seconds = (unsigned)((ns + MH_S - 1) / MH_S);
+    alarm(0);
+    if (seconds == 0)
+        return;
+    snprintf(overdue, sizeof overdue,
+             "milvus-hpc: error: %s within %u s (--silence): a rank is stopped, gone, or slow\n", what,
+             seconds);
     signal(SIGALRM, on_alarm);
-    alarm((unsigned)((ns + MH_S - 1) / MH_S));
+    alarm(seconds);
 }

@@ -35,8 +35,9 @@ typedef int64_t mh_watch_until(void);
 void mh_watch_call_begin(mh_watch_until *until);
 void mh_watch_call_end(void);
 
-/* For where no watch can be open, at its opening and after its end: unless called off in time, this rank says
- * so and ends with exit code 3, and the launcher ends the others. 0 calls it off. */
-void mh_watch_alarm(int64_t ns);
+/* For where no watch can be open, before its opening and after its end: unless called off in time, this rank
+ * says `what`, which did not come about within that time, and ends with exit code 3, and the launcher ends
+ * the others. 0 calls it off. */
+void mh_watch_alarm(int64_t ns, const char *what);
 
 #endif

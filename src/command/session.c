@@ -225,12 +225,12 @@ static void end_run(const struct mh_watch_news *news)
 static int watch(struct mh_session *session, struct mh_error *err)
 {
     watched = session;
-    mh_watch_alarm(session->arguments->silence_ns);
+    mh_watch_alarm(session->arguments->silence_ns, "the ranks did not come together at this run's start");
     int rc = find_nodes(session, err);
     if (rc == 0)
         rc = mh_watch_open(session->comm, session->node_of_rank[session->rank],
                            session->arguments->silence_ns, end_run, note_life, err);
-    mh_watch_alarm(0);
+    mh_watch_alarm(0, NULL);
     return rc;
 }
 
@@ -631,8 +631,9 @@ static void close_session(struct mh_session *session)
     free(session->node_of_rank);
     snprintf(path, sizeof path, "%.4000s", session->journals);
     if ((session->rank == 0 || session->arguments->output_local) && path[0])
-        rmdir(path);                                /* empty when the run never began */
-    mh_watch_alarm(session->arguments->silence_ns); /* to the end of MPI_Finalize */
+        rmdir(path); /* empty when the run never began */
+    /* to the end of MPI_Finalize */
+    mh_watch_alarm(session->arguments->silence_ns, "the ranks did not come together at this run's end");
     mh_watch_close();
 }
 
