@@ -20,10 +20,11 @@ struct mh_watch_news {
  * on any more with the one that is silent. */
 typedef void mh_watch_end(const struct mh_watch_news *news);
 
-/* From now on each rank is to give a sign at least every `silence_ns`. `node`: equal for those that share
- * memory. `along` (NULL: nothing) is called with each sign of the main thread. Collective, blocking. */
-int mh_watch_open(MPI_Comm comm, int node, int64_t silence_ns, mh_watch_end *end, void (*along)(void),
-                  struct mh_error *err);
+/* From now on each rank is to give a sign at least every `silence_ns`. `node`: those that share memory, of
+ * `nodes` such; the watch's own from now on. `along` (NULL: nothing) is called with each sign of the main
+ * thread. Collective, blocking. */
+int mh_watch_open(MPI_Comm comm, MPI_Comm node, int nodes, int64_t silence_ns, mh_watch_end *end,
+                  void (*along)(void), struct mh_error *err);
 void mh_watch_hurry(int64_t silence_ns); /* at most so long, where that is less; INT64_MAX: as at first */
 void mh_watch_close(void);               /* collective; nothing where it is not open */
 
