@@ -73,6 +73,7 @@ static void start_mpi(int *argc, char ***argv, int64_t silence_ns, int *rank, in
     mh_watch_alarm(0, NULL);
     MPI_Comm_rank(MPI_COMM_WORLD, rank);
     MPI_Comm_size(MPI_COMM_WORLD, np);
+    mh_log_init(*rank, false);
 }
 
 int main(int argc, char **argv)
