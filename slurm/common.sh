@@ -49,6 +49,7 @@ forget_server() {
     [[ -n $server_folder ]] || return 0
     end_server stop
     rm -rf "$server_folder"
+    say "the server is stopped, and its data in $server_folder removed"
     server_folder=
 }
 
@@ -189,7 +190,6 @@ ranks() {
         merge_journals "$result" "$(local_folder "$@")" "$SLURM_JOB_NODELIST"
         return 3
     fi
-    say "result $result"
     ((status <= 3)) || status=3
     return "$status"
 }

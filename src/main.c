@@ -1,5 +1,6 @@
 /* milvus-hpc: chooses the command. The only place that ends the program. */
 #include "base/log.h"
+#include "comm/watch.h"
 #include "command/command.h"
 #include "run/run.h"
 
@@ -38,21 +39,11 @@ static int choose(const struct mh_arguments *arguments, int rank)
     return MH_EXIT_GOOD;
 }
 
-static int obey(int argc, char **argv, int rank, int np)
+static int obey(struct mh_arguments *arguments, int rank, int np)
 {
-    struct mh_arguments arguments;
-    struct mh_error err;
-    int exit_code = MH_EXIT_UNUSABLE;
-    if (mh_arguments_parse(argc, argv, &arguments, &err) != 0) {
-        if (rank == 0)
-            mh_complain("%s", err.text);
-    } else {
-        mh_log_init(rank, arguments.quiet);
-        arguments.np = arguments.np ? arguments.np : np;
-        exit_code = choose(&arguments, rank);
-    }
-    mh_arguments_free(&arguments);
-    return exit_code;
+    mh_log_init(rank, arguments->quiet);
+    arguments->np = arguments->np ? arguments->np : np;
+    return choose(arguments, rank);
 }
 
 /* Large blocks go back to the system when they are freed, always: glibc would learn to keep them, and a
@@ -70,16 +61,35 @@ static void have_standard_streams(void)
             exit(MH_EXIT_UNUSABLE);
 }
 
+/* MPI_Init waits for the last rank, for ever. MPI's blocking calls are few, and none is under load: where a
+ * core has several ranks, or a server beside them, they are to leave it to those. srun does not tell Open MPI
+ * that it has. */
+static void start_mpi(int *argc, char ***argv, int64_t silence_ns, int *rank, int *np)
+{
+    int provided;
+    setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
+    mh_watch_alarm(silence_ns, "MPI_Init did not come back");
+    MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided);
+    mh_watch_alarm(0, NULL);
+    MPI_Comm_rank(MPI_COMM_WORLD, rank);
+    MPI_Comm_size(MPI_COMM_WORLD, np);
+    mh_log_init(*rank, false);
+}
+
 int main(int argc, char **argv)
 {
-    int provided, rank, np;
+    int rank, np, exit_code = MH_EXIT_UNUSABLE;
+    struct mh_arguments arguments;
+    struct mh_error err;
     have_standard_streams();
     give_memory_back();
-    MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
-    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    MPI_Comm_size(MPI_COMM_WORLD, &np);
-    mh_log_init(rank, false);
-    int exit_code = obey(argc, argv, rank, np);
+    const int parsed = mh_arguments_parse(argc, argv, &arguments, &err);
+    start_mpi(&argc, &argv, arguments.silence_ns, &rank, &np);
+    if (parsed == 0)
+        exit_code = obey(&arguments, rank, np);
+    else if (rank == 0)
+        mh_complain("%s", err.text);
+    mh_arguments_free(&arguments);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         mh_complain("standard output: cannot be written: %s", strerror(errno));
         exit_code = MH_EXIT_UNUSABLE;

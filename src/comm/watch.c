@@ -297,12 +297,6 @@ void mh_watch_call_end(void)
 static void open_ring(int rank)
 {
     const struct person me = this_one(rank);
-    int np;
-    MPI_Comm_size(watch.leaders, &np);
-    if (np < 2) {
-        MPI_Comm_free(&watch.leaders);
-        return;
-    }
     MPI_Sendrecv(&me, sizeof me, MPI_BYTE, ring(1), SIGN_TAG, &watch.before, sizeof watch.before, MPI_BYTE,
                  ring(-1), SIGN_TAG, watch.leaders, MPI_STATUS_IGNORE);
     watch.heard_ns = mh_now_ns();
@@ -322,30 +316,33 @@ static int share_slots(struct mh_error *err)
     return 0;
 }
 
-int mh_watch_open(MPI_Comm comm, int node, int64_t silence_ns, mh_watch_end *end, void (*along)(void),
-                  struct mh_error *err)
+/* What all ranks do together here takes each of them a turn on its core: with more ranks than cores that is
+ * what a start lasts. So there is no more of it than must be. */
+int mh_watch_open(MPI_Comm comm, MPI_Comm node, int nodes, int64_t silence_ns, mh_watch_end *end,
+                  void (*along)(void), struct mh_error *err)
 {
     int rank;
     memset(&watch, 0, sizeof watch);
+    watch.node = node;
+    watch.leaders = MPI_COMM_NULL;
     watch.sending = watch.receiving = MPI_REQUEST_NULL;
     watch.silence_ns = watch.limit_ns = silence_ns;
     watch.end = end;
     watch.along = along;
     MPI_Comm_rank(comm, &rank);
-    MPI_Comm_split(comm, node, rank, &watch.node);
     MPI_Comm_rank(watch.node, &watch.here);
     MPI_Comm_size(watch.node, &watch.count);
     if (mh_comm_agree(comm, share_slots(err), err) != 0)
         return -1;
     watch.slots[watch.here].person = this_one(rank);
     atomic_store(&watch.slots[watch.here].sign_ns, mh_now_ns());
-    MPI_Comm_split(comm, watch.here == 0 ? 0 : MPI_UNDEFINED, rank, &watch.leaders);
-    if (watch.here == 0)
+    if (nodes > 1)
+        MPI_Comm_split(comm, watch.here == 0 ? 0 : MPI_UNDEFINED, rank, &watch.leaders);
+    if (watch.leaders != MPI_COMM_NULL)
         open_ring(rank);
-    MPI_Barrier(watch.node); /* every slot is filled */
-    watch.awake_ns = watch.last_sign_ns = mh_now_ns();
-    if (mh_comm_agree(comm, start_stand_in(err), err) != 0)
+    if (mh_comm_agree(comm, start_stand_in(err), err) != 0) /* now every slot is filled */
         return -1;
+    watch.awake_ns = watch.last_sign_ns = mh_now_ns();
     watch.open = true;
     mh_alive_tell(sign);
     return 0;
@@ -386,18 +383,24 @@ void mh_watch_close(void)
 
 /* ---- the alarm ---- */
 
+static char overdue[256];
+
 static void on_alarm(int number)
 {
-    static const char text[] =
-        "milvus-hpc: error: the ranks do not come together at this run's start or end: one of them is "
-        "stopped or gone\n";
     (void)number;
-    (void)!write(STDERR_FILENO, text, sizeof text - 1);
+    (void)!write(STDERR_FILENO, overdue, strlen(overdue));
     _exit(EXIT_CODE);
 }
 
-void mh_watch_alarm(int64_t ns)
+void mh_watch_alarm(int64_t ns, const char *what)
 {
+    const unsigned seconds = (unsigned)((ns + MH_S - 1) / MH_S);
+    alarm(0);
+    if (seconds == 0)
+        return;
+    snprintf(overdue, sizeof overdue,
+             "milvus-hpc: error: %s within %u s (--silence): a rank is stopped, gone, or slow\n", what,
+             seconds);
     signal(SIGALRM, on_alarm);
-    alarm((unsigned)((ns + MH_S - 1) / MH_S));
+    alarm(seconds);
 }

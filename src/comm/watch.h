@@ -20,10 +20,11 @@ struct mh_watch_news {
  * on any more with the one that is silent. */
 typedef void mh_watch_end(const struct mh_watch_news *news);
 
-/* From now on each rank is to give a sign at least every `silence_ns`. `node`: equal for those that share
- * memory. `along` (NULL: nothing) is called with each sign of the main thread. Collective, blocking. */
-int mh_watch_open(MPI_Comm comm, int node, int64_t silence_ns, mh_watch_end *end, void (*along)(void),
-                  struct mh_error *err);
+/* From now on each rank is to give a sign at least every `silence_ns`. `node`: those that share memory, of
+ * `nodes` such; the watch's own from now on. `along` (NULL: nothing) is called with each sign of the main
+ * thread. Collective, blocking. */
+int mh_watch_open(MPI_Comm comm, MPI_Comm node, int nodes, int64_t silence_ns, mh_watch_end *end,
+                  void (*along)(void), struct mh_error *err);
 void mh_watch_hurry(int64_t silence_ns); /* at most so long, where that is less; INT64_MAX: as at first */
 void mh_watch_close(void);               /* collective; nothing where it is not open */
 
@@ -35,8 +36,9 @@ typedef int64_t mh_watch_until(void);
 void mh_watch_call_begin(mh_watch_until *until);
 void mh_watch_call_end(void);
 
-/* For where no watch can be open, at its opening and after its end: unless called off in time, this rank says
- * so and ends with exit code 3, and the launcher ends the others. 0 calls it off. */
-void mh_watch_alarm(int64_t ns);
+/* For where no watch can be open, before its opening and after its end: unless called off in time, this rank
+ * says `what`, which did not come about within that time, and ends with exit code 3, and the launcher ends
+ * the others. 0 calls it off. */
+void mh_watch_alarm(int64_t ns, const char *what);
 
 #endif

@@ -102,13 +102,11 @@ int mh_session_choose_output(struct mh_session *session, bool journals, struct m
     return mh_comm_agree(session->comm, choose_output(session, journals, err), err);
 }
 
-static int find_nodes(struct mh_session *session, struct mh_error *err)
+static int number_nodes(struct mh_session *session, MPI_Comm node, struct mh_error *err)
 {
-    MPI_Comm node = mh_comm_node(session->comm);
     int leader = session->rank;
     session->node_of_rank = calloc((size_t)session->np + 1, sizeof *session->node_of_rank);
     MPI_Bcast(&leader, 1, MPI_INT, 0, node);
-    MPI_Comm_free(&node);
     if (mh_comm_agree(session->comm, session->node_of_rank ? 0 : mh_fail(err, "out of memory"), err) != 0)
         return -1;
     MPI_Allgather(&leader, 1, MPI_INT, session->node_of_rank, 1, MPI_INT, session->comm);
@@ -226,12 +224,13 @@ static void end_run(const struct mh_watch_news *news)
 static int watch(struct mh_session *session, struct mh_error *err)
 {
     watched = session;
-    mh_watch_alarm(session->arguments->silence_ns);
-    int rc = find_nodes(session, err);
+    mh_watch_alarm(session->arguments->silence_ns, "the ranks did not come together at this run's start");
+    MPI_Comm node = mh_comm_node(session->comm);
+    int rc = number_nodes(session, node, err);
     if (rc == 0)
-        rc = mh_watch_open(session->comm, session->node_of_rank[session->rank],
-                           session->arguments->silence_ns, end_run, note_life, err);
-    mh_watch_alarm(0);
+        rc = mh_watch_open(session->comm, node, session->nodes, session->arguments->silence_ns, end_run,
+                           note_life, err);
+    mh_watch_alarm(0, NULL);
     return rc;
 }
 
@@ -637,8 +636,9 @@ static void close_session(struct mh_session *session)
     free(session->node_of_rank);
     snprintf(path, sizeof path, "%.4000s", session->journals);
     if ((session->rank == 0 || session->arguments->output_local) && path[0])
-        rmdir(path);                                /* empty when the run never began */
-    mh_watch_alarm(session->arguments->silence_ns); /* to the end of MPI_Finalize */
+        rmdir(path); /* empty when the run never began */
+    /* to the end of MPI_Finalize */
+    mh_watch_alarm(session->arguments->silence_ns, "the ranks did not come together at this run's end");
     mh_watch_close();
 }
 

@@ -249,15 +249,25 @@ static int find_role(const struct mh_calibration *calibration, int shape)
     return at;
 }
 
+static int fail_without_reply(const struct mh_run *run, const struct mh_shape *shape, int stage, int role,
+                              struct mh_error *err)
+{
+    const struct mh_stage_options *options = &run->job->stages[stage];
+    return mh_fail(err,
+                   "no call of %s %s of %lld bytes came back from the null server in time: their ceiling is "
+                   "not known",
+                   options->name, options->roles[role].kind->name, (long long)shape->request_bytes);
+}
+
 /* One shape, on all ranks at a time. */
 static int measure(struct mh_calibration *calibration, int at, const struct mh_run *run, struct mh_rpc *rpc,
                    int ranks_of_node, struct mh_error *err)
 {
     struct mh_shape *shape = &calibration->shapes[at];
     const int place = find_role(calibration, at);
+    const int stage = place / calibration->roles, role = place % calibration->roles;
     struct trial trial;
-    int rc = open_trial(&trial, run, rpc, place / calibration->roles, place % calibration->roles,
-                        width_of(shape, ranks_of_node), err);
+    int rc = open_trial(&trial, run, rpc, stage, role, width_of(shape, ranks_of_node), err);
     rc = mh_comm_agree(run->comm, rc, err);
     const int64_t now = mh_now_ns(), all_ns = ALL_MS * MH_MS / calibration->count;
     struct window window = {
@@ -266,7 +276,7 @@ static int measure(struct mh_calibration *calibration, int at, const struct mh_r
         rc = go(&trial, &window, err);
     close_trial(&trial);
     if (rc == 0 && window.calls == 0)
-        rc = mh_fail(err, "no call to the null server came back in time");
+        rc = fail_without_reply(run, shape, stage, role, err);
     if (mh_comm_agree(run->comm, rc, err) != 0)
         return -1;
     int64_t sums[3] = {window.calls, window.end_ns - window.begin_ns, window.cpu_ns};

@@ -199,11 +199,12 @@ def short_job(tmp_path: Path) -> dict:
 
 
 @pytest.mark.parametrize(("function", "number", "says", "result"), [
-    ("MPI_Comm_split_type", 1, "the ranks do not come together", False),  # before there is a watch
+    ("PMIx_Fence_nb", 1, "MPI_Init did not come back within 3 s", False),
+    ("MPI_Comm_split_type", 1, "the ranks did not come together at this run's start", False),  # before there is a watch
     ("MPI_Win_allocate_shared", 2, "rank 1", False),  # the first is the watch's own
     ("H5Dread", 1, "rank 1", False),
     ("H5Dwrite", 1, "rank 1", False),  # the ledger: the first thing that rank 1 writes
-    ("MPI_Finalize", 1, "the ranks do not come together", True),
+    ("MPI_Finalize", 1, "the ranks did not come together at this run's end", True),
 ])
 def test_rank_stopped_where_mpi_waits(mock: Mock, output: Path, short_job: dict, function: str, number: int, says: str, result: bool) -> None:
     """Before the load, while the result is written, and at the very end."""
