@@ -11,7 +11,7 @@ JOB = ROOT / "jobs" / "soak_quick.yaml"
 
 
 def test_the_job_as_it_is(server: Server, output: Path) -> None:
-    """Its own thresholds are judged and hold, and its audit is made."""
+    """Its own thresholds are judged and hold, and its audit is made; a rank with all these operations stays below 20 MiB of its own."""
     done = hpc("run", JOB, "--output", output, "--seed", 3, "--set", "stages.soak.lifecycle.for=3s", np=2, timeout=300, result=output,
                env=os.environ | {"MILVUS_URI": server.uri})
     assert done.code == GOOD and done.result.attributes["audited"] and done.result.found == {}, str(done)
@@ -22,6 +22,8 @@ def test_the_job_as_it_is(server: Server, output: Path) -> None:
     assert held == {"cycle.per_hour": (True, False), "cycle.errors": (True, False), "cycle.found": (True, False)}, held
     counts = [row for row in done.result.tables["operations"] if row["role"] == "lifecycle" and row["op"] == "count"]
     assert [row["ok"] for row in counts] == [3 * figures["cycles_whole"]]  # of all rows twice, and of the partition with none
+    private = {row["rank"]: row["value"] for row in done.result.tables["rank_samples"] if row["name"] == "private_bytes"}  # the last ones
+    assert private.keys() == {0, 1} and max(private.values()) < 20 * 2**20, private
     with server.client() as client:
         assert client.list_collections() == []
 
