@@ -34,7 +34,11 @@ static const struct flag flags[] = {
      "from a signal to the end; an audit that would take longer is cut (default: 120)"},
     {"silence", "SECONDS", "run verify",
      "for which a rank may give no sign of life before the others end the run (default: 120)"},
-    {"keep", NULL, "run", "leave the collection on the server"},
+    {"continue", "FILE.h5", "run",
+     "go on with a saved run (one with --keep) as its next part, in place of a JOB.yaml: its job and seed, "
+     "its "
+     "collection, one ledger over all parts"},
+    {"keep", NULL, "run", "leave the collection on the server (with --continue: always)"},
     {"drop", NULL, "verify", "drop the collection at the end, if every row is as it should be"},
     {"quiet", NULL, "run verify", "no progress and no notes, only the summary"},
     {"np", "N", "check", "plan for so many ranks (default: the ranks that check runs on)"},
@@ -149,6 +153,8 @@ static int take_flag(struct mh_arguments *a, const char *name, const char *value
         a->json_flag = !value;
     } else if (strcmp(name, "label") == 0)
         a->label = value;
+    else if (strcmp(name, "continue") == 0)
+        a->continues = value;
     else if (strcmp(name, "violations") == 0)
         a->violations = true;
     else if (strcmp(name, "keep") == 0)
@@ -184,6 +190,11 @@ static int check_operand(const struct mh_arguments *a, struct mh_error *err)
         return mh_fail(err, "%s takes no file; got '%s'", a->command, a->operand);
     if (!a->operand && command->operand && strcmp(a->command, "run") != 0)
         return mh_fail(err, "%s needs a %s (milvus-hpc %s --help)", a->command, command->operand, a->command);
+    if (a->continues && a->operand)
+        return mh_fail(err, "run --continue goes on with the job that %s has; got '%s' beside it",
+                       a->continues, a->operand);
+    if (a->continues && a->seed_given)
+        return mh_fail(err, "--seed does not go with --continue: the seed is the saved run's");
     if (strcmp(a->command, "merge") == 0 && !a->output)
         return mh_fail(err, "merge needs --output FILE.h5 (or -o)");
     return 0;

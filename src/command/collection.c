@@ -4,10 +4,12 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "client/steps.h"
+#include "truth/later.h"
 
 #include <stdio.h>
 
 #define IMPATIENT_NS (5 * MH_S)
+#define PATIENCE_NS  (120 * MH_S) /* as the audit's, with one question */
 
 static int have_version(struct mh_session *session, struct mh_asker *asker, struct mh_error *err)
 {
@@ -69,7 +71,7 @@ static int note_identity(struct mh_session *session, struct mh_asker *asker, str
     return 0;
 }
 
-/* Verify: the collection that the saved run left. */
+/* The collection that the saved run left. */
 static int check_identity(struct mh_session *session, struct mh_asker *asker, struct mh_error *err)
 {
     const char *name = session->job->collection.name, *uri = session->job->server.uris.items[0];
@@ -77,6 +79,7 @@ static int check_identity(struct mh_session *session, struct mh_asker *asker, st
     struct mh_request request = {.kind = MH_OP_HAS_COLLECTION, .collection = name};
     if (mh_ask(asker, &request, &reply, err) != 0)
         return -1;
+    session->collection_gone = !reply->yes;
     if (!reply->yes)
         return 0; /* the audit will say what is lost: all of it */
     if (note_identity(session, asker, err) != 0)
@@ -88,6 +91,65 @@ static int check_identity(struct mh_session *session, struct mh_asker *asker, st
                        "%lld): nothing can be said of that one",
                        name, uri, session->parent.run_id, (long long)was, (long long)session->collection_id);
     return 0;
+}
+
+/* ---- is the saved ledger all there is to know? ---- */
+
+static int look_for_later(struct mh_session *session, struct mh_asker *asker, int64_t first,
+                          struct mh_later *later, struct mh_error *err)
+{
+    *later = (struct mh_later){0};
+    if (session->plan->id_end == 0)
+        return 0; /* the job writes no rows */
+    asker->policy.patience_ns = PATIENCE_NS;
+    const int rc = mh_step_load(asker, session->job, &session->content, err);
+    return rc == 0 ? mh_later_look(asker, session->job, &session->content, first, later, err) : -1;
+}
+
+/* Verify: else rows that another run wrote would be called unexpected. */
+static int check_latest(struct mh_session *session, struct mh_asker *asker, struct mh_error *err)
+{
+    struct mh_later later;
+    if (session->collection_gone)
+        return 0;
+    if (look_for_later(session, asker, session->plan->id_end, &later, err) != 0)
+        return -1;
+    return !later.ours
+               ? 0
+               : mh_fail(err,
+                         "%s: run %s was continued since: collection %s holds row %lld of a later part, "
+                         "which this ledger does not know. verify the last part's result: it has the "
+                         "rows of all",
+                         session->saved, session->parent.run_id, session->job->collection.name,
+                         (long long)later.id);
+}
+
+/* Continue: two parts that write the same ids would look like rows that the server made twice. */
+static int check_unused(struct mh_session *session, struct mh_asker *asker, struct mh_error *err)
+{
+    const struct mh_plan *plan = session->plan;
+    struct mh_later later;
+    if (look_for_later(session, asker, plan->id_end / plan->parts * (plan->parts - 1), &later, err) != 0)
+        return -1;
+    return !later.any
+               ? 0
+               : mh_fail(err, "%s: collection %s holds row %lld, of the ids that part %d would write: %s",
+                         session->saved, session->job->collection.name, (long long)later.id, plan->parts,
+                         later.ours ? "the run was continued before. Continue the last part's result, "
+                                      "which has the rows of all; after a part that was killed, begin "
+                                      "anew"
+                                    : "milvus-hpc verify says what it is");
+}
+
+static int check_there(struct mh_session *session, struct mh_asker *asker, struct mh_error *err)
+{
+    (void)asker;
+    return !session->collection_gone
+               ? 0
+               : mh_fail(err,
+                         "%s: collection %s is no longer on %s: there is nothing to go on with; milvus-hpc "
+                         "verify says what is lost",
+                         session->saved, session->job->collection.name, session->job->server.uris.items[0]);
 }
 
 typedef int server_step(struct mh_session *session, struct mh_asker *asker, struct mh_error *err);
@@ -108,7 +170,13 @@ static int go_through(struct mh_session *session, server_step *const *steps, str
 
 int mh_session_find_collection(struct mh_session *session, struct mh_error *err)
 {
-    static server_step *const steps[] = {have_version, check_identity, NULL};
+    static server_step *const steps[] = {have_version, check_identity, check_latest, NULL};
+    return go_through(session, steps, err);
+}
+
+int mh_session_enter_collection(struct mh_session *session, struct mh_error *err)
+{
+    static server_step *const steps[] = {have_version, check_identity, check_there, check_unused, NULL};
     return go_through(session, steps, err);
 }
 
@@ -149,8 +217,9 @@ int mh_session_ready_collection(struct mh_session *session, int index, struct mh
 
 /* ---- at the end ---- */
 
-/* --drop ends what all is right with; anything else is evidence. */
-static bool verify_keeps(const struct mh_session *session)
+/* The saved run's: verify --drop ends what all is right with; anything else is evidence, or to be continued.
+ */
+static bool keeps_saved(const struct mh_session *session)
 {
     return !session->arguments->drop || session->result_failed || !session->audited ||
            session->report.exit_code != MH_EXIT_GOOD;
@@ -159,7 +228,7 @@ static bool verify_keeps(const struct mh_session *session)
 bool mh_session_keeps_collection(const struct mh_session *session)
 {
     if (session->parent.run_id[0])
-        return verify_keeps(session);
+        return keeps_saved(session);
     const bool violated = session->report.exit_code == MH_EXIT_VIOLATION ||
                           mh_audit_violations(&session->audit.figures) > 0,
                undecided = session->job->verify.enabled && !session->audited &&

@@ -16,6 +16,7 @@ struct mh_arguments {
     const char **sets; /* of --set; the array is owned */
     size_t set_count;
     const char *server, *output, *output_local, *json, *label;
+    const char *continues; /* run: the result whose run is to go on; NULL: a new one */
     uint64_t seed;
     bool seed_given, keep, drop, quiet, json_flag, violations;
     int64_t progress_ns; /* -1: not given */

@@ -44,7 +44,8 @@ static int put_workers(struct mh_report *report, const struct mh_job *job, const
         struct mh_report_worker *out = &report->workers[report->worker_count++];
         *out = (struct mh_report_worker){.worker = (int32_t)w->number,
                                          .stage = w->stage,
-                                         .rank = w->rank,
+                                         .part = mh_plan_part_of(plan, i),
+                                         .rank = i < plan->first_at_work ? -1 : w->rank,
                                          .first_id = w->first_id,
                                          .rows = w->rows};
         snprintf(out->role, sizeof out->role, "%s", job->stages[w->stage].roles[w->role].kind->name);
@@ -367,7 +368,9 @@ static int put_header(struct mh_session *session)
     snprintf(r->run_id, sizeof r->run_id, "%s", session->run_id);
     snprintf(r->label, sizeof r->label, "%s", session->arguments->label ? session->arguments->label : "");
     mh_utc_text(session->started_wall_ns, r->started_utc);
-    snprintf(r->parent, sizeof r->parent, "%s", session->parent.run_id);
+    snprintf(session->only_audits ? r->parent : r->continues, sizeof r->parent, "%s", session->parent.run_id);
+    r->part = session->plan->parts;
+    r->plan_np = session->plan->for_np;
     r->collection_id = session->collection_id;
     r->dataset_digest = session->dataset_digest;
     r->started_wall_ns = session->started_wall_ns;

@@ -45,6 +45,16 @@ static int put_load_figures(struct mh_report *report, const struct mh_ledger_tot
     return put_rows(report, rows, sizeof rows / sizeof rows[0], true);
 }
 
+/* Of those, what parts before this one had. */
+static int put_earlier_figures(struct mh_report *report, const struct mh_earlier *earlier)
+{
+    const struct figure rows[] = {{"earlier_inserts", earlier->inserts},
+                                  {"earlier_upserts", earlier->upserts},
+                                  {"earlier_deletes", earlier->deletes},
+                                  {"earlier_live", earlier->live}};
+    return put_rows(report, rows, sizeof rows / sizeof rows[0], true);
+}
+
 static int put_audit_figures(struct mh_report *report, const struct mh_audit_figures *f, bool audited)
 {
     const struct figure rows[] = {
@@ -147,9 +157,9 @@ int mh_session_put_figures(struct mh_session *session, const struct mh_ledger_to
     struct mh_report *report = &session->report;
     const struct mh_audit_figures *f = &session->audit.figures;
     const bool audited = session->audited || f->passes > 0;
-    return put_load_figures(report, totals) || put_audit_figures(report, f, audited) ||
-                   put_read_figures(report, session) || put_cycle_figures(report, &session->run) ||
-                   put_wrong_figures(report, f, audited)
+    return put_load_figures(report, totals) || put_earlier_figures(report, &session->earlier) ||
+                   put_audit_figures(report, f, audited) || put_read_figures(report, session) ||
+                   put_cycle_figures(report, &session->run) || put_wrong_figures(report, f, audited)
                ? -1
                : 0;
 }

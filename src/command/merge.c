@@ -15,6 +15,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+enum { MOST_RANKS = 1000000 };
+
 struct merge {
     struct mh_session session;
     struct mh_arguments as_run; /* what the run was started with */
@@ -35,6 +37,7 @@ struct merge {
     int reading;          /* whose journal */
     struct mh_kept kept;
     int missing, unfinished;
+    int64_t earlier_rows; /* that parts before this one had issued; each rank's journal has its share */
 };
 
 /* ---- run.json ---- */
@@ -43,6 +46,11 @@ static const char *text_of(const struct merge *merge, const char *key)
 {
     const char *text = json_string_value(json_object_get(merge->run, key));
     return text ? text : "";
+}
+
+static json_int_t earlier_of(const struct merge *merge, const char *key)
+{
+    return json_integer_value(json_object_get(json_object_get(merge->run, "earlier"), key));
 }
 
 static uint32_t run_of(const struct merge *merge)
@@ -79,9 +87,12 @@ static int read_run_file(struct merge *merge, struct mh_error *err)
         if (load_run_file(merge, merge->dirs[d], err) != 0)
             return -1;
     merge->np = (int)json_integer_value(json_object_get(merge->run, "np"));
-    if (json_integer_value(json_object_get(merge->run, "format")) != 1 || merge->np < 1 ||
-        merge->np > 1000000 || !text_of(merge, "job_text")[0])
-        return mh_fail(err, "%s: not this program's: format 1, np and job_text are expected in it", path);
+    if (json_integer_value(json_object_get(merge->run, "format")) != 2 || merge->np < 1 ||
+        merge->np > MOST_RANKS || !text_of(merge, "job_text")[0])
+        return mh_fail(err, "%s: not this program's: format 2, np and job_text are expected in it", path);
+    const json_int_t part = earlier_of(merge, "part"), plan_np = earlier_of(merge, "plan_np");
+    if (part < 1 || part > MOST_RANKS || plan_np < 1 || plan_np > MOST_RANKS)
+        return mh_fail(err, "%s: earlier: expected part and plan_np from 1 to %d", path, MOST_RANKS);
     return 0;
 }
 
@@ -116,6 +127,28 @@ static int restore_nodes(struct merge *merge, struct mh_error *err)
     return 0;
 }
 
+static int restore_plan(struct merge *merge, struct mh_error *err)
+{
+    struct mh_session *session = &merge->session;
+    if (mh_plan_make(session->job, (int)earlier_of(merge, "plan_np"), NULL, mh_role_needs, &session->plan,
+                     err) != 0 ||
+        mh_plan_continue(session->plan, (int)earlier_of(merge, "part"), err) != 0)
+        return -1;
+    return mh_plan_spread(session->plan, merge->np, session->node_of_rank, err);
+}
+
+/* What earlier parts had, but for their rows: those are in the journals. */
+static void restore_earlier(struct merge *merge)
+{
+    struct mh_session *session = &merge->session;
+    struct mh_ledger_totals *totals = &session->run.ledger.totals;
+    const char *run_id = json_string_value(json_object_get(json_object_get(merge->run, "earlier"), "run_id"));
+    snprintf(session->parent.run_id, sizeof session->parent.run_id, "%s", run_id ? run_id : "");
+    merge->earlier_rows = earlier_of(merge, "rows");
+    totals->refused_upserts = session->run.rows_issued[MH_OP_UPSERT] = earlier_of(merge, "refused_upserts");
+    totals->refused_deletes = session->run.rows_issued[MH_OP_DELETE] = earlier_of(merge, "refused_deletes");
+}
+
 static int restore_session(struct merge *merge, struct mh_error *err)
 {
     struct mh_session *session = &merge->session;
@@ -133,8 +166,7 @@ static int restore_session(struct merge *merge, struct mh_error *err)
     snprintf(session->dataset, sizeof session->dataset, "%s", text_of(merge, "dataset"));
     if (mh_session_parse_job(&merge->as_run, text_of(merge, "job_path"), text_of(merge, "job_text"),
                              &session->job, err) != 0 ||
-        restore_nodes(merge, err) != 0 ||
-        mh_plan_make(session->job, merge->np, session->node_of_rank, mh_role_needs, &session->plan, err) != 0)
+        restore_nodes(merge, err) != 0 || restore_plan(merge, err) != 0)
         return -1;
     session->run.stage_seconds = calloc(session->job->stage_count + 1, sizeof(double));
     session->run.stage_spans = calloc(session->job->stage_count + 1, sizeof *session->run.stage_spans);
@@ -152,6 +184,7 @@ static int restore_session(struct merge *merge, struct mh_error *err)
         return mh_fail(err, "out of memory");
     for (size_t s = 0; s < session->job->stage_count; s++)
         merge->stage_begin_s[s] = -1;
+    restore_earlier(merge);
     return 0;
 }
 
@@ -174,9 +207,11 @@ static bool rows_fit(const struct merge *merge, const struct mh_record *record, 
 static bool fits(const struct merge *merge, const struct mh_record *record, const int64_t *keys)
 {
     const struct mh_tallies *tallies = &merge->session.run.tallies;
-    const bool of_a_worker = record->type == MH_RECORD_DONE || record->type == MH_RECORD_INTENT;
+    const bool restored = record->type == MH_RECORD_RESTORED;
+    const bool of_a_worker = record->type == MH_RECORD_DONE || record->type == MH_RECORD_INTENT || restored;
     if (record->stage >= tallies->stages || record->role >= tallies->roles ||
-        record->worker >= merge->session.plan->worker_count || (of_a_worker && record->worker < 0))
+        record->worker >= merge->session.plan->worker_count || (of_a_worker && record->worker < 0) ||
+        (restored && (record->worker >= merge->session.plan->first_at_work || !mh_ledger_is_sound(record))))
         return false;
     return !of_a_worker || !mh_record_is_owed(record) || rows_fit(merge, record, keys);
 }
@@ -225,6 +260,17 @@ static void note_told(struct merge *merge, int64_t silent_rank)
         merge->endings[silent_rank].silent = true;
 }
 
+static int book_restored(struct merge *merge, const struct mh_record *record)
+{
+    struct mh_session *session = &merge->session;
+    struct mh_ledger_totals one = {0};
+    mh_ledger_count(&one, record);
+    for (int kind = MH_OP_INSERT; kind <= MH_OP_DELETE; kind++)
+        session->run.rows_issued[kind] += mh_ledger_booked(&one, (enum mh_op_kind)kind);
+    mh_earlier_add(&session->earlier, record);
+    return mh_ledger_restore(&session->run.ledger, record);
+}
+
 static int book(struct merge *merge, struct mh_record *record, const int64_t *keys, const uint16_t *versions,
                 const char *text)
 {
@@ -247,6 +293,8 @@ static int book(struct merge *merge, struct mh_record *record, const int64_t *ke
     case MH_RECORD_STAGE:
         merge->stage_begin_s[record->stage] = (double)record->due_ns / (double)MH_S;
         return 0;
+    case MH_RECORD_RESTORED:
+        return book_restored(merge, record);
     case MH_RECORD_TOLD:
         note_told(merge, record->first_id);
         return 0;
@@ -577,6 +625,16 @@ static void name_causes(const struct merge *merge, char *text, size_t size)
     }
 }
 
+/* The shares of ranks without a journal, and of those that were killed before theirs was written. */
+static void name_lacking(const struct merge *merge, char *text, size_t size)
+{
+    const int64_t lacking = merge->earlier_rows - merge->session.earlier.rows;
+    text[0] = '\0';
+    if (lacking > 0)
+        snprintf(text, size, "; of %lld rows of earlier parts, %lld are not in them",
+                 (long long)merge->earlier_rows, (long long)lacking);
+}
+
 /* ---- result ---- */
 
 static int put_ledger(struct merge *merge, struct mh_error *err)
@@ -635,19 +693,20 @@ static int write_merged(struct merge *merge, const char *output, struct mh_error
 {
     struct mh_session *session = &merge->session;
     struct mh_report_fate *fates = NULL;
-    char causes[500], unjudged[80] = "";
+    char causes[500], unjudged[80] = "", lacking[100];
     stretch_stages(merge);
     note_spans(merge);
     if (restore_samples(merge, err) != 0 || put_kept(merge, err) != 0)
         return -1;
     name_causes(merge, causes, sizeof causes);
+    name_lacking(merge, lacking, sizeof lacking);
     if (session->reads_unjudged > 0)
         snprintf(unjudged, sizeof unjudged, ", %lld reads not judged", (long long)session->reads_unjudged);
     session->run.start_ns = mh_now_ns() - (int64_t)(merge->last_s * (double)MH_S);
     session->broken = true;
     snprintf(session->broken_why, sizeof session->broken_why,
-             "rebuilt from the journals of %d ranks and not audited%s: %d ended early, %d left none%s",
-             merge->np, unjudged, merge->unfinished, merge->missing, causes);
+             "rebuilt from the journals of %d ranks and not audited%s: %d ended early, %d left none%s%s",
+             merge->np, unjudged, merge->unfinished, merge->missing, causes, lacking);
     if (mh_session_fill_report(session, &session->run.ledger.totals) != 0)
         return mh_fail(err, "out of memory for the report");
     int64_t count = mh_session_fates(session, &fates, err);

@@ -96,6 +96,20 @@ static int open_server(struct mh_session *session, struct mh_error *err)
     return rc;
 }
 
+static int enter_server(struct mh_session *session, struct mh_error *err)
+{
+    mh_phases_enter(&session->run.phases, MH_PHASE_SERVER);
+    int rc = mh_comm_agree(session->comm, mh_rpc_open(&session->job->server, &session->rpc, err), err);
+    if (rc == 0)
+        rc = mh_comm_agree(session->comm, session->rank == 0 ? mh_session_enter_collection(session, err) : 0,
+                           err);
+    if (rc == 0 && session->rank == 0)
+        mh_note("server %s, Milvus %s; collection %s as run %s of %s left it, part %d begins",
+                session->job->server.uris.items[0], session->server_version, session->job->collection.name,
+                session->parent.run_id, session->parent.started_utc, session->plan->parts);
+    return rc;
+}
+
 static json_t *without_token(const struct mh_session *session, const char *text)
 {
     char *copy = mh_session_hide_token(session->job, text);
@@ -104,12 +118,39 @@ static json_t *without_token(const struct mh_session *session, const char *text)
     return value;
 }
 
+/* A continued run's are the saved run's, too. */
+static json_t *sets_of(const struct mh_session *session)
+{
+    json_t *sets = json_array();
+    for (size_t i = 0; i < session->job->value_count; i++) {
+        const struct mh_option_value *value = &session->job->values[i];
+        if (strcmp(value->origin, "--set") == 0 && strcmp(value->path, "server.token") != 0)
+            json_array_append_new(sets, json_sprintf("%s=%s", value->path, value->value));
+    }
+    return sets;
+}
+
+static json_t *earlier_of(const struct mh_session *session)
+{
+    const struct mh_report *parent = &session->parent;
+    int64_t rows = 0, refused[2] = {0};
+    if (parent->run_id[0]) {
+        rows = mh_report_figure(parent, "acknowledged_inserts") +
+               mh_report_figure(parent, "unknown_inserts") + mh_report_figure(parent, "refused_inserts");
+        refused[0] = mh_report_figure(parent, "refused_upserts");
+        refused[1] = mh_report_figure(parent, "refused_deletes");
+    }
+    return json_pack("{s:s, s:i, s:i, s:I, s:I, s:I}", "run_id", parent->run_id, "part", session->plan->parts,
+                     "plan_np", session->plan->for_np, "rows", (json_int_t)rows, "refused_upserts",
+                     (json_int_t)refused[0], "refused_deletes", (json_int_t)refused[1]);
+}
+
 /* What merge needs beside the journals. */
 static int write_run_file(const struct mh_session *session, struct mh_error *err)
 {
     char path[4200], part[4230];
     json_t *run =
-        json_pack("{s:i, s:s, s:i, s:I, s:I, s:s, s:o, s:s, s:s, s:s, s:s, s:I, s:I}", "format", 1, "run_id",
+        json_pack("{s:i, s:s, s:i, s:I, s:I, s:s, s:o, s:s, s:s, s:s, s:s, s:I, s:I}", "format", 2, "run_id",
                   session->run_id, "np", session->np, "seed", (json_int_t)session->seed, "started_wall_ns",
                   (json_int_t)session->started_wall_ns, "job_path", session->job->path, "job_text",
                   without_token(session, session->job->text), "server",
@@ -117,10 +158,8 @@ static int write_run_file(const struct mh_session *session, struct mh_error *err
                   session->arguments->label ? session->arguments->label : "", "server_version",
                   session->server_version, "dataset", session->dataset, "dataset_digest",
                   (json_int_t)session->dataset_digest, "collection_id", (json_int_t)session->collection_id);
-    json_t *sets = json_array();
-    for (size_t i = 0; i < session->arguments->set_count; i++)
-        json_array_append_new(sets, without_token(session, session->arguments->sets[i]));
-    json_object_set_new(run, "sets", sets);
+    json_object_set_new(run, "sets", sets_of(session));
+    json_object_set_new(run, "earlier", earlier_of(session));
     json_t *nodes = json_array();
     for (int r = 0; r < session->np; r++)
         json_array_append_new(nodes, json_integer(session->node_of_rank[r]));
@@ -186,7 +225,24 @@ static int prepare(struct mh_session *session, struct mh_error *err)
     return mh_session_open_run(session, err) != 0 || open_journals(session, err) != 0 ? -1 : 0;
 }
 
+/* The same with a saved run's job, in its collection, and with the rows of its ledger. */
+static int prepare_continued(struct mh_session *session, struct mh_error *err)
+{
+    if (mh_session_load_saved(session, session->arguments->continues, err) != 0 ||
+        mh_session_plan_saved(session, 1, err) != 0)
+        return -1;
+    mh_session_name_run(session);
+    if (mh_session_choose_output(session, true, err) != 0 ||
+        mh_session_open_saved_dataset(session, err) != 0 || enter_server(session, err) != 0)
+        return -1;
+    calibrate(session);
+    return mh_session_open_run(session, err) != 0 || open_journals(session, err) != 0 ||
+                   mh_session_load_ledger(session, err) != 0
+               ? -1
+               : 0;
+}
+
 int mh_command_run(const struct mh_arguments *arguments, MPI_Comm comm)
 {
-    return mh_session_go(arguments, comm, prepare, run_stages);
+    return mh_session_go(arguments, comm, arguments->continues ? prepare_continued : prepare, run_stages);
 }

@@ -38,13 +38,21 @@ struct mh_session {
     struct mh_observer *observer; /* NULL: none */
     struct mh_audit audit;
     struct mh_report report; /* rank 0 */
-    struct mh_report parent; /* verify: the run whose rows are audited again; else empty */
+    const char *saved;       /* verify, run --continue: the file it is in */
+    struct mh_report parent; /* and the run: audited again, or continued; else empty */
+    struct mh_earlier {      /* rows of parts before the plan's last; sums over all ranks, on every rank */
+        int64_t rows;        /* that were issued */
+        int64_t inserts, upserts, deletes; /* acknowledged */
+        int64_t live;                      /* of the inserts, with no delete sent */
+        int64_t upserts_hit_live, deletes_hit_live;
+    } earlier;
+    bool only_audits; /* verify */
     uint64_t dataset_digest;
     int64_t collection_id;          /* the server's; 0: it gives none */
     int64_t neighbors_missed;       /* that searches compared with live truth left out: distinct rows */
     int64_t neighbors_missed_wrong; /* of them, what the audit found wrong: the row is, not the index */
     int64_t reads_unjudged;         /* rebuilt: that came back to searchers and queriers */
-    bool collection_made, audited;
+    bool collection_made, collection_gone, audited;
     bool result_failed; /* could not be written */
     bool journals_begun, result_stands;
     bool rebuilt; /* by merge, from journals */
@@ -81,9 +89,21 @@ int64_t mh_session_largest_batch(const struct mh_job *job);
 void mh_session_describe_dataset(const struct mh_job *job, const struct mh_dataset_shape *shape, char *text,
                                  size_t size);
 
-/* collection.c */
-int mh_session_make_collection(struct mh_session *session, struct mh_error *err); /* rank 0 */
-int mh_session_find_collection(struct mh_session *session, struct mh_error *err); /* rank 0; verify */
+/* saved.c: what verify and run --continue begin with, all collective. Job, options and seed; the plan, of
+ * `more` parts more; the data set, which must be the same; the ledger, into this rank's journal as well,
+ * where it has one. */
+int mh_session_load_saved(struct mh_session *session, const char *path, struct mh_error *err);
+int mh_session_plan_saved(struct mh_session *session, int more, struct mh_error *err);
+int mh_session_open_saved_dataset(struct mh_session *session, struct mh_error *err);
+int mh_session_load_ledger(struct mh_session *session, struct mh_error *err);
+void mh_earlier_add(struct mh_earlier *earlier, const struct mh_record *restored);
+
+/* collection.c: rank 0 */
+int mh_session_make_collection(struct mh_session *session, struct mh_error *err);
+/* The saved run's: verify; it may be gone. */
+int mh_session_find_collection(struct mh_session *session, struct mh_error *err);
+/* run --continue: it is there, and nobody has used this part's ids. */
+int mh_session_enter_collection(struct mh_session *session, struct mh_error *err);
 /* Flushed, indexed and loaded, as far as the stage wants it. Rank 0. */
 int mh_session_ready_collection(struct mh_session *session, int stage, struct mh_error *err);
 void mh_session_drop_collection(struct mh_session *session); /* rank 0 */

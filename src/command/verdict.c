@@ -128,7 +128,7 @@ static void judge_refused(struct verdict *verdict, const struct mh_run *run)
 static void judge_idle(struct verdict *verdict, const struct mh_session *session, struct mh_idle idle)
 {
     const bool ended_early = session->run.stopped || session->run.gave_up || session->broken;
-    if (idle.role && !ended_early && !session->parent.run_id[0])
+    if (idle.role && !ended_early && !session->only_audits)
         say(verdict, MH_EXIT_UNUSABLE, "the %s role of stage %s did nothing", idle.role, idle.stage);
 }
 
@@ -196,6 +196,10 @@ static void judge_audit(struct verdict *verdict, const struct mh_session *sessio
             was_never_written(session)
                 ? "GOOD: no row of the job's collection was acknowledged, and none is there"
                 : "GOOD: every acknowledged row is there, and nothing else");
+    if (session->earlier.inserts > 0)
+        say(verdict, 0, "of %lld acknowledged rows, %lld are of earlier parts",
+            (long long)mh_report_figure(&session->report, "acknowledged_inserts"),
+            (long long)session->earlier.inserts);
     if (!session->audited && !session->job->verify.enabled && !session->rebuilt)
         say(verdict, 0, "not audited (verify.enabled is false)");
 }
@@ -250,10 +254,12 @@ void mh_session_judge(struct mh_session *session, const struct mh_ledger_totals 
     judge_idle(&verdict, session, idle);
     judge_chaos(&verdict, &session->run);
     judge_refused(&verdict, &session->run);
-    judge_hits(&verdict, session, MH_CLAIMS_TO_DELETE, "delete", totals->acknowledged_deletes,
-               session->audit.figures.deletes_hit_live);
-    judge_hits(&verdict, session, MH_CLAIMS_TO_UPSERT, "upsert", totals->acknowledged_upserts,
-               session->audit.figures.upserts_hit_live);
+    judge_hits(&verdict, session, MH_CLAIMS_TO_DELETE, "delete",
+               totals->acknowledged_deletes - session->earlier.deletes,
+               session->audit.figures.deletes_hit_live - session->earlier.deletes_hit_live);
+    judge_hits(&verdict, session, MH_CLAIMS_TO_UPSERT, "upsert",
+               totals->acknowledged_upserts - session->earlier.upserts,
+               session->audit.figures.upserts_hit_live - session->earlier.upserts_hit_live);
     if (odd || astray)
         say(&verdict, MH_EXIT_UNUSABLE, "this program lost count of %s %s: do not trust this run",
             odd ? odd->op : astray, odd ? "operations" : "rows");

@@ -24,6 +24,8 @@ enum mh_record_type {
     MH_RECORD_VISIBLE,   /* which writes probers saw within an interval, and how late: as a SUMMARY */
     MH_RECORD_KEPT,      /* what else the rank keeps: run/keep.h */
     MH_RECORD_PART,      /* bytes of that */
+    MH_RECORD_RESTORED,  /* rows that an earlier part wrote: outcome of their insert; version: theirs and the
+                            bits of truth/ledger.h; sent and done: before this run began */
 };
 
 const char *mh_tally_name(int kind); /* "insert", "count", "cycle" */

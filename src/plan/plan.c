@@ -103,48 +103,58 @@ static int add_worker(struct mh_plan *plan, const struct mh_job *job, struct mh_
     return 0;
 }
 
-static int add_workers(struct mh_plan *plan, const struct mh_job *job, const int *order,
-                       mh_plan_needs_of *needs, struct mh_error *err)
+static int add_workers(struct mh_plan *plan, const struct mh_job *job, mh_plan_needs_of *needs,
+                       struct mh_error *err)
 {
-    for (size_t s = 0; s < job->stage_count; s++) {
-        int64_t turn = 0;
+    for (size_t s = 0; s < job->stage_count; s++)
         for (size_t r = 0; r < job->stages[s].role_count; r++) {
             int64_t peers = workers_of(&job->stages[s].roles[r], plan->np);
-            for (int64_t i = 0; i < peers; i++, turn++) {
-                struct mh_worker worker = {.stage = (int)s,
-                                           .role = (int)r,
-                                           .index = i,
-                                           .peers = peers,
-                                           .rank = order[turn % plan->np]};
+            for (int64_t i = 0; i < peers; i++) {
+                struct mh_worker worker = {.stage = (int)s, .role = (int)r, .index = i, .peers = peers};
                 if (add_worker(plan, job, worker, needs, err) != 0)
                     return -1;
             }
         }
+    return 0;
+}
+
+int mh_plan_spread(struct mh_plan *plan, int np, const int *node_of_rank, struct mh_error *err)
+{
+    int *nodes = calloc((size_t)np, sizeof *nodes);
+    if (!nodes)
+        return mh_fail(err, "out of memory");
+    if (node_of_rank)
+        memcpy(nodes, node_of_rank, (size_t)np * sizeof *nodes);
+    free(plan->node_of_rank);
+    plan->node_of_rank = nodes;
+    plan->np = np;
+    plan->node_count = count_nodes(plan);
+    int *order = calloc((size_t)np + (size_t)plan->node_count, sizeof *order);
+    if (!order)
+        return mh_fail(err, "out of memory");
+    interleave(plan, order, order + np);
+    const int64_t each = plan->worker_count / plan->parts;
+    int64_t turn = 0;
+    for (int64_t i = 0; i < plan->worker_count; i++) {
+        turn = i % each > 0 && plan->workers[i].stage == plan->workers[i - 1].stage ? turn + 1 : 0;
+        plan->workers[i].rank = order[turn % np];
     }
+    free(order);
     return 0;
 }
 
 static int fill(struct mh_plan *plan, const struct mh_job *job, const int *node_of_rank,
                 mh_plan_needs_of *needs, struct mh_error *err)
 {
-    size_t np = (size_t)plan->np;
-    plan->node_of_rank = calloc(np, sizeof *plan->node_of_rank);
     plan->workers = calloc((size_t)count_workers(job, plan->np) + 1, sizeof *plan->workers);
-    if (!plan->node_of_rank || !plan->workers || add_partition(plan, "_default") != 0)
+    if (!plan->workers || add_partition(plan, "_default") != 0)
         return mh_fail(err, "out of memory");
-    if (node_of_rank)
-        memcpy(plan->node_of_rank, node_of_rank, np * sizeof *node_of_rank);
-    plan->node_count = count_nodes(plan);
-    int *order = calloc(np + (size_t)plan->node_count, sizeof *order);
-    if (!order)
-        return mh_fail(err, "out of memory");
-    interleave(plan, order, order + np);
-    int rc = add_workers(plan, job, order, needs, err);
-    free(order);
-    if (rc == 0 && plan->id_end > MH_PLAN_MOST_IDS)
+    if (add_workers(plan, job, needs, err) != 0)
+        return -1;
+    if (plan->id_end > MH_PLAN_MOST_IDS)
         return mh_fail(err, "%s: the job's writers would need %lld ids; at most %lld are possible", job->path,
                        (long long)plan->id_end, (long long)MH_PLAN_MOST_IDS);
-    return rc;
+    return mh_plan_spread(plan, plan->np, node_of_rank, err);
 }
 
 int mh_plan_make(const struct mh_job *job, int np, const int *node_of_rank, mh_plan_needs_of *needs,
@@ -153,13 +163,50 @@ int mh_plan_make(const struct mh_job *job, int np, const int *node_of_rank, mh_p
     struct mh_plan *plan = calloc(1, sizeof *plan);
     if (!plan)
         return mh_fail(err, "out of memory");
-    plan->np = np;
+    plan->np = plan->for_np = np;
+    plan->parts = 1;
     if (fill(plan, job, node_of_rank, needs, err) != 0) {
         mh_plan_free(plan);
         return -1;
     }
     *out = plan;
     return 0;
+}
+
+/* Of all parts, in the place of the one part's. */
+static int repeat_workers(struct mh_plan *plan, int parts)
+{
+    const int64_t each = plan->worker_count;
+    struct mh_worker *workers = calloc((size_t)(each * parts) + 1, sizeof *workers);
+    if (!workers)
+        return -1;
+    for (int64_t i = 0; i < each * parts; i++) {
+        workers[i] = plan->workers[i % each];
+        workers[i].number = i;
+        workers[i].first_id += i / each * plan->id_end;
+    }
+    free(plan->workers);
+    plan->workers = workers;
+    plan->worker_count = each * parts;
+    plan->first_at_work = each * (parts - 1);
+    return 0;
+}
+
+int mh_plan_continue(struct mh_plan *plan, int parts, struct mh_error *err)
+{
+    if (plan->id_end > MH_PLAN_MOST_IDS / parts || plan->worker_count > INT32_MAX / parts)
+        return mh_fail(err, "part %d would need more than the %lld ids, or the %d workers, that are possible",
+                       parts, (long long)MH_PLAN_MOST_IDS, INT32_MAX);
+    if (repeat_workers(plan, parts) != 0)
+        return mh_fail(err, "out of memory for the plan of %d parts", parts);
+    plan->id_end *= parts;
+    plan->parts = parts;
+    return 0;
+}
+
+int mh_plan_part_of(const struct mh_plan *plan, int64_t worker)
+{
+    return (int)(worker / (plan->worker_count / plan->parts)) + 1;
 }
 
 void mh_plan_free(struct mh_plan *plan)

@@ -21,13 +21,19 @@ struct mh_worker {
     int partition;          /* position in plan.partitions; -1: none */
 };
 
+/* A collection may be filled in several parts, each by a run of the same job that goes on where the last one
+ * ended: part p's workers are the job's once more, with numbers and ids behind those of part p-1, and the
+ * same partitions. Only those of the last part are at work. */
 struct mh_plan {
     int np;
+    int for_np; /* ranks by which workers were counted, where a role has one for each: the first part's */
+    int parts;  /* 1: no part was before */
     int *node_of_rank; /* np numbers, from 0 */
     int node_count;
-    struct mh_worker *workers; /* by stage, role, index; first_id ascends */
-    int64_t worker_count;
-    char **partitions; /* names; [0] is "_default" */
+    struct mh_worker *workers; /* by part, stage, role, index; first_id ascends */
+    int64_t worker_count;      /* of all parts */
+    int64_t first_at_work;     /* position of the last part's first worker */
+    char **partitions;         /* names; [0] is "_default" */
     int partition_count;
     int64_t id_end; /* ids are 0 .. id_end-1 */
 };
@@ -43,7 +49,13 @@ typedef struct mh_plan_needs mh_plan_needs_of(const struct mh_role_options *role
  * the previous role ended. `node_of_rank` has np entries; NULL: one node. */
 int mh_plan_make(const struct mh_job *job, int np, const int *node_of_rank, mh_plan_needs_of *needs,
                  struct mh_plan **out, struct mh_error *err);
+/* The job's plan, made by mh_plan_make, becomes that of its `parts`th part. */
+int mh_plan_continue(struct mh_plan *plan, int parts, struct mh_error *err);
+/* The same workers on other ranks. */
+int mh_plan_spread(struct mh_plan *plan, int np, const int *node_of_rank, struct mh_error *err);
 void mh_plan_free(struct mh_plan *plan); /* NULL is allowed */
+
+int mh_plan_part_of(const struct mh_plan *plan, int64_t worker); /* 1 .. parts */
 
 /* The worker whose ids contain `id`, or NULL. */
 const struct mh_worker *mh_plan_writer_of(const struct mh_plan *plan, int64_t id);

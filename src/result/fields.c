@@ -40,6 +40,9 @@ const struct mh_result_field mh_result_root[] = {
     ROOT("collection_id", INT64, report.collection_id, ""),
     ROOT("collection_kept", BOOL, report.collection_kept, ""),
     ROOT("parent", TEXT, report.parent, ""),
+    ROOT("continues", TEXT, report.continues, ""),
+    ROOT("part", INT32, report.part, ""),
+    ROOT("plan_np", INT32, report.plan_np, "ranks"),
     ROOT("dataset", TEXT, report.dataset, ""),
     ROOT("dataset_digest", UINT64, report.dataset_digest, ""),
     ROOT("job_path", OWNED, report.job_path, ""),
@@ -79,10 +82,15 @@ static const struct mh_result_field rank_fields[] = {
 
 #define WORKER(NAME, CELL, MEMBER, UNIT) FIELD(NAME, CELL, struct mh_report_worker, MEMBER, UNIT)
 static const struct mh_result_field worker_fields[] = {
-    WORKER("worker", INT32, worker, ""),      WORKER("stage", INT32, stage, ""),
-    WORKER("role", TEXT, role, ""),           WORKER("rank", INT32, rank, ""),
-    WORKER("first_id", INT64, first_id, ""),  WORKER("rows", INT64, rows, "rows"),
-    WORKER("partition", TEXT, partition, ""), {0},
+    WORKER("worker", INT32, worker, ""),
+    WORKER("part", INT32, part, ""),
+    WORKER("stage", INT32, stage, ""),
+    WORKER("role", TEXT, role, ""),
+    WORKER("rank", INT32, rank, ""),
+    WORKER("first_id", INT64, first_id, ""),
+    WORKER("rows", INT64, rows, "rows"),
+    WORKER("partition", TEXT, partition, ""),
+    {0},
 };
 
 #define OPERATION(NAME, CELL, MEMBER, UNIT) FIELD(NAME, CELL, struct mh_result_operation, MEMBER, UNIT)

@@ -34,7 +34,8 @@ struct mh_report_rank { /* -1: not known */
 };
 
 struct mh_report_worker {
-    int32_t worker, stage, rank;
+    int32_t worker, part, stage;
+    int32_t rank; /* -1: of an earlier part */
     char role[32];
     int64_t first_id, rows; /* ids it owns */
     char partition[256];    /* empty: none */
@@ -221,6 +222,9 @@ struct mh_report {
     int np, nodes;
     char *job_path, *job_text; /* owned */
     char parent[40];           /* verify: run_id of the run whose rows were audited again; else "" */
+    char continues[40];        /* run --continue: run_id of the part before this; else "" */
+    int32_t part;              /* of those that share the collection and its ledger, from 1 */
+    int32_t plan_np;           /* ranks by which workers were counted: the first part's */
     int64_t collection_id;     /* the server's number of it; 0: not known */
     bool collection_kept;      /* it was left on the server */
     uint64_t dataset_digest;   /* see mh_dataset_digest */

@@ -78,6 +78,7 @@ static void print_client(const struct mh_page *page)
 static void print_head(const struct mh_page *page)
 {
     const struct mh_report *report = page->report;
+    const int64_t workers = report->part > 1 ? report->worker_count / report->part : report->worker_count;
     char title[256], clean[256];
     snprintf(title, sizeof title, "milvus-hpc %s  run %s%s%s", report->program_version, report->run_id,
              *report->label ? "  " : "", report->label);
@@ -85,6 +86,9 @@ static void print_head(const struct mh_page *page)
     fprintf(page->out, "%s%s%s\n", mh_page_paint(page, MH_BOLD), clean, mh_page_paint(page, MH_PLAIN));
     if (*report->parent)
         mh_page_fact(page, "verifies", "what run %s wrote", report->parent);
+    if (*report->continues)
+        mh_page_fact(page, "continues", "run %s, as part %d, with one ledger over all parts",
+                     report->continues, report->part);
     mh_page_fact(page, "job", "%s, seed %" PRIu64, mh_or_unknown(report->job_path ? report->job_path : ""),
                  report->seed);
     mh_page_fact(page, "server", "%s, version %s", mh_or_unknown(report->server_uri),
@@ -92,8 +96,7 @@ static void print_head(const struct mh_page *page)
     mh_page_fact(page, "collection", "%s", mh_or_unknown(report->collection));
     mh_page_fact(page, "data set", "%s", mh_or_unknown(report->dataset));
     mh_page_fact(page, "ran", "on %d rank%s of %d node%s, %" PRId64 " worker%s, for %s; began %s", report->np,
-                 mh_plural(report->np), report->nodes, mh_plural(report->nodes), report->worker_count,
-                 mh_plural(report->worker_count),
+                 mh_plural(report->np), report->nodes, mh_plural(report->nodes), workers, mh_plural(workers),
                  mh_shown_duration((int64_t)(report->duration_s * MH_S)).text,
                  mh_or_unknown(report->started_utc));
     print_client(page);

@@ -37,9 +37,13 @@ static void add_terms(const struct mh_page *page, struct sum *sum)
     const int64_t inserts = mh_page_figure(page, "acknowledged_inserts"),
                   deletes = mh_page_figure(page, "acknowledged_deletes");
     const int64_t hit = mh_page_figure(page, "deletes_hit_live"), removed = hit >= 0 ? hit : deletes;
-    add_line(sum, inserts < 0 ? NOT_MEASURED : TERM, "", inserts, "acknowledged inserts");
+    const int64_t earlier = mh_page_figure(page, "earlier_inserts");
     struct sum_line *line =
-        add_line(sum, removed < 0 ? NOT_MEASURED : TERM, "-", removed, "acknowledged deletes");
+        add_line(sum, inserts < 0 ? NOT_MEASURED : TERM, "", inserts, "acknowledged inserts");
+    if (earlier > 0)
+        snprintf(line->what, sizeof line->what, "acknowledged inserts, %s of them of earlier parts",
+                 mh_shown_count(earlier).text);
+    line = add_line(sum, removed < 0 ? NOT_MEASURED : TERM, "-", removed, "acknowledged deletes");
     if (hit >= 0 && deletes >= 0 && hit != deletes)
         snprintf(line->what, sizeof line->what, "acknowledged deletes of live rows (of %s)",
                  mh_shown_count(deletes).text);

@@ -39,7 +39,7 @@ struct trial {
 
 static const struct mh_worker *first_worker(const struct mh_plan *plan, int stage, int role)
 {
-    for (int64_t i = 0; i < plan->worker_count; i++)
+    for (int64_t i = plan->first_at_work; i < plan->worker_count; i++)
         if (plan->workers[i].stage == stage && plan->workers[i].role == role)
             return &plan->workers[i];
     return NULL;

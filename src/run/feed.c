@@ -87,7 +87,7 @@ static int draw_role(const struct mh_stage *stage, enum mh_claim_use from, doubl
 static const struct mh_worker *find_worker(const struct mh_stage *stage, int role, uint64_t draw)
 {
     const struct mh_plan *plan = stage->run->plan;
-    for (int64_t i = 0; i < plan->worker_count; i++)
+    for (int64_t i = plan->first_at_work; i < plan->worker_count; i++)
         if (plan->workers[i].stage == stage->index && plan->workers[i].role == role)
             return &plan->workers[i + (int64_t)(draw % (uint64_t)plan->workers[i].peers)];
     return NULL;

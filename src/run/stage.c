@@ -33,7 +33,7 @@ enum {
 static size_t count_here(const struct mh_run *run, int stage)
 {
     size_t count = 0;
-    for (int64_t i = 0; i < run->plan->worker_count; i++)
+    for (int64_t i = run->plan->first_at_work; i < run->plan->worker_count; i++)
         count += run->plan->workers[i].stage == stage && run->plan->workers[i].rank == run->rank;
     return count;
 }
@@ -51,7 +51,7 @@ static int open_hands(struct mh_stage *stage, struct mh_error *err)
     stage->views = calloc(stage->options->role_count, sizeof *stage->views);
     if (!stage->hands || !stage->views)
         return mh_fail(err, "out of memory");
-    for (int64_t i = 0; i < plan->worker_count; i++) {
+    for (int64_t i = plan->first_at_work; i < plan->worker_count; i++) {
         const struct mh_worker *worker = &plan->workers[i];
         if (worker->stage != stage->index || worker->rank != stage->run->rank)
             continue;

@@ -51,10 +51,41 @@ static struct mh_write write_of(const struct sorting *sorting, const struct mh_r
     return write;
 }
 
+/* What is left of its writes, in the order in which a row can have had them. */
+static int send_restored(struct sorting *sorting, const struct mh_record *record)
+{
+    const int version = record->version & MH_FATE_VERSION;
+    const struct {
+        bool had, certain;
+        enum mh_op_kind kind;
+        int version;
+    } writes[] = {
+        {record->outcome != MH_OUTCOME_FAILED, record->outcome == MH_OUTCOME_OK, MH_OP_INSERT, 0},
+        {version > 0, true, MH_OP_UPSERT, version},
+        {record->version & MH_FATE_UPSERT_UNKNOWN, false, MH_OP_UPSERT, version + 1},
+        {record->version & (MH_FATE_DELETED | MH_FATE_DELETE_UNKNOWN), record->version & MH_FATE_DELETED,
+         MH_OP_DELETE, version},
+    };
+    const int count = sizeof writes / sizeof writes[0];
+    for (int i = 0; i < count; i++) {
+        struct mh_write write = write_of(sorting, record);
+        write.kind = (uint8_t)writes[i].kind;
+        write.version = (uint16_t)writes[i].version;
+        write.certain = writes[i].certain;
+        write.sent_ns = write.done_ns = i - count; /* all before the run began */
+        if (writes[i].had && send_run(sorting, write) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int visit(void *context, const struct mh_record *record, const int64_t *keys, const uint16_t *versions,
                  const char *text, struct mh_error *err)
 {
     struct sorting *sorting = context;
+    if (record->type == MH_RECORD_RESTORED)
+        return send_restored(sorting, record) == 0 ? 0
+                                                   : mh_fail(err, "out of memory for the history of writes");
     const bool effect = record->outcome == MH_OUTCOME_OK || record->outcome == MH_OUTCOME_UNKNOWN;
     (void)text;
     if (record->type != MH_RECORD_DONE || !mh_record_is_owed(record) || !effect)

@@ -159,6 +159,7 @@ static bool sound(const struct mh_record *record)
     case MH_RECORD_ERRORS:
     case MH_RECORD_TOLD:
     case MH_RECORD_VISIBLE:
+    case MH_RECORD_RESTORED:
         return fields_are_sound(record);
     default:
         return false;

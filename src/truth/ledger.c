@@ -221,17 +221,51 @@ int mh_ledger_book(struct mh_ledger *ledger, const struct mh_record *record, con
     }
 }
 
-int mh_ledger_restore(struct mh_ledger *ledger, int64_t worker, int64_t first, int64_t count,
-                      enum mh_insert_fate insert, uint16_t fate)
+/* ---- rows of an earlier run ---- */
+
+struct mh_record mh_ledger_record(int64_t worker, int32_t partition, int64_t first, int64_t count,
+                                  enum mh_insert_fate insert, uint16_t fate)
 {
-    if (insert != MH_INSERT_NONE &&
-        add_run(&ledger->runs[worker], (struct run){first, count, (int64_t)insert}) != 0)
+    static const uint8_t outcomes[] = {[MH_INSERT_REFUSED] = MH_OUTCOME_FAILED,
+                                       [MH_INSERT_UNKNOWN] = MH_OUTCOME_UNKNOWN,
+                                       [MH_INSERT_ACKED] = MH_OUTCOME_OK};
+    return (struct mh_record){.type = MH_RECORD_RESTORED,
+                              .kind = MH_OP_INSERT,
+                              .outcome = outcomes[insert],
+                              .worker = (int32_t)worker,
+                              .partition = partition,
+                              .version = fate,
+                              .rows = (uint32_t)count,
+                              .first_id = first};
+}
+
+bool mh_ledger_is_sound(const struct mh_record *restored)
+{
+    const int bits = MH_FATE_VERSION | MH_FATE_DELETED | MH_FATE_DELETE_UNKNOWN | MH_FATE_UPSERT_UNKNOWN;
+    return restored->kind == MH_OP_INSERT && restored->version >= 0 && !(restored->version & ~bits);
+}
+
+void mh_ledger_count(struct mh_ledger_totals *totals, const struct mh_record *restored)
+{
+    const int64_t rows = restored->rows;
+    count_rows(&totals->acknowledged_inserts, restored);
+    totals->acknowledged_upserts += (restored->version & MH_FATE_VERSION) * rows;
+    totals->unknown_upserts += restored->version & MH_FATE_UPSERT_UNKNOWN ? rows : 0;
+    totals->acknowledged_deletes += restored->version & MH_FATE_DELETED ? rows : 0;
+    totals->unknown_deletes += restored->version & MH_FATE_DELETE_UNKNOWN ? rows : 0;
+}
+
+int mh_ledger_restore(struct mh_ledger *ledger, const struct mh_record *restored)
+{
+    const int64_t first = restored->first_id, end = first + restored->rows;
+    mh_ledger_count(&ledger->totals, restored);
+    if (book_insert(ledger, restored, NULL) != 0)
         return -1;
-    for (int64_t id = first; fate && id < first + count; id++) {
+    for (int64_t id = first; restored->version && id < end; id++) {
         uint16_t *at = fate_of(ledger, id);
         if (!at)
             return -1;
-        *at = fate;
+        *at = (uint16_t)restored->version;
     }
     return 0;
 }

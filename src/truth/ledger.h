@@ -57,10 +57,14 @@ void mh_ledger_free(struct mh_ledger *ledger);
 int mh_ledger_book(struct mh_ledger *ledger, const struct mh_record *record, const int64_t *keys,
                    const uint16_t *versions);
 
-/* Puts back what a saved ledger says of [first, first + count), ids of `worker`: their insert's fate, and
- * version and bits of what came after. Leaves the totals alone. -1: no memory. */
-int mh_ledger_restore(struct mh_ledger *ledger, int64_t worker, int64_t first, int64_t count,
-                      enum mh_insert_fate insert, uint16_t fate);
+/* Puts back what a saved ledger says of rows side by side, as a RESTORED record has it. What was refused
+ * since their insert is in no ledger. -1: no memory. */
+int mh_ledger_restore(struct mh_ledger *ledger, const struct mh_record *restored);
+void mh_ledger_count(struct mh_ledger_totals *totals, const struct mh_record *restored); /* part of that */
+/* Such a record of rows of `worker`: their insert's fate, and version and bits of what came after. */
+struct mh_record mh_ledger_record(int64_t worker, int32_t partition, int64_t first, int64_t count,
+                                  enum mh_insert_fate insert, uint16_t fate);
+bool mh_ledger_is_sound(const struct mh_record *restored); /* as far as its fates go */
 
 /* One beyond the last id that `worker` tried to insert; -1: it tried none. */
 int64_t mh_ledger_end(const struct mh_ledger *ledger, int64_t worker);

@@ -136,12 +136,12 @@ static void collect(struct mh_audit *audit, struct search *search)
     MPI_Type_free(&violation);
 }
 
-/* Without journals: who inserted it, by the plan. */
-static void name_writers(struct search *search, const struct mh_plan *plan)
+/* Those before `end`, whose writes are in no journal of this run: who inserted it, by the plan. */
+static void name_writers(struct search *search, const struct mh_plan *plan, int64_t end)
 {
     for (int64_t i = 0; i < search->count; i++) {
         const struct mh_worker *writer = mh_plan_writer_of(plan, search->violations[i].id);
-        if (writer)
+        if (writer && writer->number < end)
             search->violations[i].worker = (int32_t)writer->number;
     }
 }
@@ -159,8 +159,7 @@ int mh_audit_provenance(struct mh_audit *audit, const char *journal_path, struct
                            mh_sign_violations(search.violations, search.count, audit->rank, journal_path,
                                               audit->start_ns, err),
                            err);
-    if (!journal_path)
-        name_writers(&search, audit->plan);
+    name_writers(&search, audit->plan, journal_path ? audit->plan->first_at_work : audit->plan->worker_count);
     if (rc == 0)
         collect(audit, &search);
     free(audit->violations);

@@ -288,12 +288,27 @@ static void a_role_that_never_reports(void **state)
     expect(MH_EXIT_UNUSABLE, "the upserter role of stage load did nothing");
 }
 
+/* What earlier parts did is no work of this one. */
+static void hits_are_judged_of_this_part(void **state)
+{
+    (void)state;
+    session.earlier = (struct mh_earlier){
+        .inserts = CHANGED, .deletes = CHANGED / 2, .deletes_hit_live = CHANGED / 2, .live = CHANGED};
+    expect(MH_EXIT_GOOD, "acknowledged rows, ");
+    begin_again(state);
+    session.earlier = (struct mh_earlier){.deletes_hit_live = CHANGED};
+    expect(MH_EXIT_UNUSABLE, "no delete hit a live row");
+    begin_again(state);
+    session.earlier = (struct mh_earlier){.upserts_hit_live = CHANGED / 2};
+    expect(MH_EXIT_UNUSABLE, "upserts hit a live row");
+}
+
 static void verify_runs_no_roles(void **state)
 {
     (void)state;
     mh_tallies_free(&session.run.tallies);
     assert_int_equal(mh_tallies_init(&session.run.tallies, session.job, 0), 0);
-    strcpy(session.parent.run_id, "an earlier one");
+    session.only_audits = true;
     expect(MH_EXIT_GOOD, "GOOD");
 }
 
@@ -403,6 +418,7 @@ int main(void)
         OF_SESSION(nine_hits_in_ten_are_enough),
         OF_SESSION(a_role_that_never_succeeds),
         OF_SESSION(a_role_that_never_reports),
+        OF_SESSION(hits_are_judged_of_this_part),
         OF_SESSION(verify_runs_no_roles),
         OF_SESSION(an_incomplete_run_is_not_good),
         OF_SESSION(what_was_rebuilt_says_once_that_nothing_was_audited),

@@ -4,7 +4,11 @@
 #include "check.h"
 #include "job/job.h"
 #include "milvus/milvus.h"
+#include "truth/journal.h"
+#include "truth/ledger.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MS = 1000000 };
@@ -144,8 +148,54 @@ static void clocks_that_differ_widen_the_window(void **state)
     assert_int_equal(mh_history_standing(&history, &apart, &look, 7).kind, MH_STANDS_NOWHERE);
 }
 
-int main(void)
+/* ---- from a journal ---- */
+
+/* What an earlier part left is certain from the first look on, but for what never was. */
+static void restored_rows_stand_from_the_beginning(void **state)
 {
+    (void)state;
+    static const struct {
+        enum mh_insert_fate insert;
+        uint16_t fate;
+        int kind, lowest, highest;
+    } cases[] = {{MH_INSERT_ACKED, 0, MH_STANDS_SURELY, 0, 0},
+                 {MH_INSERT_ACKED, 3, MH_STANDS_SURELY, 3, 3},
+                 {MH_INSERT_ACKED, 3 | MH_FATE_DELETED, MH_STANDS_GONE, 0, 0},
+                 {MH_INSERT_ACKED, 3 | MH_FATE_DELETE_UNKNOWN, MH_STANDS_PERHAPS, 3, 3},
+                 {MH_INSERT_ACKED, 2 | MH_FATE_UPSERT_UNKNOWN, MH_STANDS_PERHAPS, 2, 3},
+                 {MH_INSERT_UNKNOWN, 0, MH_STANDS_PERHAPS, 0, 0},
+                 {MH_INSERT_REFUSED, 0, MH_STANDS_NOWHERE, 0, 0}};
+    enum { EACH = 10, START_NS = 5000 };
+    struct mh_worker workers[] = {{.rows = EACH * COUNT(cases), .partition = -1}};
+    const struct mh_plan plan = {.np = 1, .workers = workers, .worker_count = 1};
+    static struct mh_journal journal;
+    struct mh_journal_start start = {.np = 1, .start_ns = START_NS};
+    struct mh_history made;
+    struct mh_error err = {""};
+    char folder[] = "/tmp/mh-history-XXXXXX", file[64];
+    assert_non_null(mkdtemp(folder));
+    snprintf(file, sizeof file, "%s/rank-00000.journal", folder);
+    assert_int_equal(mh_journal_open(&journal, folder, &start, &err), 0);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const struct mh_record record =
+            mh_ledger_record(0, -1, EACH * (int64_t)i, EACH, cases[i].insert, cases[i].fate);
+        mh_journal_append(&journal, &record, NULL, NULL, NULL);
+    }
+    mh_journal_close(&journal, false);
+    if (mh_history_make(&made, &plan, file, START_NS, MPI_COMM_SELF, &err) != 0)
+        fail_msg("%s", err.text);
+    const struct mh_look look = {0, 1, 9, MH_STRONG};
+    for (size_t i = 0; i < EACH * COUNT(cases); i++)
+        expect(mh_history_standing(&made, &doubt, &look, (int64_t)i), cases[i / EACH].kind,
+               cases[i / EACH].lowest, cases[i / EACH].highest);
+    mh_history_free(&made);
+    remove(file);
+    remove(folder);
+}
+
+int main(int argc, char **argv)
+{
+    MPI_Init(&argc, &argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_insert_is_seen_from_its_acknowledgement),
         cmocka_unit_test(each_level_promises_its_own),
@@ -153,6 +203,9 @@ int main(void)
         cmocka_unit_test(a_deleted_row_is_gone_from_the_acknowledgement),
         cmocka_unit_test(how_long_a_version_has_been_replaced),
         cmocka_unit_test(clocks_that_differ_widen_the_window),
+        cmocka_unit_test(restored_rows_stand_from_the_beginning),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    MPI_Finalize();
+    return failed;
 }

@@ -420,6 +420,49 @@ static void random_deletes_cost_at_most_4_bytes_a_row(void **state)
     mh_ledger_free(&ledger);
 }
 
+/* Of an earlier run: as its ledger had them, and counted as if this one had written them. */
+static void rows_are_restored_as_they_were(void **state)
+{
+    (void)state;
+    enum { FIRST = 1000, EACH = 7 };
+    static const struct {
+        enum mh_insert_fate insert;
+        uint16_t fate;
+    } cases[] = {{MH_INSERT_ACKED, 0},
+                 {MH_INSERT_ACKED, 2},
+                 {MH_INSERT_ACKED, 3 | MH_FATE_DELETED},
+                 {MH_INSERT_ACKED, 1 | MH_FATE_DELETE_UNKNOWN},
+                 {MH_INSERT_ACKED, MH_FATE_UPSERT_UNKNOWN},
+                 {MH_INSERT_UNKNOWN, 0},
+                 {MH_INSERT_REFUSED, 0}};
+    struct mh_ledger ledger;
+    struct mh_fates fates;
+    struct mh_bytes bytes = {0};
+    assert_int_equal(mh_ledger_init(&ledger, 3), 0);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const struct mh_record record =
+            mh_ledger_record(2, 1, FIRST + EACH * (int64_t)i, EACH, cases[i].insert, cases[i].fate);
+        assert_true(mh_ledger_is_sound(&record));
+        assert_int_equal(mh_ledger_restore(&ledger, &record), 0);
+    }
+    assert_int_equal(mh_ledger_export(&ledger, 2, FIRST, EACH * COUNT(cases), &bytes), 0);
+    assert_int_equal(mh_fates_init(&fates, EACH * COUNT(cases)), 0);
+    mh_fates_reset(&fates, FIRST, EACH * COUNT(cases));
+    assert_int_equal(mh_fates_import(&fates, bytes.data, bytes.length), 0);
+    for (size_t i = 0; i < EACH * COUNT(cases); i++) {
+        assert_int_equal(fates.insert[i], cases[i / EACH].insert);
+        assert_int_equal(fates.fate[i], cases[i / EACH].fate);
+    }
+    const struct mh_ledger_totals expected = {5 * EACH, EACH, EACH, 6 * EACH, 0, EACH, EACH, 0, EACH};
+    assert_memory_equal(&ledger.totals, &expected, sizeof expected);
+    struct mh_record odd = mh_ledger_record(2, 1, FIRST, EACH, MH_INSERT_ACKED, 0);
+    odd.version = 0x8000;
+    assert_false(mh_ledger_is_sound(&odd));
+    mh_fates_free(&fates);
+    mh_ledger_free(&ledger);
+    free(bytes.data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -432,6 +475,7 @@ int main(void)
         cmocka_unit_test(rows_in_order_cost_next_to_nothing),
         cmocka_unit_test(holes_close),
         cmocka_unit_test(random_deletes_cost_at_most_4_bytes_a_row),
+        cmocka_unit_test(rows_are_restored_as_they_were),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

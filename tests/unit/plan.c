@@ -258,6 +258,69 @@ static void more_ids_than_the_journal_can_hold_are_refused(void **state)
     assert_non_null(strstr(err.text, "job.yaml"));
 }
 
+/* ---- a collection filled in parts ---- */
+
+static void parts_lie_behind_each_other(void **state)
+{
+    (void)state;
+    enum { PARTS = 3, NP = 4 };
+    struct mh_error err = {""};
+    struct mh_plan *plan = plan_of(&job, NP, NULL), *one = plan_of(&job, NP, NULL);
+    assert_int_equal(mh_plan_continue(plan, PARTS, &err), 0);
+    assert_int_equal(plan->parts, PARTS);
+    assert_int_equal(plan->worker_count, PARTS * one->worker_count);
+    assert_int_equal(plan->first_at_work, (PARTS - 1) * one->worker_count);
+    assert_int_equal(plan->id_end, PARTS * one->id_end);
+    assert_int_equal(plan->partition_count, one->partition_count);
+    for (int64_t i = 0; i < plan->worker_count; i++) {
+        const struct mh_worker *worker = &plan->workers[i], *as = &one->workers[i % one->worker_count];
+        const int64_t part = i / one->worker_count;
+        assert_int_equal(worker->number, i);
+        assert_int_equal(mh_plan_part_of(plan, i), part + 1);
+        assert_int_equal(worker->first_id, as->first_id + part * one->id_end);
+        assert_int_equal(worker->rows, as->rows);
+        assert_int_equal(worker->partition, as->partition);
+        if (worker->rows > 0)
+            assert_ptr_equal(mh_plan_writer_of(plan, worker->first_id + worker->rows - 1), worker);
+    }
+    mh_plan_free(plan);
+    mh_plan_free(one);
+}
+
+/* As many workers as were planned for, on as many ranks as there are: each part as if it were alone. */
+static void each_part_is_spread_over_all_ranks(void **state)
+{
+    (void)state;
+    static const int nodes[] = {0, 1, 1, 0, 1};
+    struct mh_role_options role = {.count = 7, .ops = OWN, .rows = 3};
+    struct mh_stage_options stage = {.name = first_name, .roles = &role, .role_count = 1};
+    struct mh_job small = {.path = path, .stages = &stage, .stage_count = 1};
+    struct mh_error err = {""};
+    struct mh_plan *plan = plan_of(&small, 2, NULL), *as = plan_of(&small, COUNT(nodes), nodes);
+    assert_int_equal(mh_plan_continue(plan, 2, &err), 0);
+    assert_int_equal(mh_plan_spread(plan, COUNT(nodes), nodes, &err), 0);
+    assert_int_equal(plan->np, COUNT(nodes));
+    assert_int_equal(plan->for_np, 2);
+    for (int64_t i = 0; i < plan->worker_count; i++)
+        assert_int_equal(plan->workers[i].rank, as->workers[i % as->worker_count].rank);
+    mh_plan_free(plan);
+    mh_plan_free(as);
+}
+
+static void a_part_beyond_the_ids_is_refused(void **state)
+{
+    (void)state;
+    struct mh_role_options role = {.count = 1, .ops = OWN, .rows = MH_PLAN_MOST_IDS / 2};
+    struct mh_stage_options stage = {.name = first_name, .roles = &role, .role_count = 1};
+    struct mh_job large = {.path = path, .stages = &stage, .stage_count = 1};
+    struct mh_error err = {""};
+    struct mh_plan *plan = plan_of(&large, 1, NULL);
+    assert_int_equal(mh_plan_continue(plan, 3, &err), -1);
+    assert_non_null(strstr(err.text, "part 3"));
+    assert_int_equal(mh_plan_continue(plan, 2, &err), 0);
+    mh_plan_free(plan);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +330,9 @@ int main(void)
         cmocka_unit_test(every_id_has_its_writer),
         cmocka_unit_test(a_job_without_writers_has_no_ids),
         cmocka_unit_test(more_ids_than_the_journal_can_hold_are_refused),
+        cmocka_unit_test(parts_lie_behind_each_other),
+        cmocka_unit_test(each_part_is_spread_over_all_ranks),
+        cmocka_unit_test(a_part_beyond_the_ids_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

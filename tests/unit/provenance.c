@@ -38,9 +38,10 @@ static void provenance_is_the_last_write_that_had_an_effect(void **state)
     static const struct {
         int64_t id, sequence, batch_first, batch_rows;
         int kind;
-    } expected[] = {{3, 0, 0, 1000, MH_OP_INSERT},   {5, 1, 900, 3, MH_OP_DELETE},
-                    {17, 2, 17, 2, MH_OP_UPSERT},    {900, 2, 17, 2, MH_OP_UPSERT},
-                    {999, 0, 0, 1000, MH_OP_INSERT}, {1000, -1, 0, 0, -1}};
+    } expected[] = {
+        {3, 0, 0, 1000, MH_OP_INSERT}, {5, 1, 900, 3, MH_OP_DELETE},    {17, 2, 17, 2, MH_OP_UPSERT},
+        {900, 2, 17, 2, MH_OP_UPSERT}, {999, 0, 0, 1000, MH_OP_INSERT}, {1000, -1, 0, 0, -1},
+        {1005, -1, 0, 0, -1}};
     char folder[] = "/tmp/mh-provenance-XXXXXX", file[64];
     struct mh_journal_start start = {.np = 1};
     struct mh_error err = {""};
@@ -53,7 +54,8 @@ static void provenance_is_the_last_write_that_had_an_effect(void **state)
     log_write(MH_OP_DELETE, MH_OUTCOME_FAILED, 3, refused, 0, COUNT(refused));
     log_write(MH_OP_QUERY, MH_OUTCOME_OK, 4, NULL, 0, 5000);
     mh_journal_close(&journal, false);
-    struct mh_plan plan = {.np = 1};
+    struct mh_worker workers[] = {{.first_id = 1000, .rows = 5}, {.number = 1, .first_id = 1005, .rows = 5}};
+    struct mh_plan plan = {.np = 1, .workers = workers, .worker_count = 2, .first_at_work = 1, .parts = 2};
     struct mh_audit audit = {.plan = &plan, .comm = MPI_COMM_SELF, .start_ns = 7000};
     audit.violations = calloc(COUNT(expected), sizeof *audit.violations);
     for (size_t i = 0; i < COUNT(expected); i++) /* unsorted */
@@ -71,7 +73,7 @@ static void provenance_is_the_last_write_that_had_an_effect(void **state)
         const bool known = expected[i].sequence >= 0;
         assert_int_equal(v->id, expected[i].id);
         assert_int_equal(v->kind_of_write, expected[i].kind);
-        assert_int_equal(v->worker, known ? 4 : -1);
+        assert_int_equal(v->worker, known ? 4 : v->id == 1000 ? 0 : -1); /* of an earlier part: by the plan */
         assert_int_equal(v->rank, known ? 0 : -1);
         assert_int_equal(v->batch_first, expected[i].batch_first);
         assert_int_equal(v->batch_rows, expected[i].batch_rows);
