@@ -86,12 +86,22 @@ def test_verify_of_a_verify(again: Path) -> None:
     assert verify(again, np=2, file="first.h5").result.attributes["parent"] == Result(again / "first.h5").attributes["run_id"]
 
 
-def test_after_a_kill_and_a_restart(again: Path, server: Server) -> None:
+def test_after_a_kill_and_a_restart(again: Path, server: Server, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Also of a run that goes on then: its rows and those of before are all there."""
+    parts = tmp_path_factory.mktemp("parts")
+    load(server, parts, "--keep", "--set", "collection.name=parts")
     server.kill()
     server.start()
     done = verify(again, "--set", "verify.recheck=[flush, reload]", np=2)
     assert done.code == GOOD, str(done)
     assert done.result.figures["passes"] == 3
+    done = hpc("run", "--continue", "run.h5", "--output", "2.h5", "--set", "verify.recheck=[flush, reload]", np=2, cwd=parts, result=parts / "2.h5")
+    assert done.code == GOOD, str(done)
+    first, second = Result(parts / "run.h5"), done.result
+    assert (second.attributes["continues"], second.attributes["part"]) == (first.attributes["run_id"], 2)
+    assert (second.figures["earlier_inserts"], second.figures["acknowledged_inserts"], second.figures["passes"]) == (4500, 9000, 3)
+    assert second.figures["scanned"] == second.figures["vectors_compared"] / 3 == len(second.live()) > len(first.live())
+    assert hpc("verify", "2.h5", "--server", server.uri, "--output", "again.h5", "--drop", cwd=parts).code == GOOD
 
 
 @pytest.mark.parametrize("word, value, said", [

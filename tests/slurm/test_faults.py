@@ -40,7 +40,7 @@ def soaks(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Soaks]
 
 def lose_a_row(job: Job, server: Mock) -> None:
     """Of the first part, once the second one runs."""
-    job.wait_for_words(rf"collection slurm_{job.number}_part_2, ", 120)
+    job.wait_for_words(r"left it, part 2 begins", 120)
     part = job.result("soak-{job}/part-1.h5")
     client = MilvusClient(uri=server.uri)
     try:
@@ -99,7 +99,7 @@ def test_lost_nodes(own_lab: Lab, server: Mock, results: Path, write_job: WriteJ
     own_lab.lose("n3")
     assert_merged(job, results)
     assert_merged_without_n3(on_disk)
-    soak.wait_for_words(r"part-1 cut off: exit code 3[^$]*part 1 was cut off: its rows cannot be audited[^$]*load 1 s", 90)
+    soak.wait_for_words(r"part-1 cut off: exit code 3[^$]*part 1 was cut off: its collection cannot be audited[^$]*load 1 s", 90)
     own_lab.run("scancel", "--batch", "--signal=USR1", soak.number)
     assert soak.end() == UNUSABLE, soak.words()
     assert codes(soak) == ["3 part-1 cut off", "0 part-2", "0 part-2 end"]
@@ -199,24 +199,25 @@ def test_local_journals(lab: Lab, server: Mock, results: Path, write_job: WriteJ
 
 
 def test_soak_over_the_limit(soaks: Soaks) -> None:
-    """The time limit's signal ends a part in order; requeued, the job audits that part's rows again, and at its end those of all parts, which it then drops."""
+    """The time limit's signal ends a part in order; requeued, the job audits its rows again and goes on with them, and at its end drops those of both parts."""
     job, server = soaks.good
     assert job.end(150) == 0, job.words()
     assert int(job.records()[0]["Restarts"]) == 2
-    assert codes(job) == ["0 part-1", "0 part-1 again", "0 part-2", "0 part-1 end", "0 part-2 end"]
-    parts, again = [[job.result(f"soak-{{job}}/part-{part}{kind}.h5") for part in (1, 2)] for kind in ("", ".end-2")]
-    again.append(job.result("soak-{job}/part-1.again-1.h5"))
-    assert [part.attributes["collection"] for part in parts] == [f"slurm_{job.number}_part_{part}" for part in (1, 2)]
-    for part, later in zip([*parts, parts[0]], again, strict=True):
-        assert part.attributes["audited"] and part.figures["scanned"] > 0
-        assert later.attributes["parent"] == part.attributes["run_id"] and later.figures["scanned"] == part.figures["scanned"]
+    assert codes(job) == ["0 part-1", "0 part-1 again", "0 part-2", "0 part-2 end"]
+    first, again, second, end = (job.result(f"soak-{{job}}/part-{name}.h5") for name in ("1", "1.again-1", "2", "2.end-2"))
+    for part, later in ((first, again), (second, end)):
+        assert part.attributes["audited"] and part.attributes["collection"] == f"slurm_{job.number}_part_1"
+        assert later.attributes["parent"] == part.attributes["run_id"] and later.figures["scanned"] == part.figures["scanned"] > 0
+    assert (second.attributes["continues"], second.attributes["part"]) == (first.attributes["run_id"], 2)
+    assert second.figures["scanned"] > first.figures["scanned"]
+    assert all(vars(second.ledger[key]) == vars(row) for key, row in first.ledger.items())
     assert collections(server) == []
 
 
 def test_soak_looks_at_all_its_parts(soaks: Soaks) -> None:
-    """The first part is audited again, then loses a row: found at the end; all is kept."""
+    """The first part is audited again, then loses a row: found by the second part, whose audit is of all; it ends the soak, and all is kept."""
     job, server = soaks.loser
     assert job.end(150) == VIOLATED, job.words()
-    assert codes(job) == ["0 part-1", "0 part-1 again", "0 part-2", "2 part-1 end"]
-    assert job.result("soak-{job}/part-1.end-2.h5").figures["lost"] == 1
-    assert collections(server) == [f"slurm_{job.number}_part_{part}" for part in (1, 2)]
+    assert codes(job) == ["0 part-1", "0 part-1 again", "2 part-2"]
+    assert job.result("soak-{job}/part-2.h5").found["lost"] == {min(job.result("soak-{job}/part-1.h5").live())}
+    assert collections(server) == [f"slurm_{job.number}_part_1"]

@@ -92,11 +92,14 @@ def test_kept_rows_are_audited_later(kept: tuple[Job, Job]) -> None:
 
 
 def test_soak_on_a_server_of_its_own(soak: Job) -> None:
-    """Started again on the data of its first part, it has all of those rows still; at the end both parts are right, and server and data are gone."""
+    """Started again on the data of its first part, it has all of those rows still, and gets the second part's beside them; at the end all are right, and server and data are gone."""
     assert soak.end(240) == GOOD, soak.words()
     folder = soak.results / f"soak-{soak.number}"
-    assert (folder / "codes").read_text() == "0 part-1\n0 part-1 again\n0 part-2\n0 part-1 end\n0 part-2 end\n"
+    assert (folder / "codes").read_text() == "0 part-1\n0 part-1 again\n0 part-2\n0 part-2 end\n"
     first, again = soak.result("soak-{job}/part-1.h5"), soak.result("soak-{job}/part-1.again-1.h5")
     assert first.attributes["server_version"] == again.attributes["server_version"] == "v2.3.5-lite"
     assert again.figures["scanned"] == first.figures["scanned"] > 0
+    second = soak.result("soak-{job}/part-2.h5")
+    assert second.attributes["continues"] == first.attributes["run_id"] and second.figures["earlier_live"] == first.figures["expected_live"]
+    assert second.figures["scanned"] == second.figures["expected_live"] > first.figures["scanned"]
     assert not (folder / "milvus").exists() and servers_in(folder / "milvus") == []
