@@ -241,6 +241,10 @@ def notices(result: Result) -> list[tuple[str, str]]:
         said.append(("Client-limited", f"Rates and latencies marked * may be this client's own limit rather than the server's ({reasons})."))
     if result.attribute("violations_dropped", 0):
         said.append(("Not all violations were kept", f"{units.integer(result.attribute('violations_dropped'))} were counted and are not in the file."))
+    if result.attribute("continues"):
+        said.append((f"Part {result.attribute('part')}", f"It goes on where run {result.attribute('continues')} ended, in the same collection. The audit is of the rows "
+                     f"of all parts: {units.integer(result.truth['earlier_inserts'])} of {units.integer(result.truth['acknowledged_inserts'])} acknowledged inserts are of "
+                     "earlier ones. The load is this part's alone."))
     if result.attribute("parent"):
         said.append(("A second audit", f"This is verify: it audited the rows of run {result.attribute('parent')} again and sent no write."))
     return said
@@ -266,11 +270,12 @@ VERIFY_TAKES = re.compile(r"(server|retry|verify)\.|dataset\.path$")
 
 
 def repeat_command(result: Result) -> str:
-    """Options that were given on the command line, in the same words; secrets left out. Of the saved run's own, verify takes care."""
-    attribute, again = result.attribute, bool(result.attribute("parent"))
+    """Options that were given on the command line, in the same words; secrets left out. Of the saved run's own, verify takes care, and run --continue."""
+    attribute, again = result.attribute, bool(result.attribute("parent") or result.attribute("continues"))
+    saved = ["verify"] if result.attribute("parent") else ["run", "--continue"]
     path = attribute("job_path") or "JOB.yaml"
     job = [] if path == BUILT_IN else [path]
-    words = ["milvus-hpc", "verify", "PARENT.h5"] if again else ["milvus-hpc", "run", *job, "--seed", str(attribute("seed"))]
+    words = ["milvus-hpc", *saved, "PARENT.h5"] if again else ["milvus-hpc", "run", *job, "--seed", str(attribute("seed"))]
     if attribute("np", 1) > 1:
         words = ["mpirun", "-np", str(attribute("np")), *words]
     options = result.get("/job/options")

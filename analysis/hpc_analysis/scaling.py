@@ -56,7 +56,9 @@ def is_paced(run: Result, row: Any) -> bool:
 
 def workers_of(result: Result, stage: str, role: str) -> int:
     rows, stages = result.get("/workers"), series.stages(result)
-    return int(((rows["role"] == role) & (rows["stage"] == stages.index(stage))).sum()) if len(rows) and stage in stages else 0
+    if not len(rows) or stage not in stages:
+        return 0
+    return int(((rows["part"] == result.attribute("part")) & (rows["role"] == role) & (rows["stage"] == stages.index(stage))).sum())
 
 
 def kind_of(rows: pd.DataFrame) -> str:

@@ -114,14 +114,14 @@ static int check_latest(struct mh_session *session, struct mh_asker *asker, stru
         return 0;
     if (look_for_later(session, asker, session->plan->id_end, &later, err) != 0)
         return -1;
-    return !later.ours
-               ? 0
-               : mh_fail(err,
-                         "%s: run %s was continued since: collection %s holds row %lld of a later part, "
-                         "which this ledger does not know. verify the last part's result: it has the "
-                         "rows of all",
-                         session->saved, session->parent.run_id, session->job->collection.name,
-                         (long long)later.id);
+    if (!later.ours)
+        return 0;
+    return mh_fail(
+        err,
+        "%s: run %s was continued since: collection %s holds row %lld of a later part, "
+        "which this ledger does not know. verify the last part's result, which has the rows of all; "
+        "after a part that was killed there is none that can be judged by",
+        session->saved, session->parent.run_id, session->job->collection.name, (long long)later.id);
 }
 
 /* Continue: two parts that write the same ids would look like rows that the server made twice. */
@@ -131,14 +131,14 @@ static int check_unused(struct mh_session *session, struct mh_asker *asker, stru
     struct mh_later later;
     if (look_for_later(session, asker, plan->id_end / plan->parts * (plan->parts - 1), &later, err) != 0)
         return -1;
-    return !later.any
-               ? 0
-               : mh_fail(err, "%s: collection %s holds row %lld, of the ids that part %d would write: %s",
-                         session->saved, session->job->collection.name, (long long)later.id, plan->parts,
-                         later.ours ? "the run was continued before. Continue the last part's result, "
-                                      "which has the rows of all; after a part that was killed, begin "
-                                      "anew"
-                                    : "milvus-hpc verify says what it is");
+    if (!later.any)
+        return 0;
+    return mh_fail(err, "%s: collection %s holds row %lld, of the ids that part %d would write: %s",
+                   session->saved, session->job->collection.name, (long long)later.id, plan->parts,
+                   later.ours ? "the run was continued before. Continue the last part's result, "
+                                "which has the rows of all; after a part that was killed, begin "
+                                "anew"
+                              : "milvus-hpc verify says what it is");
 }
 
 static int check_there(struct mh_session *session, struct mh_asker *asker, struct mh_error *err)

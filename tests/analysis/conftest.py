@@ -192,12 +192,13 @@ def lives(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def again(folder: Path) -> Path:
-    """What verify makes of a run whose job had options on the command line."""
+    """What verify makes of a run whose job had options on the command line; beside it, in second.h5, that run's next part."""
     with mock() as server:
         words, run = command(folder, "kept", CRUD, server, 1)
         result = folder / "again.h5"
-        for line in ([*words, "--keep", "--set", "stages.crud.writer.batch=100"],
-                     [str(PROGRAM), "verify", str(run), "--server", server, "--output", str(result), "--quiet", "--set", "verify.vectors=none"]):
+        more = ["--server", server, "--quiet", "--set", "verify.vectors=none", "--output"]
+        for line in ([*words, "--keep", "--set", "stages.crud.writer.batch=100"], [str(PROGRAM), "verify", str(run), *more, str(result)],
+                     [str(PROGRAM), "run", "--continue", str(run), *more, str(folder / "second.h5")]):
             done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False, env=environment())
             assert done.returncode == 0, done.stderr
     return result

@@ -17,7 +17,7 @@ import pytest
 from conftest import page_of, tool
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from hpc_analysis import audit, pictures, report
+from hpc_analysis import audit, pictures, report, scaling
 from hpc_analysis.picture import Canvas, Palette, Picture
 from hpc_analysis.result import Result, Table, load
 
@@ -294,6 +294,10 @@ def test_the_command_to_repeat(good: Path, killed: Path, again: Path) -> None:
         result = load(path)
         assert report.repeat_command(result) == said.format(job=result.attribute("job_path"), server=result.options["server.uri"].strip("[]"))
     assert f"PARENT.h5: the result of run {load(again).attribute('parent')}" in page_of(again).read_text()
+    second = load(again.with_name("second.h5"))
+    assert report.repeat_command(second).startswith("milvus-hpc run --continue PARENT.h5 --server ")
+    assert dict(report.notices(second))["Part 2"].startswith(f"It goes on where run {second.attribute('continues')} ended")
+    assert scaling.workers_of(second, "crud", "writer") == scaling.workers_of(load(again), "crud", "writer") > 0
     options = pd.DataFrame({"option": ["server.token", "stages.a.writer.rows"], "value": ["secret", "5 k"], "origin": "--set"})
     built_in = attributes_of(result_of({}, **{"job/options": options}), job_path="(built-in)", seed=3)
     assert report.repeat_command(built_in) == "milvus-hpc run --seed 3 --set 'stages.a.writer.rows=5 k'"
