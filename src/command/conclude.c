@@ -385,7 +385,8 @@ static int put_header(struct mh_session *session)
     r->nodes = session->nodes;
     r->job_path = strdup(session->job->path);
     r->job_text = mh_session_hide_token(session->job, session->job->text);
-    return r->job_path && r->job_text ? 0 : -1;
+    r->job_sets = strdup(session->sets ? session->sets : "[]");
+    return r->job_path && r->job_text && r->job_sets ? 0 : -1;
 }
 
 int mh_session_fill_report(struct mh_session *session, const struct mh_ledger_totals *totals)

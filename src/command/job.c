@@ -3,6 +3,7 @@
 
 #include "base/units.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +73,33 @@ int mh_session_parse_job(const struct mh_arguments *arguments, const char *path,
         *job = NULL;
     }
     return rc;
+}
+
+static int append_set(const struct mh_session *session, json_t *sets, const char *set)
+{
+    static const char token[] = "server.token=";
+    if (strncmp(set, token, sizeof token - 1) == 0)
+        return 0;
+    char *hidden = mh_session_hide_token(session->job, set);
+    const int rc = hidden ? json_array_append_new(sets, json_string(hidden)) : -1;
+    free(hidden);
+    return rc;
+}
+
+int mh_session_keep_sets(struct mh_session *session, const struct mh_arguments *arguments)
+{
+    char server[1200];
+    json_t *sets = json_array();
+    int rc = sets ? 0 : -1;
+    for (size_t i = 0; i < arguments->set_count && rc == 0; i++)
+        rc = append_set(session, sets, arguments->sets[i]);
+    if (arguments->server && rc == 0) {
+        snprintf(server, sizeof server, "server.uri=\"%.1024s\"", arguments->server);
+        rc = append_set(session, sets, server);
+    }
+    session->sets = rc == 0 ? json_dumps(sets, JSON_COMPACT) : NULL;
+    json_decref(sets);
+    return session->sets ? 0 : -1;
 }
 
 char *mh_session_hide_token(const struct mh_job *job, const char *text)

@@ -106,7 +106,6 @@ static int restore_arguments(struct merge *merge, struct mh_error *err)
     for (size_t i = 0; i < json_array_size(sets); i++)
         if (json_is_string(json_array_get(sets, i)))
             a->sets[a->set_count++] = json_string_value(json_array_get(sets, i));
-    a->server = text_of(merge, "server")[0] ? text_of(merge, "server") : NULL;
     a->label = text_of(merge, "label");
     return 0;
 }
@@ -165,8 +164,11 @@ static int restore_session(struct merge *merge, struct mh_error *err)
     snprintf(session->server_version, sizeof session->server_version, "%s", text_of(merge, "server_version"));
     snprintf(session->dataset, sizeof session->dataset, "%s", text_of(merge, "dataset"));
     if (mh_session_parse_job(&merge->as_run, text_of(merge, "job_path"), text_of(merge, "job_text"),
-                             &session->job, err) != 0 ||
-        restore_nodes(merge, err) != 0 || restore_plan(merge, err) != 0)
+                             &session->job, err) != 0)
+        return -1;
+    if (mh_session_keep_sets(session, &merge->as_run) != 0)
+        return mh_fail(err, "out of memory");
+    if (restore_nodes(merge, err) != 0 || restore_plan(merge, err) != 0)
         return -1;
     session->run.stage_seconds = calloc(session->job->stage_count + 1, sizeof(double));
     session->run.stage_spans = calloc(session->job->stage_count + 1, sizeof *session->run.stage_spans);
@@ -734,6 +736,7 @@ static void close_merge(struct merge *merge)
     free(session->run.stage_seconds);
     free(session->run.stage_spans);
     free(session->node_of_rank);
+    free(session->sets);
     free(session->run.violations);
     free(merge->stage_begin_s);
     free(merge->sign_s);

@@ -39,6 +39,10 @@ static int load_job(struct mh_session *session, struct mh_error *err)
                            mh_session_parse_job(session->arguments, path, text, &session->job, err), err);
     free(path);
     free(text);
+    if (rc == 0)
+        rc = mh_comm_agree(
+            session->comm,
+            mh_session_keep_sets(session, session->arguments) == 0 ? 0 : mh_fail(err, "out of memory"), err);
     if (rc == 0 && session->rank == 0 && !session->arguments->operand)
         mh_note("no job file given: running the small built-in job against %s",
                 session->job->server.uris.items[0]);
@@ -118,18 +122,6 @@ static json_t *without_token(const struct mh_session *session, const char *text)
     return value;
 }
 
-/* A continued run's are the saved run's, too. */
-static json_t *sets_of(const struct mh_session *session)
-{
-    json_t *sets = json_array();
-    for (size_t i = 0; i < session->job->value_count; i++) {
-        const struct mh_option_value *value = &session->job->values[i];
-        if (strcmp(value->origin, "--set") == 0 && strcmp(value->path, "server.token") != 0)
-            json_array_append_new(sets, json_sprintf("%s=%s", value->path, value->value));
-    }
-    return sets;
-}
-
 static json_t *earlier_of(const struct mh_session *session)
 {
     const struct mh_report *parent = &session->parent;
@@ -150,15 +142,14 @@ static int write_run_file(const struct mh_session *session, struct mh_error *err
 {
     char path[4200], part[4230];
     json_t *run =
-        json_pack("{s:i, s:s, s:i, s:I, s:I, s:s, s:o, s:s, s:s, s:s, s:s, s:I, s:I}", "format", 2, "run_id",
+        json_pack("{s:i, s:s, s:i, s:I, s:I, s:s, s:o, s:s, s:s, s:s, s:I, s:I}", "format", 2, "run_id",
                   session->run_id, "np", session->np, "seed", (json_int_t)session->seed, "started_wall_ns",
                   (json_int_t)session->started_wall_ns, "job_path", session->job->path, "job_text",
-                  without_token(session, session->job->text), "server",
-                  session->arguments->server ? session->arguments->server : "", "label",
+                  without_token(session, session->job->text), "label",
                   session->arguments->label ? session->arguments->label : "", "server_version",
                   session->server_version, "dataset", session->dataset, "dataset_digest",
                   (json_int_t)session->dataset_digest, "collection_id", (json_int_t)session->collection_id);
-    json_object_set_new(run, "sets", sets_of(session));
+    json_object_set_new(run, "sets", json_loads(session->sets, 0, NULL));
     json_object_set_new(run, "earlier", earlier_of(session));
     json_t *nodes = json_array();
     for (int r = 0; r < session->np; r++)

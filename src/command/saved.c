@@ -4,7 +4,7 @@
 #include "base/alive.h"
 #include "comm/comm.h"
 
-#include <stdio.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,30 +47,25 @@ static int check_set(const char *set, const char *command, struct mh_error *err)
         set, command);
 }
 
-/* The saved run's own overrides, then this call's. */
-static int join_sets(struct mh_session *session, struct mh_arguments *joined, char **text,
+/* The saved run's own, then this call's. */
+static int join_sets(const struct mh_session *session, const json_t *own, struct mh_arguments *joined,
                      struct mh_error *err)
 {
     const struct mh_arguments *given = session->arguments;
-    const struct mh_report *parent = &session->parent;
-    const char *command = given->continues ? "run --continue" : given->command;
-    size_t room = 1;
-    for (int64_t i = 0; i < parent->option_count; i++)
-        room += strlen(parent->options[i].path) + strlen(parent->options[i].value) + 2;
+    const size_t count = json_array_size(own);
     *joined = (struct mh_arguments){.server = given->server};
-    joined->sets = calloc((size_t)parent->option_count + given->set_count + 1, sizeof *joined->sets);
-    char *end = *text = malloc(room);
-    if (!joined->sets || !end)
+    joined->sets = calloc(count + given->set_count + 1, sizeof *joined->sets);
+    if (!joined->sets)
         return mh_fail(err, "out of memory");
-    for (int64_t i = 0; i < parent->option_count; i++) {
-        const struct mh_report_option *option = &parent->options[i];
-        if (strcmp(option->origin, "--set") != 0 || strcmp(option->path, "server.token") == 0)
-            continue;
-        joined->sets[joined->set_count++] = end;
-        end += sprintf(end, "%s=%s", option->path, option->value) + 1;
+    for (size_t i = 0; i < count; i++) {
+        const char *set = json_string_value(json_array_get(own, i));
+        if (!set)
+            return mh_fail(err, "%s: job_sets: expected an array of texts: the file is damaged",
+                           session->saved);
+        joined->sets[joined->set_count++] = set;
     }
     for (size_t i = 0; i < given->set_count; i++) {
-        if (check_set(given->sets[i], command, err) != 0)
+        if (check_set(given->sets[i], given->continues ? "run --continue" : given->command, err) != 0)
             return -1;
         joined->sets[joined->set_count++] = given->sets[i];
     }
@@ -79,14 +74,18 @@ static int join_sets(struct mh_session *session, struct mh_arguments *joined, ch
 
 static int parse_job(struct mh_session *session, struct mh_error *err)
 {
+    const struct mh_report *parent = &session->parent;
     struct mh_arguments joined = {0};
-    char *text = NULL;
-    int rc = join_sets(session, &joined, &text, err);
+    json_t *own = json_loads(parent->job_sets, 0, NULL);
+    int rc = json_is_array(own)
+                 ? join_sets(session, own, &joined, err)
+                 : mh_fail(err, "%s: job_sets: expected a JSON array: the file is damaged", session->saved);
     if (rc == 0)
-        rc = mh_session_parse_job(&joined, session->parent.job_path, session->parent.job_text, &session->job,
-                                  err);
-    free(joined.sets);
-    free(text);
+        rc = mh_session_parse_job(&joined, parent->job_path, parent->job_text, &session->job, err);
+    if (rc == 0 && mh_session_keep_sets(session, &joined) != 0)
+        rc = mh_fail(err, "out of memory");
+    mh_arguments_free(&joined);
+    json_decref(own);
     return rc;
 }
 

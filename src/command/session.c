@@ -634,6 +634,7 @@ static void close_session(struct mh_session *session)
     mh_plan_free(session->plan);
     mh_job_free(session->job);
     free(session->node_of_rank);
+    free(session->sets);
     snprintf(path, sizeof path, "%.4000s", session->journals);
     if ((session->rank == 0 || session->arguments->output_local) && path[0])
         rmdir(path); /* empty when the run never began */

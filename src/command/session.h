@@ -38,6 +38,7 @@ struct mh_session {
     struct mh_observer *observer; /* NULL: none */
     struct mh_audit audit;
     struct mh_report report; /* rank 0 */
+    char *sets;              /* of --set and --server, the saved run's first: JSON, an array of texts */
     const char *saved;       /* verify, run --continue: the file it is in */
     struct mh_report parent; /* and the run: audited again, or continued; else empty */
     struct mh_earlier {      /* rows of parts before the plan's last; sums over all ranks, on every rank */
@@ -80,6 +81,8 @@ void mh_session_count_missed(struct mh_session *session); /* by searches; collec
 /* job.c: what all commands do with a job file. Overrides --server and --set; `text` is the expanded file. */
 int mh_session_parse_job(const struct mh_arguments *arguments, const char *path, const char *text,
                          struct mh_job **job, struct mh_error *err);
+/* Puts them into session->sets, once the job is parsed, but for the token. -1: no memory. */
+int mh_session_keep_sets(struct mh_session *session, const struct mh_arguments *arguments);
 int mh_session_read_job(const struct mh_arguments *arguments, char **path, char **text, struct mh_error *err);
 /* A copy in which the word "hidden" stands for server.token, wherever it follows "token": what is saved must
  * not open the server to its readers. NULL: no memory. */

@@ -46,6 +46,7 @@ const struct mh_result_field mh_result_root[] = {
     ROOT("dataset", TEXT, report.dataset, ""),
     ROOT("dataset_digest", UINT64, report.dataset_digest, ""),
     ROOT("job_path", OWNED, report.job_path, ""),
+    ROOT("job_sets", OWNED, report.job_sets, ""),
     ROOT("seed", UINT64, report.seed, ""),
     ROOT("np", INT32, report.np, "ranks"),
     ROOT("nodes", INT32, report.nodes, "nodes"),

@@ -24,12 +24,12 @@ void mh_report_free(struct mh_report *report)
         free_tally(report->operations[i].tally);
     for (int64_t i = 0; report->visibilities && i < report->visibility_count; i++)
         mh_visibility_free(report->visibilities[i].cell);
-    void *const owned[] = {report->options,    report->ranks,        report->workers,      report->operations,
-                           report->errors,     report->figures,      report->violations,   report->events,
-                           report->thresholds, report->moments,      report->job_path,     report->job_text,
-                           report->recall,     report->calibrations, report->visibilities, report->probes,
-                           report->peaks,      report->gauges,       report->rank_samples, report->trends,
-                           report->phases};
+    void *const owned[] = {report->options,    report->ranks,   report->workers,      report->operations,
+                           report->errors,     report->figures, report->violations,   report->events,
+                           report->thresholds, report->moments, report->job_path,     report->job_text,
+                           report->job_sets,   report->recall,  report->calibrations, report->visibilities,
+                           report->probes,     report->peaks,   report->gauges,       report->rank_samples,
+                           report->trends,     report->phases};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         free(owned[i]);
     *report = (struct mh_report){0};

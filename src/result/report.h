@@ -221,6 +221,7 @@ struct mh_report {
     uint64_t seed;
     int np, nodes;
     char *job_path, *job_text; /* owned */
+    char *job_sets;            /* owned: overrides of the command line, as a JSON array of "KEY=VALUE" */
     char parent[40];           /* verify: run_id of the run whose rows were audited again; else "" */
     char continues[40];        /* run --continue: run_id of the part before this; else "" */
     int32_t part;              /* of those that share the collection and its ledger, from 1 */

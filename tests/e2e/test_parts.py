@@ -68,8 +68,9 @@ def assert_holds(later: Result, earlier: Result) -> None:
 
 
 def test_three_parts_are_one(mock: Mock) -> None:
-    """On 3, 2 and 4 ranks: a role of one worker a rank has as many as in the first. Reads see rows of all parts, and are judged by all."""
-    done = [begin(mock, WRITERS + READERS, np=3), go_on(mock, "1.h5", "2.h5", "--label", "more", np=2), verify(mock, "2.h5"), go_on(mock, "again-2.h5", "3.h5", np=4)]
+    """On 3, 2 and 4 ranks: a role of one worker a rank has as many as in the first; what the command line took out of the job stays out. Reads see rows of all parts, and are judged by all."""
+    first = begin(mock, WRITERS + READERS, "--set", "thresholds={}", np=3, thresholds={"insert.p99": "< 1ns"})
+    done = [first, go_on(mock, "1.h5", "2.h5", "--label", "more", np=2), verify(mock, "2.h5"), go_on(mock, "again-2.h5", "3.h5", np=4)]
     assert [one.code for one in done] == [GOOD] * 4, "\n".join(map(str, done))
     again = done.pop(2).result
     parts = [one.result for one in done]

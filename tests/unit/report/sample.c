@@ -30,6 +30,7 @@ static void put_head(struct mh_report *r)
     r->np = 2;
     r->nodes = 1;
     r->job_path = strdup("jobs/crud.yaml");
+    r->job_sets = strdup("[\"stages.crud.writer.rows=500\"]");
     r->job_text = strdup("server: {uri: \"http://127.0.0.1:19530\"}\n# \xc3\xbc\n");
     PUT(r->dataset, "data/mnist-784-euclidean.hdf5: 60,000 x 784");
     r->audited = r->whole = true;
