@@ -35,9 +35,9 @@ static const struct flag flags[] = {
     {"silence", "SECONDS", "run verify",
      "for which a rank may give no sign of life before the others end the run (default: 120)"},
     {"continue", "FILE.h5", "run",
-     "go on with a saved run (one with --keep) as its next part, in place of a JOB.yaml: its job and seed, "
-     "its "
-     "collection, one ledger over all parts"},
+     "in place of a JOB.yaml: the next part of a saved run (one with --keep): its job and seed, its "
+     "collection, "
+     "one ledger over all parts"},
     {"keep", NULL, "run", "leave the collection on the server (with --continue: always)"},
     {"drop", NULL, "verify", "drop the collection at the end, if every row is as it should be"},
     {"quiet", NULL, "run verify", "no progress and no notes, only the summary"},

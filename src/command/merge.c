@@ -209,11 +209,13 @@ static bool rows_fit(const struct merge *merge, const struct mh_record *record, 
 static bool fits(const struct merge *merge, const struct mh_record *record, const int64_t *keys)
 {
     const struct mh_tallies *tallies = &merge->session.run.tallies;
+    const struct mh_plan *plan = merge->session.plan;
     const bool restored = record->type == MH_RECORD_RESTORED;
     const bool of_a_worker = record->type == MH_RECORD_DONE || record->type == MH_RECORD_INTENT || restored;
     if (record->stage >= tallies->stages || record->role >= tallies->roles ||
-        record->worker >= merge->session.plan->worker_count || (of_a_worker && record->worker < 0) ||
-        (restored && (record->worker >= merge->session.plan->first_at_work || !mh_ledger_is_sound(record))))
+        record->worker >= plan->worker_count || (of_a_worker && record->worker < 0) ||
+        (of_a_worker && restored != (record->worker < plan->first_at_work)) ||
+        (restored && !mh_ledger_is_sound(record)))
         return false;
     return !of_a_worker || !mh_record_is_owed(record) || rows_fit(merge, record, keys);
 }

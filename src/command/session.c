@@ -645,6 +645,17 @@ static void close_session(struct mh_session *session)
 
 /* ---- all of it ---- */
 
+static bool begin(struct mh_session *session, mh_session_prepare *prepare, struct mh_error *err)
+{
+    if (watch(session, err) != 0)
+        return false;
+    if (prepare(session, err) == 0)
+        return true;
+    if (session->journals_begun)
+        remove_journals(session); /* nothing was done that they could tell */
+    return false;
+}
+
 int mh_session_go(const struct mh_arguments *arguments, MPI_Comm comm, mh_session_prepare *prepare,
                   void (*load)(struct mh_session *session))
 {
@@ -660,7 +671,7 @@ int mh_session_go(const struct mh_arguments *arguments, MPI_Comm comm, mh_sessio
     mh_signals_catch();
     MPI_Comm_rank(comm, &session->rank);
     MPI_Comm_size(comm, &session->np);
-    if (watch(session, &err) == 0 && prepare(session, &err) == 0) {
+    if (begin(session, prepare, &err)) {
         mh_session_observe(session);
         if (load)
             load(session);

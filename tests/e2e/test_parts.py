@@ -218,11 +218,14 @@ def test_what_cannot_be_continued(mock: Mock) -> None:
     assert_refused(go_on(mock, "1.h5", "2.h5", "--seed", 3), "--seed does not go with --continue")
     assert_refused(go_on(mock, "1.h5", "2.h5", "--set", "stages.load.writer.rows=5"), "run --continue takes server.*", "stages.load.writer.rows=5")
     assert_refused(go_on(mock, "absent.h5", "2.h5"), "absent.h5: No such file")
-    for name, value, said in (("part", 7, "workers"), ("plan_np", -1, "planned for -1 ranks")):
+    for name, value, said in (("part", 7, "workers"), ("plan_np", -1, "planned for -1 ranks"), ("ledger", 1, "is damaged")):
         damaged = mock.folder / "damaged.h5"
         damaged.write_bytes((mock.folder / "1.h5").read_bytes())
         with h5py.File(damaged, "r+") as file:
-            file.attrs.modify(name, value)
+            if name == "ledger":
+                file["truth/ledger"][0, "version"] = value
+            else:
+                file.attrs.modify(name, value)
         assert_refused(go_on(mock, "damaged.h5", "2.h5"), "damaged.h5", said)
     client = client_of(mock)
     client.insert(NAME, [{"id": 5000, "vector": [0.5] * DIM, "varchar_field": "nobody's"}])
