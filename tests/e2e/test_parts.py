@@ -68,7 +68,8 @@ def assert_holds(later: Result, earlier: Result) -> None:
 
 
 def test_three_parts_are_one(mock: Mock) -> None:
-    """On 3, 2 and 4 ranks: a role of one worker a rank has as many as in the first; what the command line took out of the job stays out. Reads see rows of all parts, and are judged by all."""
+    """On 3, 2 and 4 ranks: a role of one worker a rank has as many as in the first; what the command line took out of the job stays out.
+    Reads see rows of all parts, and are judged by all."""
     first = begin(mock, WRITERS + READERS, "--set", "thresholds={}", np=3, thresholds={"insert.p99": "< 1ns"})
     done = [first, go_on(mock, "1.h5", "2.h5", "--label", "more", np=2), verify(mock, "2.h5"), go_on(mock, "again-2.h5", "3.h5", np=4)]
     assert [one.code for one in done] == [GOOD] * 4, "\n".join(map(str, done))
@@ -168,7 +169,7 @@ def test_lies_during_a_later_part(tmp_path: Path) -> None:
     assert_holds(done.result, first.result)
 
 
-def test_what_is_unknown_stays_unknown(mock: Mock, tmp_path: Path) -> None:
+def test_what_is_unknown_stays_unknown(tmp_path: Path) -> None:
     with Mock(tmp_path, ["hang,op=insert,count=2,when=after", "hang,op=delete,count=1", "hang,op=upsert,count=1"],
               ["--data", tmp_path / "unknown.data"]) as mock:
         first = begin(mock, WRITERS, "--set", "server.timeout=500ms", np=2)
