@@ -16,7 +16,7 @@ import pandas as pd
 
 from hpc_analysis.histogram import Histogram
 
-FORMAT, VERSION = "milvus-hpc result", 1
+FORMAT, VERSION = "milvus-hpc result", 2
 LAZY = ("/truth/ledger",)  # may be large; read when asked for
 DEFLATE_RATIO = 1100  # zlib's best is 1032 to 1: more than that cannot be in the file
 MAYBE_UNKNOWN = ("core", "cores", "cpu_s", "peak_rss_bytes", "private_bytes", "bytes_out", "bytes_in", "schedule_lag_ns")  # of /ranks: then -1

@@ -9,7 +9,7 @@
 #include <hdf5.h>
 
 #define MH_RESULT_FORMAT "milvus-hpc result"
-enum { MH_RESULT_VERSION = 1, MH_RESULT_FIELDS = 48 /* at most, of one table */ };
+enum { MH_RESULT_VERSION = 2, MH_RESULT_FIELDS = 48 /* at most, of one table */ };
 
 enum mh_cell {                /*   in memory                  in the file */
                MH_CELL_TEXT,  /*   char[size]                 text of that size */
