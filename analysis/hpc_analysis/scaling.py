@@ -328,6 +328,7 @@ def recall_rows(runs: Sequence[Result]) -> pd.DataFrame:
     for name in ("topk", *series.ABOUT):  # points of which one is not better than the other
         if frame[name].nunique() > 1:
             frame["line"] += f", {name.replace('_', ' ')} " + frame[name]
+    frame = frame.sort_values(["line", "recall"], ignore_index=True)
     return frame.drop(columns=list(series.ABOUT)).assign(frontier=on_frontier(frame))
 
 
