@@ -88,3 +88,17 @@ double mh_score_error(int metric, const float *query, const float *row, int64_t 
         return has_direction(query, dim) && has_direction(row, dim) ? 10 * relative : MH_ANY_COSINE;
     return relative * (squared_length(query, dim) + squared_length(row, dim)) + 1e-30;
 }
+
+bool mh_has_score(int metric, const float *query, const float *row, int64_t dim)
+{
+    if (metric == MH_METRIC_COSINE)
+        return has_direction(query, dim) && has_direction(row, dim);
+    return isfinite(mh_distance(metric, query, row, dim)) &&
+           isfinite(mh_score_error(metric, query, row, dim));
+}
+
+bool mh_score_fits(int metric, const float *query, const float *row, int64_t dim, double score)
+{
+    return !mh_has_score(metric, query, row, dim) || fabs((double)mh_distance(metric, query, row, dim) -
+                                                          score) <= mh_score_error(metric, query, row, dim);
+}

@@ -3,7 +3,6 @@
 #include "dataset/distance.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -286,12 +285,20 @@ static bool is_rival(const struct mh_cycle *cycle, int64_t own, int64_t id)
     return !(apart > SAME * scale); /* what is no number decides nothing */
 }
 
+static bool has_score(const struct mh_cycle *cycle, const float *query, int64_t id)
+{
+    return mh_has_score(cycle->metric, query, mh_content_vector(cycle->content, id, 0),
+                        cycle->content->dataset->shape.dim);
+}
+
 enum own_row { FOUND, MISSED, NO_ROOM };
 
-/* Its own vector is nearer to it than any other; where others are as near, there may be no room for it. */
+/* Its own vector is nearer to it than any other; where others are as near, there may be no room for it, nor
+ * where its vector has no score. */
 static enum own_row look_for(const struct mh_cycle *cycle, const struct mh_op *op, int64_t own, int64_t begin,
                              int64_t hits)
 {
+    const float *vector = mh_content_vector(cycle->content, cycle->first + own, 0);
     bool room = hits < op->request.limit;
     for (int64_t i = begin; i < begin + hits; i++) {
         const int64_t id = op->reply.ids[i];
@@ -299,7 +306,7 @@ static enum own_row look_for(const struct mh_cycle *cycle, const struct mh_op *o
             return FOUND;
         room |= !is_own(cycle, id) || !is_rival(cycle, own, id);
     }
-    return room ? MISSED : NO_ROOM;
+    return room && has_score(cycle, vector, cycle->first + own) ? MISSED : NO_ROOM;
 }
 
 static int64_t hits_of(const struct mh_op *op, int64_t query)
@@ -333,11 +340,8 @@ static double distance_to(const struct mh_cycle *cycle, const float *query, int6
 
 static bool score_fits(const struct mh_cycle *cycle, const float *query, int64_t id, double score)
 {
-    const double distance = distance_to(cycle, query, id);
-    return distance == score || /* infinite, both */
-           fabs(distance - score) <= mh_score_error(cycle->metric, query,
-                                                    mh_content_vector(cycle->content, id, 0),
-                                                    cycle->content->dataset->shape.dim);
+    return mh_score_fits(cycle->metric, query, mh_content_vector(cycle->content, id, 0),
+                         cycle->content->dataset->shape.dim, score);
 }
 
 /* False: its score says nothing about the order. */
@@ -377,6 +381,8 @@ static void judge_short_answer(struct judging *judging, const struct answer *ans
         if (fate_of(cycle, row) != WRITTEN || cycle->fates[row] & SEEN)
             continue;
         const double distance = distance_to(cycle, answer->query, cycle->first + row);
+        if (!has_score(cycle, answer->query, cycle->first + row))
+            continue;
         if (missed >= 0 && !mh_is_nearer(cycle->metric, distance, nearest))
             continue;
         missed = row;

@@ -77,9 +77,7 @@ static bool score_fits(const struct mh_hits *hits, const struct mh_reading *read
 {
     const int64_t dim = hits->content->dataset->shape.dim;
     const float *query = query_of(hits, reading), *row = mh_content_vector(hits->content, seen->id, version);
-    const double distance = (double)mh_distance(hits->metric, query, row, dim);
-    return distance == (double)seen->score || /* infinite, both */
-           fabs(distance - (double)seen->score) <= mh_score_error(hits->metric, query, row, dim);
+    return mh_score_fits(hits->metric, query, row, dim, (double)seen->score);
 }
 
 static bool compares_scores(const struct mh_hits *hits, const struct mh_reading *reading)

@@ -994,6 +994,55 @@ static void hits_are_all_there_are_and_as_far_as_they_say(void **state)
     }
 }
 
+/* By COSINE without a direction, and where single precision ends: 2.3.5 leaves out of FLAT's hits, which are
+ * fewer than there is room for, what has no score. */
+static void rows_without_a_score_need_not_be_found(void **state)
+{
+    (void)state;
+    static const struct {
+        enum mh_metric metric;
+        float odd;
+    } cases[] = {
+        {MH_METRIC_COSINE, 0}, {MH_METRIC_COSINE, 1e30F}, {MH_METRIC_L2, 1e25F}, {MH_METRIC_IP, 1e25F}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct server server;
+        struct mh_cycle cycle;
+        const struct mh_index_options flat = {.type = (char[]){"FLAT"}, .metric = cases[i].metric};
+        int64_t hits_of[] = {2, 0}, ids[] = {1, 2};
+        float scores[] = {1, 1};
+        int findings = 0;
+        open_server(&server, LIFE "0}");
+        struct mh_op *op = server.op;
+        for (int d = 0; d < CORE_DIM; d++) {
+            server.core.vectors[1 * CORE_DIM + d] = 0.5F; /* its inner products and cosines are 1 */
+            server.core.vectors[2 * CORE_DIM + d] = 0.5F;
+            server.core.vectors[3 * CORE_DIM + d] = cases[i].odd;
+        }
+        scores[0] = scores[1] = cases[i].metric == MH_METRIC_L2 ? 0 : 1;
+        assert_int_equal(mh_cycle_init(&cycle, &server.core.content, &flat, 4), 0);
+        mh_cycle_begin(&cycle, 0);
+        cycle.sound = true;
+        op->request.kind = MH_OP_INSERT;
+        op->outcome = MH_OUTCOME_OK;
+        op->rows.rows = 3;
+        for (int row = 0; row < 3; row++)
+            op->rows.ids[row] = row + 1;
+        mh_cycle_wrote(&cycle, op);
+        op->request = (struct mh_request){.kind = MH_OP_SEARCH, .query_count = 1, .limit = 10};
+        op->reply = (struct mh_reply){
+            .query_count = 1, .hits_of = hits_of, .ids = ids, .scores = scores, .hit_count = 2};
+        assert_int_equal(
+            mh_cycle_judge_hits(&cycle, op, 1, cases[i].metric != MH_METRIC_IP, count_findings, &findings),
+            0);
+        op->reply.hits_of = &hits_of[1]; /* none for its own vector */
+        op->reply.hit_count = 0;
+        assert_int_equal(mh_cycle_judge_hits(&cycle, op, 3, true, count_findings, &findings), 0);
+        memset(&op->reply, 0, sizeof op->reply);
+        mh_cycle_free(&cycle);
+        close_server(&server);
+    }
+}
+
 /* Deleted rows are no hits; where fewer are left than there is room for, all of them are. */
 static void fewer_hits_than_wanted_are_right_where_there_are_no_more(void **state)
 {
@@ -1180,6 +1229,7 @@ int main(void)
         cmocka_unit_test(what_is_wrong_is_told_once_while_others_are_waited_for),
         cmocka_unit_test(a_search_that_finds_nothing_misses_its_rows),
         cmocka_unit_test(hits_are_all_there_are_and_as_far_as_they_say),
+        cmocka_unit_test(rows_without_a_score_need_not_be_found),
         cmocka_unit_test(fewer_hits_than_wanted_are_right_where_there_are_no_more),
         cmocka_unit_test(rows_go_with_their_partition),
         cmocka_unit_test(rows_go_into_the_partition_that_is_there),
