@@ -89,16 +89,14 @@ double mh_score_error(int metric, const float *query, const float *row, int64_t 
     return relative * (squared_length(query, dim) + squared_length(row, dim)) + 1e-30;
 }
 
-bool mh_has_score(int metric, const float *query, const float *row, int64_t dim)
+bool mh_has_score(int metric, double distance, double error)
 {
-    if (metric == MH_METRIC_COSINE)
-        return has_direction(query, dim) && has_direction(row, dim);
-    return isfinite(mh_distance(metric, query, row, dim)) &&
-           isfinite(mh_score_error(metric, query, row, dim));
+    return metric == MH_METRIC_COSINE ? error < MH_ANY_COSINE : isfinite(distance) && isfinite(error);
 }
 
 bool mh_score_fits(int metric, const float *query, const float *row, int64_t dim, double score)
 {
-    return !mh_has_score(metric, query, row, dim) || fabs((double)mh_distance(metric, query, row, dim) -
-                                                          score) <= mh_score_error(metric, query, row, dim);
+    const double distance = (double)mh_distance(metric, query, row, dim),
+                 error = mh_score_error(metric, query, row, dim);
+    return !mh_has_score(metric, distance, error) || fabs(distance - score) <= error;
 }

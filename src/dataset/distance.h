@@ -19,9 +19,10 @@ bool mh_index_is_quantised(const char *type);
 #define MH_ANY_COSINE 2.0 /* error of the cosine of a vector without a direction: any score is as good */
 double mh_score_error(int metric, const float *query, const float *row, int64_t dim);
 
-/* Is there one that a server must agree about? Not where single precision cannot hold it or what it is
- * computed from, nor by COSINE where a vector has no direction: 2.3.5 leaves such rows out of FLAT's hits. */
-bool mh_has_score(int metric, const float *query, const float *row, int64_t dim);
+/* Given our distance and its error: is there one that a server must agree about? Not where single precision
+ * cannot hold it or what it is computed from, nor by COSINE where a vector has no direction: 2.3.5 leaves
+ * such rows out of FLAT's hits. */
+bool mh_has_score(int metric, double distance, double error);
 
 /* Is it their distance, as far as that error allows? Of those without a score, any is. */
 bool mh_score_fits(int metric, const float *query, const float *row, int64_t dim, double score);

@@ -285,10 +285,17 @@ static bool is_rival(const struct mh_cycle *cycle, int64_t own, int64_t id)
     return !(apart > SAME * scale); /* what is no number decides nothing */
 }
 
+static double distance_to(const struct mh_cycle *cycle, const float *query, int64_t id)
+{
+    return (double)mh_distance(cycle->metric, query, mh_content_vector(cycle->content, id, 0),
+                               cycle->content->dataset->shape.dim);
+}
+
 static bool has_score(const struct mh_cycle *cycle, const float *query, int64_t id)
 {
-    return mh_has_score(cycle->metric, query, mh_content_vector(cycle->content, id, 0),
-                        cycle->content->dataset->shape.dim);
+    return mh_has_score(cycle->metric, distance_to(cycle, query, id),
+                        mh_score_error(cycle->metric, query, mh_content_vector(cycle->content, id, 0),
+                                       cycle->content->dataset->shape.dim));
 }
 
 enum own_row { FOUND, MISSED, NO_ROOM };
@@ -331,12 +338,6 @@ struct answer {
     const float *query; /* the vector of row `own` */
     int64_t own, begin, hits;
 };
-
-static double distance_to(const struct mh_cycle *cycle, const float *query, int64_t id)
-{
-    return (double)mh_distance(cycle->metric, query, mh_content_vector(cycle->content, id, 0),
-                               cycle->content->dataset->shape.dim);
-}
 
 static bool score_fits(const struct mh_cycle *cycle, const float *query, int64_t id, double score)
 {

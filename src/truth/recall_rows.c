@@ -164,7 +164,7 @@ static void consider(struct mh_compare *compare, struct mh_target *target, int64
     const double error = mh_score_error(metric, target->query, row, mh_hits_dim(hits));
     if (target->sample->reading.offset > 0)
         count_before(compare, target, id, version, (double)distance, error);
-    if (!mh_has_score(metric, target->query, row, mh_hits_dim(hits)))
+    if (!mh_has_score(metric, (double)distance, error))
         return; /* nobody's neighbour for certain */
     if (is_in_range(metric, &target->sample->reading, (double)distance, error) &&
         qualifies(compare, target, id, version))
