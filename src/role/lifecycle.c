@@ -234,10 +234,23 @@ static bool is_owed(const struct mh_life *life)
     return life->created && !life->drop_sent;
 }
 
+/* What contradicts its rows might have been put right until verify.grace is over, or not: nobody has waited.
+ */
+static bool is_left_open(struct mh_life *life)
+{
+    if (life->wrong_since_ns == 0)
+        return false;
+    if (!life->broken)
+        snprintf(life->why, sizeof life->why, "stopped while the step %s was contradicted",
+                 mh_step_names[mh_life_step(life)]);
+    life->broken = true;
+    return true;
+}
+
 static void end_cycle(struct mh_role *role)
 {
     struct mh_life *life = role->state;
-    const bool unlooked = is_owed(life) && life->rows.live > 0 && !life->looked;
+    const bool unlooked = is_left_open(life) || (is_owed(life) && life->rows.live > 0 && !life->looked);
     const struct mh_cycle_end end = {.outcome = !life->broken ? MH_OUTCOME_OK
                                                 : unlooked    ? MH_OUTCOME_UNKNOWN
                                                               : MH_OUTCOME_FAILED,

@@ -861,6 +861,34 @@ static void a_stop_leaves_an_inquest(void **state)
     close_server(&server);
 }
 
+/* A row that was not there yet, as far as anybody can tell: neither lost nor, as if all had been right, cut.
+ */
+static void what_a_stop_leaves_open_is_not_passed_over(void **state)
+{
+    (void)state;
+    for (int put_right = 0; put_right <= 1; put_right++) {
+        struct server server;
+        open_server(&server, LIFE "0}");
+        play_until(&server, "load+loaded");
+        server.copies[3] = 0;
+        turn(&server);
+        assert_string_equal(strrchr(server.script, ' '), " count");
+        if (put_right) {
+            server.copies[3] = 1;
+            turn(&server);
+        }
+        server.core.role.ending = true;
+        turn(&server);
+        assert_string_equal(strrchr(server.script, ' '), " drop_collection");
+        const struct mh_cycle_end *end = &server.core.cycles[0];
+        assert_int_equal(end->outcome, put_right ? MH_OUTCOME_OK : MH_OUTCOME_UNKNOWN);
+        assert_int_equal(end->cut, put_right);
+        assert_string_equal(server.core.whys[0],
+                            put_right ? "" : "stopped while the step count was contradicted");
+        close_server(&server);
+    }
+}
+
 static void what_comes_in_time_is_late(void **state)
 {
     (void)state;
@@ -1211,6 +1239,7 @@ int main(void)
         cmocka_unit_test(rows_in_doubt_may_be_there_or_not),
         cmocka_unit_test(a_stop_removes_what_there_is),
         cmocka_unit_test(it_is_cut_by_what_a_stop_breaks),
+        cmocka_unit_test(what_a_stop_leaves_open_is_not_passed_over),
         cmocka_unit_test(lost_rows_are_named_after_the_grace),
         cmocka_unit_test(rows_in_another_partition_are_misplaced),
         cmocka_unit_test(a_row_that_comes_home_while_it_is_sought_is_late),
