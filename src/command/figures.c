@@ -131,8 +131,13 @@ static int put_cycle_figures(struct mh_report *report, const struct mh_run *run)
 {
     const struct mh_tally cycles = sum_cycles(report);
     const struct figure rows[] = {
-        {"cycles_begun", cycles.planned},    {"cycles_whole", cycles.ok},   {"cycles_broken", cycles.failed},
-        {"cycles_unlooked", cycles.unknown}, {"cycles_cut", cycles.unsent}, {"cycle_rows", cycles.rows},
+        {"cycles_begun", cycles.planned},
+        {"cycles_whole", cycles.ok},
+        {"cycles_broken", cycles.failed},
+        {"cycles_unlooked", cycles.unknown},
+        {"cycles_contradicted", run->sums.own_contradicted},
+        {"cycles_cut", cycles.unsent},
+        {"cycle_rows", cycles.rows},
     };
     const struct figure found[] = {{"cycle_rows_searched", run->sums.own_searched},
                                    {"cycle_rows_found", run->sums.own_found}};

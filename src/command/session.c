@@ -360,10 +360,11 @@ void mh_session_condemn(struct mh_session *session)
 static void add_up_found(struct mh_session *session)
 {
     struct mh_run *run = &session->run;
-    int64_t sums[] = {run->sums.own_searched, run->sums.own_found};
-    mh_comm_sum_i64(session->comm, sums, 2);
+    int64_t sums[] = {run->sums.own_searched, run->sums.own_found, run->sums.own_contradicted};
+    mh_comm_sum_i64(session->comm, sums, sizeof sums / sizeof sums[0]);
     run->sums.own_searched = sums[0];
     run->sums.own_found = sums[1];
+    run->sums.own_contradicted = sums[2];
     run->kept_sums = run->sums; /* each rank's own are in its journal: these are of all */
 }
 

@@ -215,6 +215,12 @@ static void judge_cycles(struct verdict *verdict, const struct mh_report *report
     const int64_t unlooked = mh_report_figure(report, "cycles_unlooked");
     if (unlooked > 0)
         say(verdict, 0, "cycles broken, rows not looked at: %lld", (long long)unlooked);
+    const int64_t contradicted = mh_report_figure(report, "cycles_contradicted");
+    if (contradicted > 0)
+        say(verdict, MH_EXIT_UNUSABLE,
+            "UNDECIDED: %lld cycle%s ended with an answer that contradicted what was acknowledged, before "
+            "verify.grace was over",
+            (long long)contradicted, contradicted == 1 ? "" : "s");
 }
 
 /* In the job's collection, or in one of a role's own. */

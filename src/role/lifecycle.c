@@ -250,11 +250,13 @@ static bool is_left_open(struct mh_life *life)
 static void end_cycle(struct mh_role *role)
 {
     struct mh_life *life = role->state;
-    const bool unlooked = is_left_open(life) || (is_owed(life) && life->rows.live > 0 && !life->looked);
+    const bool open = is_left_open(life);
+    const bool unlooked = open || (is_owed(life) && life->rows.live > 0 && !life->looked);
     const struct mh_cycle_end end = {.outcome = !life->broken ? MH_OUTCOME_OK
                                                 : unlooked    ? MH_OUTCOME_UNKNOWN
                                                               : MH_OUTCOME_FAILED,
                                      .cut = life->cut && !life->broken,
+                                     .contradicted = open,
                                      .rows = life->inserted,
                                      .searched = life->searched,
                                      .found = life->own_found,

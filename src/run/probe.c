@@ -158,6 +158,7 @@ void mh_role_cycle_ended(struct mh_role *role, const struct mh_cycle_end *end)
     const char *why = end->outcome == MH_OUTCOME_OK ? "" : end->why;
     run->sums.own_searched += end->searched;
     run->sums.own_found += end->found;
+    run->sums.own_contradicted += end->contradicted;
     if (end->cut) {
         count_cut(run, &record);
         return;

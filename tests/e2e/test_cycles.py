@@ -391,6 +391,21 @@ def test_stopped_in_mid_cycle(tmp_path: Path) -> None:
     assert_books_balance(done.result)
 
 
+def test_stopped_before_the_grace_is_over(tmp_path: Path) -> None:
+    """Rows that a stop leaves without an answer may be late, or lost: a run that ends so is not good."""
+    with Mock(tmp_path, ["lose=5"]) as mock:
+        with running(*words(tmp_path, mock, job_for([life(count=1)], verify={"grace": "60s"})), result=tmp_path / "result.h5") as going:
+            going.wait_for(r"^milvus-hpc: calibration")
+            assert going.read_until(lambda: len(mock.log()) == 5, 20)
+            assert going.read_until(lambda: False, 0.5) is False  # the first count comes
+            going.process.send_signal(signal.SIGTERM)
+            done = going.finish()
+    figures = done.result.figures
+    assert (figures["cycles_contradicted"], figures["cycles_unlooked"], figures["cycles_cut"]) == (1, 1, 0)
+    assert done.code == UNUSABLE and "UNDECIDED: 1 cycle ended with an answer that contradicted" in done.result.attributes["verdict"], str(done)
+    assert_books_balance(done.result)
+
+
 def test_builds_that_never_end(tmp_path: Path) -> None:
     """Each wait ends with the job's patience: cycles are broken, counted, and followed by others, and the audit gives up, too."""
     roles = [life(count=2, patience="1s", cycles=2)]

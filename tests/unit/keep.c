@@ -180,7 +180,7 @@ static void a_command_is_there_once(void **state)
     mh_keep_sums(&alive[0]); /* nothing more */
     alive[0].sums.own_searched++;
     mh_keep_sums(&alive[0]);
-    alive[1].sums = (struct mh_kept_sums){.own_searched = 4, .own_found = 4};
+    alive[1].sums = (struct mh_kept_sums){.own_searched = 4, .own_found = 4, .own_contradicted = 1};
     mh_keep_sums(&alive[1]);
     read_all();
     assert_int_equal(dead.events.count, 3);
@@ -188,6 +188,7 @@ static void a_command_is_there_once(void **state)
         assert_memory_equal(&dead.events.items[i], &begun[i].event, sizeof begun[i].event);
     assert_int_equal(dead.sums.own_searched, 25);
     assert_int_equal(dead.sums.own_found, 14);
+    assert_int_equal(dead.sums.own_contradicted, 1);
     assert_int_equal(dead.sums.chaos_failed, 1);
 }
 

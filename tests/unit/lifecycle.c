@@ -883,6 +883,7 @@ static void what_a_stop_leaves_open_is_not_passed_over(void **state)
         const struct mh_cycle_end *end = &server.core.cycles[0];
         assert_int_equal(end->outcome, put_right ? MH_OUTCOME_OK : MH_OUTCOME_UNKNOWN);
         assert_int_equal(end->cut, put_right);
+        assert_int_equal(end->contradicted, !put_right);
         assert_string_equal(server.core.whys[0],
                             put_right ? "" : "stopped while the step count was contradicted");
         close_server(&server);
