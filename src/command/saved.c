@@ -235,6 +235,11 @@ static int compare_totals(const struct mh_session *session, const struct mh_ledg
                 "damaged",
                 session->saved, (long long)sums[i].rows, sums[i].figure, (long long)saved);
     }
+    static const char *const refused[] = {"refused_upserts", "refused_deletes"};
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
+        if (mh_report_figure(&session->parent, refused[i]) < 0)
+            return mh_fail(err, "%s: /truth/summary has no number of %s: the file is damaged", session->saved,
+                           refused[i]);
     return 0;
 }
 

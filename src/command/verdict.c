@@ -64,12 +64,17 @@ static void say(struct verdict *verdict, int exit_code, const char *format, ...)
         snprintf(verdict->text + used, verdict->size - used, "%s%s", used ? "; " : "", part);
 }
 
+/* Of what the job plans, not all was done: of a run that verify looks at, by that run. */
+static bool was_cut(const struct mh_session *session)
+{
+    return session->run.stopped || session->run.gave_up || (session->only_audits && !session->parent.whole);
+}
+
 /* Invariant I12: a mutator that hits nothing tests nothing. */
 static void judge_hits(struct verdict *verdict, const struct mh_session *session, enum mh_claim_use use,
                        const char *what, int64_t acknowledged, int64_t hit)
 {
-    if ((!has_role(session->job, use) && acknowledged == 0) || !session->audited || session->run.stopped ||
-        session->run.gave_up)
+    if ((!has_role(session->job, use) && acknowledged == 0) || !session->audited || was_cut(session))
         return;
     if (hit == 0)
         say(verdict, MH_EXIT_UNUSABLE, "no %s hit a live row, so the run did not test %ss", what, what);
@@ -277,5 +282,5 @@ void mh_session_judge(struct mh_session *session, const struct mh_ledger_totals 
             thresholds.undecided, thresholds.undecided == 1 ? "" : "s");
     report->exit_code = verdict.exit_code;
     report->audited = session->audited;
-    report->whole = !session->broken && !session->run.gave_up && !session->run.stopped;
+    report->whole = !session->broken && !was_cut(session);
 }

@@ -19,6 +19,8 @@ static int count_nodes(const struct mh_plan *plan)
 static void interleave(const struct mh_plan *plan, int *order, int *seen_on_node)
 {
     int used = 0;
+    for (; plan->node_count == 1 && used < plan->np; used++)
+        order[used] = used; /* below it would take as many turns as ranks */
     for (int turn = 0; used < plan->np; turn++) {
         memset(seen_on_node, 0, (size_t)plan->node_count * sizeof *seen_on_node);
         for (int rank = 0; rank < plan->np; rank++)

@@ -205,17 +205,25 @@ static void print_head(FILE *out, const struct mh_report *report, const char *pa
             report->started_utc, path);
     if (*report->parent)
         fprintf(out, "- the rows were written by run %s\n", report->parent);
+    if (report->part > 1)
+        fprintf(out, "- part %d of the runs that filled this collection one after the other%s%s\n",
+                report->part, *report->continues ? "; it went on from run " : "", report->continues);
 }
 
 static void print_again(FILE *out, const struct mh_report *report)
 {
     fprintf(out,
             "\n## To see it again\n\n    mpirun -np %d milvus-hpc run job.yaml --seed %" PRIu64 " --keep",
-            report->np, report->seed);
+            report->part > 1 ? report->plan_np : report->np, report->seed);
     for (int64_t i = 0; i < report->option_count; i++)
         if (strcmp(report->options[i].origin, "--set") == 0 &&
             strcmp(report->options[i].path, "server.token") != 0)
             fprintf(out, " --set '%s=%s'", report->options[i].path, report->options[i].value);
+    if (report->part > 1)
+        fprintf(out,
+                "\n\nand then its parts 2 to %d, each from the result of the one before:\n\n"
+                "    mpirun -np %d milvus-hpc run --continue RESULT.h5",
+                report->part, report->np);
     fprintf(out, "\n\njob.yaml:\n\n");
     for (const char *line = report->job_text; *line;) {
         const size_t length = strcspn(line, "\n");

@@ -132,6 +132,8 @@ def test_what_happens_between_parts_is_found(mock: Mock) -> None:
     assert_holds(done.result, first)
     report = hpc("report", mock.folder / "2.h5", "--violations").out
     assert f"inserted by worker {first.ledger[back].worker}; the run that wrote it has the rest" in report, report
+    assert f"part 2 of the runs that filled this collection one after the other; it went on from run {first.attributes['run_id']}" in report, report
+    assert "mpirun -np 1 milvus-hpc run job.yaml" in report and "mpirun -np 2 milvus-hpc run --continue RESULT.h5" in report, report
 
 
 def test_a_reader_of_a_later_part_sees_what_came_back(mock: Mock) -> None:
@@ -219,12 +221,16 @@ def test_what_cannot_be_continued(mock: Mock) -> None:
     assert_refused(go_on(mock, "1.h5", "2.h5", "--seed", 3), "--seed does not go with --continue")
     assert_refused(go_on(mock, "1.h5", "2.h5", "--set", "stages.load.writer.rows=5"), "run --continue takes server.*", "stages.load.writer.rows=5")
     assert_refused(go_on(mock, "absent.h5", "2.h5"), "absent.h5: No such file")
-    for name, value, said in (("part", 7, "workers"), ("plan_np", -1, "planned for -1 ranks"), ("ledger", 1, "is damaged")):
+    for name, value, said in (("part", 7, "workers"), ("plan_np", -1, "planned for -1 ranks"), ("ledger", 1, "is damaged"), ("summary", -1, "refused_upserts")):
         damaged = mock.folder / "damaged.h5"
         damaged.write_bytes((mock.folder / "1.h5").read_bytes())
         with h5py.File(damaged, "r+") as file:
             if name == "ledger":
                 file["truth/ledger"][0, "version"] = value
+            elif name == "summary":
+                figures = file["truth/summary"][...]
+                figures["value"][figures["figure"] == b"refused_upserts"] = value
+                file["truth/summary"][...] = figures
             else:
                 file.attrs.modify(name, value)
         assert_refused(go_on(mock, "damaged.h5", "2.h5"), "damaged.h5", said)

@@ -208,6 +208,16 @@ def test_no_part_beyond_the_last(tmp_path: Path) -> None:
     assert sorted(path.name for path in soak.iterdir()) == ["begun", "codes", "last"]
 
 
+def test_what_codes_does_not_take_is_not_forgotten(tmp_path: Path) -> None:
+    """As on a full disk: no earlier 0 stands in for it, and no 2 of bash's own."""
+    soak = tmp_path / "my results" / "soak-7"
+    (soak / "codes").mkdir(parents=True)  # cannot be written, by root either
+    (soak / "begun").write_text("1 n1\n")
+    (soak / "part-1.h5").touch()
+    code, words = alone(tmp_path, "soak", ROOT / "jobs" / "soak.yaml", SOAK_PARTS=1)
+    assert code == UNUSABLE and "codes: cannot be written" in words and "the worst exit code 3" in words, words
+
+
 def test_verify_later(lab: Lab, server: Mock, results: Path, write_job: WriteJob) -> None:
     """After a run, whatever came of it; and never, where the condition cannot hold any more."""
     first = lab.submit(results, "single", write_job(SHORT), "--keep", MILVUS_URI=server.uri)

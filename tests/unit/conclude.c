@@ -312,6 +312,21 @@ static void verify_runs_no_roles(void **state)
     expect(MH_EXIT_GOOD, "GOOD");
 }
 
+/* Stopped before the deleters' turn, it was excused; so is each look at its rows. */
+static void hits_of_a_run_that_was_cut_are_not_verified(void **state)
+{
+    (void)state;
+    session.only_audits = session.parent.whole = true;
+    session.audit.figures.deletes_hit_live = 0;
+    expect(MH_EXIT_UNUSABLE, "no delete hit a live row");
+    assert_true(session.report.whole);
+    begin_again(state);
+    session.only_audits = true;
+    session.audit.figures.deletes_hit_live = 0;
+    expect(MH_EXIT_GOOD, "GOOD");
+    assert_false(session.report.whole); /* verify of this result excuses it likewise */
+}
+
 static void an_incomplete_run_is_not_good(void **state)
 {
     (void)state;
@@ -420,6 +435,7 @@ int main(void)
         OF_SESSION(a_role_that_never_reports),
         OF_SESSION(hits_are_judged_of_this_part),
         OF_SESSION(verify_runs_no_roles),
+        OF_SESSION(hits_of_a_run_that_was_cut_are_not_verified),
         OF_SESSION(an_incomplete_run_is_not_good),
         OF_SESSION(what_was_rebuilt_says_once_that_nothing_was_audited),
         OF_SESSION(any_violation_is_one),

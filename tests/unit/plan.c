@@ -258,6 +258,17 @@ static void more_ids_than_the_journal_can_hold_are_refused(void **state)
     assert_non_null(strstr(err.text, "job.yaml"));
 }
 
+/* As a damaged file may ask for: it must not take a turn a rank. */
+static void a_million_ranks_of_one_node_take_no_time(void **state)
+{
+    enum { RANKS = 1000000 };
+    (void)state;
+    struct mh_plan *plan = plan_of(&job, RANKS, NULL);
+    assert_int_equal(plan->workers[2].rank, 2);
+    assert_int_equal(plan->workers[RANKS - 1].rank, RANKS - 1);
+    mh_plan_free(plan);
+}
+
 /* ---- a collection filled in parts ---- */
 
 static void parts_lie_behind_each_other(void **state)
@@ -326,6 +337,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_layout_gives_every_worker_a_rank),
         cmocka_unit_test(ranks_of_a_small_case),
+        cmocka_unit_test(a_million_ranks_of_one_node_take_no_time),
         cmocka_unit_test(partitions_are_own_default_or_named),
         cmocka_unit_test(every_id_has_its_writer),
         cmocka_unit_test(a_job_without_writers_has_no_ids),
