@@ -48,19 +48,27 @@ void *mh_arena_get(struct mh_arena *arena, size_t bytes)
     return piece;
 }
 
+static void free_blocks(struct mh_arena_block *block)
+{
+    for (struct mh_arena_block *next; block; block = next) {
+        next = block->next;
+        free(block);
+    }
+}
+
 void mh_arena_reset(struct mh_arena *arena)
 {
-    for (struct mh_arena_block *block = arena->first; block; block = block->next)
-        block->used = 0;
+    struct mh_arena_block **link = &arena->first;
+    for (; *link && (*link)->used > 0; link = &(*link)->next)
+        (*link)->used = 0;
+    free_blocks(*link);
+    *link = NULL;
     arena->current = arena->first;
 }
 
 void mh_arena_free(struct mh_arena *arena)
 {
-    for (struct mh_arena_block *block = arena->first, *next; block; block = next) {
-        next = block->next;
-        free(block);
-    }
+    free_blocks(arena->first);
     *arena = (struct mh_arena){0};
 }
 

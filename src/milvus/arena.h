@@ -9,7 +9,11 @@ struct mh_arena {
 };
 
 void *mh_arena_get(struct mh_arena *arena, size_t bytes); /* 16-byte aligned; NULL when there is no memory */
+
+/* Takes all of it back. Memory that was not needed since the last time goes to the system: one large reply in
+ * a hundred does not stay. */
 void mh_arena_reset(struct mh_arena *arena);
+
 void mh_arena_free(struct mh_arena *arena);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "check.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -210,6 +211,35 @@ static void arena_memory_is_used_again(void **state)
     mh_arena_free(&arena);
 }
 
+#ifdef __SANITIZE_ADDRESS__
+size_t __sanitizer_get_current_allocated_bytes(void); /* its header is not in every package */
+#endif
+
+static size_t allocated(void)
+{
+#ifdef __SANITIZE_ADDRESS__
+    return __sanitizer_get_current_allocated_bytes();
+#else
+    return mallinfo2().uordblks + mallinfo2().hblkhd;
+#endif
+}
+
+/* One that was large does not keep the memory for those that are not. */
+static void arena_memory_that_is_not_needed_goes_back(void **state)
+{
+    (void)state;
+    struct mh_arena arena = {0};
+    mh_arena_get(&arena, 100);
+    const size_t before = allocated();
+    assert_non_null(mh_arena_get(&arena, 1 << 20));
+    mh_arena_reset(&arena);
+    assert_true(allocated() > before + (1 << 20));
+    mh_arena_get(&arena, 100);
+    mh_arena_reset(&arena);
+    assert_int_equal(allocated(), before);
+    mh_arena_free(&arena);
+}
+
 static void a_reply_uses_its_memory_again(void **state)
 {
     (void)state;
@@ -238,6 +268,7 @@ int main(void)
         cmocka_unit_test(what_no_server_should_see_is_refused_and_released),
         cmocka_unit_test(arena_pieces_are_aligned_and_apart),
         cmocka_unit_test(arena_memory_is_used_again),
+        cmocka_unit_test(arena_memory_that_is_not_needed_goes_back),
         cmocka_unit_test(a_reply_uses_its_memory_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
