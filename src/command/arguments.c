@@ -52,7 +52,7 @@ static const struct command {
 } commands[] = {
     {"run", "JOB.yaml",
      "run the job and audit what the server acknowledged (a bare JOB.yaml means run; no job at all: a small "
-     "built-in one)"},
+     "built-in one; --continue FILE.h5 in its place: the next part of a saved run)"},
     {"check", "JOB.yaml",
      "validate the job and its data set and print the plan; needs no server and no mpirun"},
     {"verify", "FILE.h5",
