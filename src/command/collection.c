@@ -4,12 +4,12 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "client/steps.h"
+#include "comm/comm.h"
 #include "truth/later.h"
 
 #include <stdio.h>
 
 #define IMPATIENT_NS (5 * MH_S)
-#define PATIENCE_NS  (120 * MH_S) /* as the audit's, with one question */
 
 static int have_version(struct mh_session *session, struct mh_asker *asker, struct mh_error *err)
 {
@@ -101,7 +101,7 @@ static int look_for_later(struct mh_session *session, struct mh_asker *asker, in
     *later = (struct mh_later){0};
     if (session->plan->id_end == 0)
         return 0; /* the job writes no rows */
-    asker->policy.patience_ns = PATIENCE_NS;
+    asker->policy.patience_ns = MH_AUDIT_PATIENCE_S * MH_S;
     const int rc = mh_step_load(asker, session->job, &session->content, err);
     return rc == 0 ? mh_later_look(asker, session->job, &session->content, first, later, err) : -1;
 }
@@ -213,6 +213,14 @@ int mh_session_ready_collection(struct mh_session *session, int index, struct mh
         rc = mh_step_load(&asker, session->job, &session->content, err);
     mh_asker_close(&asker);
     return rc == 0 ? 0 : mh_fail_in(err, "stage %s", stage->name);
+}
+
+int mh_session_open_server(struct mh_session *session, mh_session_step *first, struct mh_error *err)
+{
+    mh_phases_enter(&session->run.phases, MH_PHASE_SERVER);
+    if (mh_comm_agree(session->comm, mh_rpc_open(&session->job->server, &session->rpc, err), err) != 0)
+        return -1;
+    return mh_comm_agree(session->comm, session->rank == 0 ? first(session, err) : 0, err);
 }
 
 /* ---- at the end ---- */

@@ -101,7 +101,10 @@ int mh_session_open_saved_dataset(struct mh_session *session, struct mh_error *e
 int mh_session_load_ledger(struct mh_session *session, struct mh_error *err);
 void mh_earlier_add(struct mh_earlier *earlier, const struct mh_record *restored);
 
-/* collection.c: rank 0 */
+/* collection.c. Connections on all ranks, then `first` on rank 0; collective. */
+typedef int mh_session_step(struct mh_session *session, struct mh_error *err);
+int mh_session_open_server(struct mh_session *session, mh_session_step *first, struct mh_error *err);
+/* The rest is rank 0's. */
 int mh_session_make_collection(struct mh_session *session, struct mh_error *err);
 /* The saved run's: verify; it may be gone. */
 int mh_session_find_collection(struct mh_session *session, struct mh_error *err);

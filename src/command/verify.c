@@ -3,15 +3,10 @@
 #include "command/session.h"
 
 #include "base/log.h"
-#include "comm/comm.h"
 
 static int open_server(struct mh_session *session, struct mh_error *err)
 {
-    mh_phases_enter(&session->run.phases, MH_PHASE_SERVER);
-    int rc = mh_comm_agree(session->comm, mh_rpc_open(&session->job->server, &session->rpc, err), err);
-    if (rc == 0)
-        rc = mh_comm_agree(session->comm, session->rank == 0 ? mh_session_find_collection(session, err) : 0,
-                           err);
+    const int rc = mh_session_open_server(session, mh_session_find_collection, err);
     if (rc == 0 && session->rank == 0)
         mh_note("server %s, Milvus %s; collection %s as run %s of %s left it",
                 session->job->server.uris.items[0], session->server_version, session->job->collection.name,

@@ -12,10 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    QUESTIONS_AT_ONCE = 16, /* over all ranks */
-    PATIENCE_S = 120, /* with one question: a server that lags behind its log lets a read at Strong wait */
-};
+enum { QUESTIONS_AT_ONCE = 16 /* over all ranks */ };
 
 static const char *const count_field[] = {"count(*)"};
 
@@ -361,7 +358,7 @@ int mh_audit_run(struct mh_audit *audit, struct mh_error *err)
     rc = mh_comm_agree(audit->comm, rc, err);
     if (rc == 0) {
         asker.stop = fan.stop = audit->stop;
-        asker.policy.patience_ns = fan.policy.patience_ns = PATIENCE_S * MH_S;
+        asker.policy.patience_ns = fan.policy.patience_ns = MH_AUDIT_PATIENCE_S * MH_S;
         fan.watch = watch;
         fan.watch_context = audit;
         rc = every_pass(audit, &asker, &fan, err);

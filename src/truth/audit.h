@@ -15,6 +15,9 @@
 
 #include <mpi.h>
 
+/* With one question: a server that lags behind its log lets a read at Strong wait. */
+enum { MH_AUDIT_PATIENCE_S = 120 };
+
 enum {                                     /* more are counted only */
        MH_VIOLATIONS_KEPT = 100000,        /* a rank */
        MH_VIOLATIONS_KEPT_IN_ALL = 1000000 /* shared out over the ranks */

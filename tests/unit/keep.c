@@ -3,7 +3,7 @@
 #include "run/keep.h"
 
 #include "base/clock.h"
-#include "check.h"
+#include "no_record.h"
 #include "role/role.h"
 #include "run/stage.h"
 
@@ -70,18 +70,6 @@ static int tear_down(void **state)
     free(dead.missed);
     mh_job_free(job);
     return rmdir(folder);
-}
-
-static int no_record(void *context, const struct mh_record *record, const int64_t *keys,
-                     const uint16_t *versions, const char *text, struct mh_error *err)
-{
-    (void)context;
-    (void)keys;
-    (void)versions;
-    (void)text;
-    (void)err;
-    fail_msg("a record of type %d", record->type);
-    return -1;
 }
 
 static int keep(void *context, int sort, const void *items, int64_t count, size_t size, struct mh_error *err)

@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
-#include "check.h"
+#include "no_record.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,18 +90,6 @@ static int64_t length_of_file(void)
     struct stat status;
     assert_int_equal(stat(file, &status), 0);
     return status.st_size;
-}
-
-static int no_record(void *context, const struct mh_record *record, const int64_t *keys,
-                     const uint16_t *versions, const char *text, struct mh_error *err)
-{
-    (void)context;
-    (void)keys;
-    (void)versions;
-    (void)text;
-    (void)err;
-    fail_msg("a record of type %d", record->type);
-    return -1;
 }
 
 static int read_back(struct mh_error *err)
