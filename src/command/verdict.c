@@ -223,8 +223,8 @@ static void judge_cycles(struct verdict *verdict, const struct mh_report *report
     const int64_t contradicted = mh_report_figure(report, "cycles_contradicted");
     if (contradicted > 0)
         say(verdict, MH_EXIT_UNUSABLE,
-            "UNDECIDED: %lld cycle%s ended with an answer that contradicted what was acknowledged, before "
-            "verify.grace was over",
+            "UNDECIDED: %lld cycle%s ended with an answer that contradicted what was acknowledged; whether "
+            "rows were lost cannot be told",
             (long long)contradicted, contradicted == 1 ? "" : "s");
 }
 

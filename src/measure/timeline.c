@@ -13,7 +13,7 @@
 #define STEP_BITS 4
 #define STEPS     (1 << STEP_BITS)
 
-#define LEAST_ROOM 8 /* buckets of a packed slot */
+#define FEW 8 /* buckets that a packed slot holds itself */
 
 struct bucket {
     uint32_t number, count;
@@ -21,8 +21,8 @@ struct bucket {
 
 struct mh_timeline_packed {
     unsigned char counters[offsetof(struct mh_timeline_slot, latency)];
-    uint32_t count, room; /* of buckets */
-    struct bucket *buckets;
+    uint32_t count, room;          /* of buckets; room is that of `many` */
+    struct bucket few[FEW], *many; /* in `many` once they were more than few */
 };
 
 void mh_timeline_init(struct mh_timeline *t, int64_t start_ns)
@@ -33,7 +33,7 @@ void mh_timeline_init(struct mh_timeline *t, int64_t start_ns)
 void mh_timeline_free(struct mh_timeline *t)
 {
     for (int64_t i = 0; t->slots && i < MH_TIMELINE_SLOTS; i++)
-        free(t->slots[i].buckets);
+        free(t->slots[i].many);
     free(t->slots);
     free(t->open);
     mh_timeline_init(t, t->start_ns);
@@ -57,18 +57,18 @@ void mh_timeline_reset(struct mh_timeline *t, int64_t start_ns)
 
 /* ---- packed slots ---- */
 
-/* At least LEAST_ROOM, then twice as many: a rank must hardly grow when intervals are merged. */
+/* Twice as many each time: a rank must hardly grow when intervals are merged. */
 static int make_room_for(struct mh_timeline_packed *packed, uint32_t count)
 {
-    uint32_t room = packed->room ? packed->room : LEAST_ROOM;
-    if (count <= packed->room)
+    uint32_t room = packed->room ? packed->room : FEW;
+    if (count <= room)
         return 0;
     while (room < count)
         room *= 2;
-    struct bucket *buckets = realloc(packed->buckets, room * sizeof *buckets);
-    if (!buckets)
+    struct bucket *many = realloc(packed->many, room * sizeof *many);
+    if (!many)
         return -1;
-    packed->buckets = buckets;
+    packed->many = many;
     packed->room = room;
     return 0;
 }
@@ -82,9 +82,10 @@ static int pack(struct mh_timeline_packed *packed, const struct mh_timeline_slot
         return -1;
     memcpy(packed->counters, slot, sizeof packed->counters);
     packed->count = 0;
+    struct bucket *buckets = packed->room ? packed->many : packed->few;
     for (uint32_t i = 0; i < MH_TIMELINE_BUCKETS; i++)
         if (slot->latency[i] > 0)
-            packed->buckets[packed->count++] = (struct bucket){i, slot->latency[i]};
+            buckets[packed->count++] = (struct bucket){i, slot->latency[i]};
     return 0;
 }
 
@@ -108,12 +109,13 @@ static uint32_t saturating_sum(uint32_t a, uint32_t b)
 
 static void add_packed(struct mh_timeline_slot *into, const struct mh_timeline_packed *packed)
 {
+    const struct bucket *buckets = packed->room ? packed->many : packed->few;
     struct mh_timeline_slot counters;
     memcpy(&counters, packed->counters, sizeof packed->counters);
     add_counters(into, &counters);
     for (uint32_t i = 0; i < packed->count; i++) {
-        uint32_t *sum = &into->latency[packed->buckets[i].number];
-        *sum = saturating_sum(*sum, packed->buckets[i].count);
+        uint32_t *sum = &into->latency[buckets[i].number];
+        *sum = saturating_sum(*sum, buckets[i].count);
     }
 }
 

@@ -165,7 +165,8 @@ bool mh_reply_count(const struct mh_reply *reply,
                     int64_t *count); /* of a query for count(*); false: no single integer */
 /* What the newer of the two codes says or, where a server sets the older alone, that one. */
 bool mh_reply_is_missing_index(const struct mh_reply *reply);
-bool mh_reply_is_missing(const struct mh_reply *reply); /* the collection or the partition */
+bool mh_reply_is_missing_collection(const struct mh_reply *reply);
+bool mh_reply_is_missing_partition(const struct mh_reply *reply); /* only the newer code says so */
 /* The server's trouble, not ours: the same question may be answered when asked again. Not a success, nor an
  * unreadable reply. */
 bool mh_reply_is_trouble(const struct mh_reply *reply);

@@ -122,10 +122,14 @@ bool mh_reply_is_missing_index(const struct mh_reply *reply)
     return reply->code == CODE_INDEX_MISSING || older_of(reply) == LEGACY_INDEX_MISSING;
 }
 
-bool mh_reply_is_missing(const struct mh_reply *reply)
+bool mh_reply_is_missing_collection(const struct mh_reply *reply)
 {
-    return reply->code == CODE_COLLECTION_MISSING || reply->code == CODE_PARTITION_MISSING ||
-           older_of(reply) == LEGACY_COLLECTION_MISSING;
+    return reply->code == CODE_COLLECTION_MISSING || older_of(reply) == LEGACY_COLLECTION_MISSING;
+}
+
+bool mh_reply_is_missing_partition(const struct mh_reply *reply)
+{
+    return reply->code == CODE_PARTITION_MISSING;
 }
 
 static bool is_throttle(const struct mh_reply *reply)

@@ -45,13 +45,22 @@ static struct mh_series *find(struct mh_series_list *list, const char *source, c
     return NULL;
 }
 
+/* All of the pages, now: a rank must not grow with each sample. */
+static struct mh_sample *make_samples(void)
+{
+    struct mh_sample *samples = malloc(MH_MOST_SAMPLES * sizeof *samples);
+    if (samples)
+        explicit_bzero(samples, MH_MOST_SAMPLES * sizeof *samples);
+    return samples;
+}
+
 static struct mh_series *open_one(struct mh_series_list *list, const char *source, const char *name)
 {
     if (list->count == MH_MOST_SERIES ||
         !mh_grow(&list->items, &list->room, list->count, sizeof *list->items))
         return NULL;
     struct mh_series *series = &list->items[list->count];
-    *series = (struct mh_series){.stride = 1, .samples = malloc(MH_MOST_SAMPLES * sizeof *series->samples)};
+    *series = (struct mh_series){.stride = 1, .samples = make_samples()};
     if (!series->samples)
         return NULL;
     snprintf(series->source, sizeof series->source, "%s", source);

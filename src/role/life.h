@@ -49,6 +49,7 @@ struct mh_life {
     bool seeking, sought; /* those absent there are asked for everywhere; were, for this query */
     bool made;            /* the collection may be on the server */
     bool created, drop_sent;  /* acknowledged; by its step, whatever came of it */
+    bool disputed;            /* its partition was said to be missing before any drop of it was done */
     bool inquest;             /* it broke: are its rows there? */
     bool looked;              /* the inquest has told */
     bool gone;                /* the listing was without it until verify.grace was over */

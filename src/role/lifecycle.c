@@ -220,7 +220,7 @@ static void begin_cycle(struct mh_role *role)
     life->look = MH_LIFE_NO_LOOK;
     life->at_home = life->seeking = life->sought = false;
     life->made = life->cleaning = life->broken = life->cut = life->again = life->condemned = false;
-    life->created = life->drop_sent = life->inquest = life->looked = life->gone = false;
+    life->created = life->drop_sent = life->inquest = life->looked = life->gone = life->disputed = false;
     life->pause_ns = life->searched = life->own_found = 0;
     life->why[0] = '\0';
     mh_cycle_begin(&life->rows, mh_cycle_first_id(role, life->number));
@@ -238,6 +238,8 @@ static bool is_owed(const struct mh_life *life)
  */
 static bool is_left_open(struct mh_life *life)
 {
+    if (life->disputed)
+        return true;
     if (life->wrong_since_ns == 0)
         return false;
     if (!life->broken)
@@ -374,15 +376,18 @@ static void break_off(struct mh_role *role, const struct mh_op *op, enum mh_step
         end_cycle(role);
 }
 
-/* A drop that failed may have been done, unless each sending that left was answered that it was not. */
+/* A drop that failed may have been done, unless the server said that there is no such collection. A partition
+ * that is missing was dropped by a copy of this request, made on the way, or the server has lost it: nobody
+ * can tell. */
 static void learn_failed_drop(struct mh_life *life, const struct mh_op *op)
 {
     const int64_t length = (int64_t)op->call.request_length,
                   others = (length > 0 ? op->bytes_out / length : 0) - op->throttled;
-    if (others > 1 || (others == 1 && !mh_reply_is_missing(&op->reply))) {
-        mh_cycle_perhaps_dropped(&life->rows);
-        life->at_home = false;
-    }
+    if (others == 0 || (others == 1 && mh_reply_is_missing_collection(&op->reply)))
+        return;
+    mh_cycle_perhaps_dropped(&life->rows);
+    life->at_home = false;
+    life->disputed = others == 1 && mh_reply_is_missing_partition(&op->reply);
 }
 
 static void learn_step(struct mh_role *role, const struct mh_op *op)

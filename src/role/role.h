@@ -111,11 +111,11 @@ void mh_role_found(struct mh_role *role, const struct mh_finding *finding);
 
 /* Many operations that the role counts and times as one: `cycle` in the tallies. */
 struct mh_cycle_end {
-    enum mh_outcome outcome; /* OK: whole. FAILED: broken, `why` says where. UNKNOWN: so, and nobody looked
-                                at the rows that it must have had by then */
-    bool cut;                /* instead: the stage was ended in its midst */
-    bool contradicted; /* by an answer that might have been put right until verify.grace was over, or not */
-    int64_t rows;      /* acknowledged inserts */
+    enum mh_outcome outcome;  /* OK: whole. FAILED: broken, `why` says where. UNKNOWN: so, and nobody looked
+                                 at the rows that it must have had by then */
+    bool cut;                 /* instead: the stage was ended in its midst */
+    bool contradicted;        /* by an answer that proves nothing, or might have been put right */
+    int64_t rows;             /* acknowledged inserts */
     int64_t searched, found;  /* rows searched for by their own vectors; that were hits */
     int64_t begin_ns, end_ns; /* its first operation was due; the last reply */
     const char *why;

@@ -36,8 +36,8 @@ struct mh_stage_span {        /* since the run began */
 /* What is lost with a rank that is killed, beside what the journal has anyway: see run/keep.h. */
 struct mh_kept_sums {
     int64_t own_searched, own_found; /* by life cycles: rows by their vectors */
-    int64_t own_contradicted; /* cycles that ended with an answer that might still have been put right */
-    int64_t chaos_failed;     /* commands that failed */
+    int64_t own_contradicted;        /* cycles that ended with an answer that proves nothing: mh_cycle_end */
+    int64_t chaos_failed;            /* commands that failed */
 };
 
 struct mh_run {

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 from mockserver import Mock, kind_of
+from proxy import Forward, behind
 from pymilvus import MilvusClient, MilvusException
+from pymilvus.grpc_gen import common_pb2
 from support import (GOOD, MISSED, UNUSABLE, VIOLATED, Done, assert_books_balance, assert_ledger_agrees, hpc, private_bytes, ranks_of,
                      running, write_job)
 
@@ -370,6 +372,22 @@ def test_rows_that_nobody_looked_at_are_named(tmp_path: Path) -> None:
     assert "1 of 3 cycles whole" in verdict and verdict.endswith("cycles broken, rows not looked at: 2"), verdict
     [row] = [row for row in done.result.tables["errors"] if row["op"] == "cycle"]
     assert row["outcome"] == "unknown" and row["message"] == "ended by the step load"
+
+
+def test_a_partition_that_is_missing_when_it_is_dropped_proves_nothing(tmp_path: Path) -> None:
+    """Something on the way sent its drop twice, and the second copy's answer comes; or the server had lost it before. Neither good nor lost."""
+    def twice(method: str, _request: bytes, forward: Forward, _context: object) -> bytes:
+        answer = forward()
+        return answer if method != "DropPartition" else common_pb2.Status(code=200, error_code=1, reason="partition not found").SerializeToString()
+
+    with Mock(tmp_path) as mock:
+        with behind(mock.uri, twice) as between:
+            done = hpc(*words(tmp_path, mock, job_for([life(count=1, cycles=2)])), "--server", between, result=tmp_path / "result.h5")
+        assert collections(mock) == []
+    figures = done.result.figures
+    assert done.code == UNUSABLE and violations(done) == [], str(done)
+    assert (figures["cycles_broken"], figures["cycles_contradicted"]) == (2, 2)
+    assert "UNDECIDED: 2 cycles ended with an answer that contradicted" in done.result.attributes["verdict"], str(done)
 
 
 # --- stopped ---------------------------------------------------------------------------------------------------------

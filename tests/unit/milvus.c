@@ -90,11 +90,15 @@ static void every_code_is_judged(void **state)
     }
 }
 
-static void a_missing_index_has_a_code(void **state)
+static void what_is_missing_has_a_code(void **state)
 {
     (void)state;
-    for (int code = 0; code < 70000; code++)
-        assert_int_equal(mh_reply_is_missing_index(&(struct mh_reply){.code = code}), code == 700);
+    for (int code = 0; code < 70000; code++) {
+        const struct mh_reply said = {.code = code};
+        assert_int_equal(mh_reply_is_missing_index(&said), code == 700);
+        assert_int_equal(mh_reply_is_missing_collection(&said), code == 100);
+        assert_int_equal(mh_reply_is_missing_partition(&said), code == 200);
+    }
 }
 
 /* Servers before 2.3 know no other; one that has both means the newer. */
@@ -105,9 +109,9 @@ static void the_older_code_counts_where_it_is_alone(void **state)
     for (int legacy = 0; legacy < 1001; legacy++) {
         const struct mh_reply alone = {.legacy_code = legacy}, both = {.legacy_code = legacy, .code = 1100};
         assert_int_equal(mh_reply_is_missing_index(&alone), legacy == 25);
-        assert_int_equal(mh_reply_is_missing(&alone), legacy == 4);
+        assert_int_equal(mh_reply_is_missing_collection(&alone), legacy == 4);
         assert_int_equal(mh_reply_is_trouble(&alone), !is_in(final, COUNT(final), legacy));
-        assert_false(mh_reply_is_missing_index(&both) || mh_reply_is_missing(&both) ||
+        assert_false(mh_reply_is_missing_index(&both) || mh_reply_is_missing_collection(&both) ||
                      mh_reply_is_trouble(&both));
     }
     assert_false(mh_reply_is_trouble(&(struct mh_reply){.code = -1, .legacy_code = 1}));
@@ -489,7 +493,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_are_those_that_change_rows),
         DECODES(every_code_is_judged),
-        DECODES(a_missing_index_has_a_code),
+        DECODES(what_is_missing_has_a_code),
         DECODES(the_older_code_counts_where_it_is_alone),
         DECODES(a_long_reason_is_cut),
         DECODES(every_transport_status_is_judged),
