@@ -217,14 +217,16 @@ static void judge_cycles(struct verdict *verdict, const struct mh_report *report
         say(verdict, 0, "%lld of %lld cycles whole%s", (long long)whole,
             (long long)mh_report_figure(report, "cycles_begun"),
             broken ? "" : ", and what they looked at was as it had to be");
+    if (whole == 0 && mh_report_figure(report, "cycles_broken") > 0) /* stopped or not; said once */
+        say(verdict, MH_EXIT_UNUSABLE, "no cycle of the lifecycle role succeeded (see the errors)");
     const int64_t unlooked = mh_report_figure(report, "cycles_unlooked");
     if (unlooked > 0)
         say(verdict, 0, "cycles broken, rows not looked at: %lld", (long long)unlooked);
     const int64_t contradicted = mh_report_figure(report, "cycles_contradicted");
     if (contradicted > 0)
         say(verdict, MH_EXIT_UNUSABLE,
-            "UNDECIDED: %lld cycle%s ended with an answer that contradicted what was acknowledged; whether "
-            "rows were lost cannot be told",
+            "UNDECIDED: %lld cycle%s ended with an answer that contradicted what was acknowledged, and that "
+            "could not be asked again",
             (long long)contradicted, contradicted == 1 ? "" : "s");
 }
 

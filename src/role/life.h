@@ -40,7 +40,9 @@ struct mh_life {
     int64_t searched, own_found; /* rows by their own vectors; found among the hits */
     int64_t begin_ns, end_ns;
     int64_t wrong_since_ns; /* an answer has been wrong since; 0: none is */
-    bool condemned;         /* what could not be right in it has been told */
+    int64_t disputed_ns;    /* the same, and it could not be asked again */
+    enum mh_step disputed_step;
+    bool condemned; /* what could not be right in it has been told */
     enum mh_life_look look;
     int64_t counted; /* by the count(*) that wants a closer look */
     int64_t found;   /* rows that it found */
@@ -49,12 +51,13 @@ struct mh_life {
     bool seeking, sought; /* those absent there are asked for everywhere; were, for this query */
     bool made;            /* the collection may be on the server */
     bool created, drop_sent;  /* acknowledged; by its step, whatever came of it */
-    bool disputed;            /* its partition was said to be missing before any drop of it was done */
     bool inquest;             /* it broke: are its rows there? */
     bool looked;              /* the inquest has told */
+    bool told;                /* what is wrong, that is */
     bool gone;                /* the listing was without it until verify.grace was over */
     int64_t inquest_until_ns; /* no new one after that */
     int unlooked_before;      /* cycles in a row, before this one, whose inquests came to nothing */
+    int broken_before;        /* that were broken */
     int64_t pause_ns;         /* before its next operation */
     bool cleaning;            /* nothing more but its drop */
     int drops;                /* tries of it */
@@ -73,6 +76,8 @@ int64_t mh_life_inquest_ns(const struct mh_life *life, int64_t whole_ns);
 
 /* A good reply to the step: is what it says right? False: it is to be asked for again. */
 bool mh_life_learn(struct mh_role *role, const struct mh_op *op, enum mh_step step);
+/* What was wrong is right by now: `op` is the last that was asked. */
+void mh_life_tell_late(struct mh_role *role, const struct mh_op *op);
 /* A good reply to a closer look, which ends when it has seen enough. */
 void mh_life_look_on(struct mh_role *role, const struct mh_op *op);
 

@@ -11,7 +11,7 @@ struct finder {
 static void tell_core(void *context, const struct mh_cycle_wrong *wrong)
 {
     const struct finder *finder = context;
-    const struct mh_life *life = finder->role->state;
+    struct mh_life *life = finder->role->state;
     const struct mh_op *op = finder->op;
     const struct mh_finding finding = {.what = wrong->what,
                                        .id = wrong->id,
@@ -23,7 +23,15 @@ static void tell_core(void *context, const struct mh_cycle_wrong *wrong)
                                        .step = op->request.kind,
                                        .first_ns = life->wrong_since_ns ? life->wrong_since_ns : op->done_ns,
                                        .last_ns = op->done_ns};
+    life->told = true;
     mh_role_found(finder->role, &finding);
+}
+
+void mh_life_tell_late(struct mh_role *role, const struct mh_op *op)
+{
+    const struct mh_life *life = role->state;
+    tell_core(&(struct finder){role, op},
+              &(struct mh_cycle_wrong){.what = MH_FOUND_LATE, .id = life->rows.first});
 }
 
 static bool lists(const struct mh_reply *reply, const char *name)
@@ -166,8 +174,7 @@ bool mh_life_learn(struct mh_role *role, const struct mh_op *op, enum mh_step st
     life->rows.sound = step == MH_STEP_COUNT ? !miscounted : life->rows.sound;
     if (!answer.wanting && !miscounted) {
         if (life->wrong_since_ns)
-            tell_core(&answer.finder,
-                      &(struct mh_cycle_wrong){.what = MH_FOUND_LATE, .id = life->rows.first});
+            mh_life_tell_late(role, op);
         settle(life);
         count_found(life, op, step);
         return true;

@@ -14,6 +14,8 @@
 enum {
     MOST_DROPS = 10,        /* tries to remove what a broken cycle left */
     INQUEST_PAUSE_MS = 200, /* before the next one, when one fails */
+    BROKEN_PAUSE_MS = 100,  /* before the cycle after a broken one; twice as long after each further one, */
+    MOST_DOUBLINGS = 6,     /* so often at most */
 };
 
 static const struct mh_option options[] = {
@@ -209,6 +211,13 @@ static void choose_deleted(struct mh_role *role, struct mh_life *life)
     life->delete_to = life->delete_from + deleted;
 }
 
+/* A server that refuses, or fails, all that it is asked for is not asked as fast as it can say so. */
+static int64_t pause_after(int broken)
+{
+    const int doublings = broken - 1 < MOST_DOUBLINGS ? broken - 1 : MOST_DOUBLINGS;
+    return broken > 0 ? (BROKEN_PAUSE_MS * MH_MS) << doublings : 0;
+}
+
 static void begin_cycle(struct mh_role *role)
 {
     const struct mh_life_options *own = role->options->own;
@@ -220,8 +229,9 @@ static void begin_cycle(struct mh_role *role)
     life->look = MH_LIFE_NO_LOOK;
     life->at_home = life->seeking = life->sought = false;
     life->made = life->cleaning = life->broken = life->cut = life->again = life->condemned = false;
-    life->created = life->drop_sent = life->inquest = life->looked = life->gone = life->disputed = false;
-    life->pause_ns = life->searched = life->own_found = 0;
+    life->created = life->drop_sent = life->inquest = life->looked = life->told = life->gone = false;
+    life->disputed_ns = life->searched = life->own_found = 0;
+    life->pause_ns = pause_after(life->broken_before);
     life->why[0] = '\0';
     mh_cycle_begin(&life->rows, mh_cycle_first_id(role, life->number));
     mh_cycle_name(role->job->collection.name, role->run_tag, role->worker->number, life->number, life->name);
@@ -234,17 +244,32 @@ static bool is_owed(const struct mh_life *life)
     return life->created && !life->drop_sent;
 }
 
-/* What contradicts its rows might have been put right until verify.grace is over, or not: nobody has waited.
- */
+/* An answer that an inquest gets again, of its own. */
+static bool asks_again(enum mh_step step)
+{
+    return step == MH_STEP_COUNT || step == MH_STEP_COUNT_ELSEWHERE || step == MH_STEP_QUERY ||
+           step == MH_STEP_FIND_COLLECTION;
+}
+
+/* An answer contradicted what was acknowledged, and is the last one: it might have been put right until
+ * verify.grace was over, or not. One that no inquest gets again stays so. */
+static void note_dispute(struct mh_life *life, enum mh_step step, int64_t since_ns)
+{
+    if (life->disputed_ns > 0 && !asks_again(life->disputed_step))
+        return;
+    life->disputed_ns = life->disputed_ns > 0 ? life->disputed_ns : since_ns;
+    life->disputed_step = step;
+}
+
 static bool is_left_open(struct mh_life *life)
 {
-    if (life->disputed)
-        return true;
-    if (life->wrong_since_ns == 0)
+    if (life->wrong_since_ns > 0)
+        note_dispute(life, mh_life_step(life), life->wrong_since_ns);
+    if (life->disputed_ns == 0)
         return false;
     if (!life->broken)
         snprintf(life->why, sizeof life->why, "stopped while the step %s was contradicted",
-                 mh_step_names[mh_life_step(life)]);
+                 mh_step_names[life->disputed_step]);
     life->broken = true;
     return true;
 }
@@ -269,6 +294,7 @@ static void end_cycle(struct mh_role *role)
         life->unlooked_before++;
     else if (life->looked || end.outcome == MH_OUTCOME_OK)
         life->unlooked_before = 0;
+    life->broken_before = life->broken ? life->broken_before + 1 : 0;
     life->under_way = false;
     life->number++;
     mh_role_cycle_ended(role, &end);
@@ -320,7 +346,19 @@ static int64_t rows_of(const struct mh_life *life, enum mh_step step)
     return step == MH_STEP_INSERT || step == MH_STEP_QUERY ? life->rows.rows : 0;
 }
 
-static void advance(struct mh_role *role, enum mh_step step)
+/* The inquest is through: what was absent was late, unless it has told what is wrong. */
+static void settle_dispute(struct mh_role *role, const struct mh_op *op)
+{
+    struct mh_life *life = role->state;
+    if (life->disputed_ns == 0 || !asks_again(life->disputed_step))
+        return;
+    life->wrong_since_ns = life->disputed_ns;
+    if (!life->told)
+        mh_life_tell_late(role, op);
+    life->wrong_since_ns = life->disputed_ns = 0;
+}
+
+static void advance(struct mh_role *role, const struct mh_op *op, enum mh_step step)
 {
     struct mh_life *life = role->state;
     if (life->look != MH_LIFE_NO_LOOK || life->begun < rows_of(life, step))
@@ -332,6 +370,8 @@ static void advance(struct mh_role *role, enum mh_step step)
     if (life->at < life->program->count && !enough)
         return;
     life->looked |= life->inquest;
+    if (life->inquest && (life->gone || life->at == life->program->count))
+        settle_dispute(role, op);
     if (life->made)
         life->cleaning = true;
     else
@@ -356,7 +396,7 @@ static void begin_inquest(struct mh_life *life)
     life->at = 0;
     life->begun = life->wrong_since_ns = 0;
     life->look = MH_LIFE_NO_LOOK;
-    life->again = life->condemned = life->seeking = life->sought = false;
+    life->again = life->condemned = life->seeking = life->sought = life->told = false;
 }
 
 /* The step failed for good. A server that comes back may answer an inquest. */
@@ -364,6 +404,8 @@ static void break_off(struct mh_role *role, const struct mh_op *op, enum mh_step
 {
     struct mh_life *life = role->state;
     note_broken(role, step);
+    if (life->wrong_since_ns > 0)
+        note_dispute(life, step, life->wrong_since_ns);
     if (!life->inquest)
         life->inquest_until_ns = op->done_ns + mh_life_inquest_ns(life, role->job->server.timeout_ns);
     if (is_owed(life) && !role->ending && op->done_ns < life->inquest_until_ns) {
@@ -387,7 +429,8 @@ static void learn_failed_drop(struct mh_life *life, const struct mh_op *op)
         return;
     mh_cycle_perhaps_dropped(&life->rows);
     life->at_home = false;
-    life->disputed = others == 1 && mh_reply_is_missing_partition(&op->reply);
+    if (others == 1 && mh_reply_is_missing_partition(&op->reply))
+        note_dispute(life, MH_STEP_DROP_PARTITION, op->done_ns);
 }
 
 static void learn_step(struct mh_role *role, const struct mh_op *op)
@@ -421,14 +464,14 @@ static void learn_step(struct mh_role *role, const struct mh_op *op)
     else
         mh_life_look_on(role, op);
     if (!life->again)
-        advance(role, step);
+        advance(role, op, step);
 }
 
 /* What cannot be dropped stays: the next cycle has another name. */
 static void learn_drop(struct mh_role *role, const struct mh_op *op)
 {
     struct mh_life *life = role->state;
-    life->made = op->outcome != MH_OUTCOME_OK;
+    life->made = op->outcome != MH_OUTCOME_OK && !mh_reply_is_missing_collection(&op->reply);
     if (life->made && (role->ending || life->drops < MOST_DROPS))
         return;
     if (life->made)
@@ -468,5 +511,6 @@ const struct mh_role_ops mh_role_lifecycle = {
     .next = next,
     .done = done,
     .owes = owes,
+    .leave = end_cycle,
     .fini = fini,
 };

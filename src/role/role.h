@@ -148,7 +148,8 @@ struct mh_role_ops {
     /* What it has made on the server and must remove before it ends, by name; NULL: nothing now. While there
      * is something, `for` does not end it; a stop sets role->ending, and asks `next` on. NULL: never. */
     const char *(*owes)(const struct mh_role *role);
-    void (*fini)(struct mh_role *role); /* NULL: nothing to do */
+    void (*leave)(struct mh_role *role); /* the stage is over, and it still owes: books what it left undone */
+    void (*fini)(struct mh_role *role);  /* NULL: nothing to do */
 };
 
 /* NULL-ended, in the order of `milvus-hpc options`. */

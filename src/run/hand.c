@@ -73,9 +73,11 @@ void mh_hand_end(struct mh_hand *hand)
         hand->backlog_ns += mh_now_ns() - hand->backlog_since_ns;
     hand->backlog_since_ns = 0;
     const char *owes = hand->role.ops->owes ? hand->role.ops->owes(&hand->role) : NULL;
-    if (owes)
+    if (owes) {
         mh_warn("worker %lld (%s): collection %s is left on the server", (long long)worker->number,
                 hand->role.ops->kind.name, owes);
+        hand->role.ops->leave(&hand->role);
+    }
     mh_tallies_hold_up(&hand->stage->run->tallies, worker->stage, worker->role, hand->backlog,
                        hand->backlog_ns, hand->lag_ns);
 }

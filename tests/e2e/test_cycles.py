@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 from mockserver import Mock, kind_of
-from proxy import Forward, behind
+from proxy import Counter, Forward, Lie, behind
 from pymilvus import MilvusClient, MilvusException
-from pymilvus.grpc_gen import common_pb2
+from pymilvus.grpc_gen import common_pb2, milvus_pb2
 from support import (GOOD, MISSED, UNUSABLE, VIOLATED, Done, assert_books_balance, assert_ledger_agrees, hpc, private_bytes, ranks_of,
                      running, write_job)
 
@@ -374,20 +374,109 @@ def test_rows_that_nobody_looked_at_are_named(tmp_path: Path) -> None:
     assert row["outcome"] == "unknown" and row["message"] == "ended by the step load"
 
 
+# --- answers that could not be asked again ---------------------------------------------------------------------------
+
+def run_behind(folder: Path, lie: Lie, job: dict) -> Done:
+    with Mock(folder) as mock:
+        with behind(mock.uri, lie) as between:
+            done = hpc(*words(folder, mock, job), "--server", between, result=folder / "result.h5")
+        assert collections(mock) == []
+    assert_books_balance(done.result)
+    return done
+
+
+def answer_as(pattern: str, then: str) -> Lie:
+    """To the second cycle's strong reads, one by one: "l", a row less; "r", refused; " ", the truth."""
+    reads = Counter()
+
+    def lie(method: str, request: bytes, forward: Forward, _context: object) -> bytes:
+        answer = forward()
+        if method != "Query" or not milvus_pb2.QueryRequest.FromString(request).collection_name.endswith("c1"):
+            return answer
+        number = reads.next()
+        what = pattern[number - 1] if number <= len(pattern) else then
+        if what == "r":
+            return milvus_pb2.QueryResults(status=common_pb2.Status(code=65535, error_code=1, reason="not now")).SerializeToString()
+        reply = milvus_pb2.QueryResults.FromString(answer)
+        if what == "l":
+            reply.fields_data[0].scalars.long_data.data[0] -= 1
+        return reply.SerializeToString()
+
+    return lie
+
+
+TWO = {"server": {"timeout": "1s"}, "verify": {"grace": "60s"}}
+
+
+def test_a_contradiction_that_is_not_asked_again_is_not_good(tmp_path: Path) -> None:
+    """A count(*) lacks a row; from then on no read of that collection succeeds."""
+    done = run_behind(tmp_path, answer_as("l", "r"), job_for([life(count=1, cycles=2)], **TWO))
+    figures = done.result.figures
+    assert done.code == UNUSABLE and violations(done) == [], str(done)
+    assert (figures["cycles_whole"], figures["cycles_contradicted"], figures["cycles_unlooked"]) == (1, 1, 1)
+    assert "UNDECIDED: 1 cycle ended with an answer that contradicted" in done.result.attributes["verdict"], str(done)
+
+
+@pytest.mark.parametrize("answers", ["lr", "lrlr", "lrrlr", "r"])
+def test_an_inquest_settles_what_was_contradicted(tmp_path: Path, answers: str) -> None:
+    """The cycle's own answer or that of an inquest which then failed, too: the last one's reads find all rows, so they were late."""
+    done = run_behind(tmp_path, answer_as(answers, " "), job_for([life(count=1, cycles=2)], **TWO))
+    figures = done.result.figures
+    assert done.code == GOOD and [row["kind"] for row in violations(done)] == ["late"] * ("l" in answers), str(done)
+    assert (figures["cycles_broken"], figures["cycles_contradicted"], figures["cycles_unlooked"]) == (1, 0, 0)
+
+
+def test_an_inquest_does_not_settle_what_it_does_not_ask(tmp_path: Path) -> None:
+    """A search that missed a row and could not be repeated: that all rows are there says nothing of it."""
+    searches = Counter()
+
+    def lie(method: str, _request: bytes, forward: Forward, _context: object) -> bytes:
+        answer = forward()
+        if method != "Search":
+            return answer
+        if searches.next() > 1:
+            return milvus_pb2.SearchResults(status=common_pb2.Status(code=65535, error_code=1, reason="not now")).SerializeToString()
+        reply = milvus_pb2.SearchResults.FromString(answer)
+        found = reply.results
+        found.ids.int_id.data[:] = found.ids.int_id.data[1:]  # the first query's nearest row, which is its own
+        found.scores[:] = found.scores[1:]
+        found.topks[0] -= 1
+        return reply.SerializeToString()
+
+    done = run_behind(tmp_path, lie, job_for([life(count=1, cycles=1)], **TWO))
+    figures = done.result.figures
+    assert done.code == UNUSABLE and violations(done) == [], str(done)
+    assert (figures["cycles_broken"], figures["cycles_contradicted"]) == (1, 1), str(done)
+
+
+def refuse(wanted: str, code: int) -> Lie:
+    """It is done, and the answer says that it was not."""
+    def lie(method: str, _request: bytes, forward: Forward, _context: object) -> bytes:
+        answer = forward()
+        return answer if method != wanted else common_pb2.Status(code=code, error_code=1, reason="not found").SerializeToString()
+
+    return lie
+
+
 def test_a_partition_that_is_missing_when_it_is_dropped_proves_nothing(tmp_path: Path) -> None:
     """Something on the way sent its drop twice, and the second copy's answer comes; or the server had lost it before. Neither good nor lost."""
-    def twice(method: str, _request: bytes, forward: Forward, _context: object) -> bytes:
-        answer = forward()
-        return answer if method != "DropPartition" else common_pb2.Status(code=200, error_code=1, reason="partition not found").SerializeToString()
-
-    with Mock(tmp_path) as mock:
-        with behind(mock.uri, twice) as between:
-            done = hpc(*words(tmp_path, mock, job_for([life(count=1, cycles=2)])), "--server", between, result=tmp_path / "result.h5")
-        assert collections(mock) == []
+    done = run_behind(tmp_path, refuse("DropPartition", 200), job_for([life(count=1, cycles=2)]))
     figures = done.result.figures
     assert done.code == UNUSABLE and violations(done) == [], str(done)
     assert (figures["cycles_broken"], figures["cycles_contradicted"]) == (2, 2)
     assert "UNDECIDED: 2 cycles ended with an answer that contradicted" in done.result.attributes["verdict"], str(done)
+
+
+def test_a_collection_that_is_missing_when_it_is_dropped_is_not_left(tmp_path: Path) -> None:
+    done = run_behind(tmp_path, refuse("DropCollection", 100), job_for([life(count=1, cycles=2)]))
+    assert done.result.figures["cycles_broken"] == 2 and "left on the server" not in done.err, str(done)
+
+
+def test_a_server_that_refuses_all_is_not_flooded(tmp_path: Path) -> None:
+    """Broken cycles are followed by pauses, each twice as long as the one before."""
+    job = job_for([life(count=1, cycles=10**6, **{"for": "2s"})])
+    done, mock, _ = run(tmp_path, "reply_code=100%,code=65535,op=create_collection,after=1", job)
+    assert done.code == UNUSABLE and 2 <= done.result.figures["cycles_begun"] <= 8 and len(mock.log()) <= 20, str(done)
 
 
 # --- stopped ---------------------------------------------------------------------------------------------------------
@@ -422,6 +511,20 @@ def test_stopped_before_the_grace_is_over(tmp_path: Path) -> None:
     assert (figures["cycles_contradicted"], figures["cycles_unlooked"], figures["cycles_cut"]) == (1, 1, 0)
     assert done.code == UNUSABLE and "UNDECIDED: 1 cycle ended with an answer that contradicted" in done.result.attributes["verdict"], str(done)
     assert_books_balance(done.result)
+
+
+def test_stopped_after_nothing_but_broken_cycles(tmp_path: Path) -> None:
+    """However it ends: no cycle of it was whole."""
+    job = job_for([life(cycles=10**6, count=1)], server={"timeout": "300ms"})
+    with Mock(tmp_path, ["reply_code=100%,code=65535,op=load"]) as mock:
+        with running(*words(tmp_path, mock, job), result=tmp_path / "result.h5") as going:
+            going.wait_for(r"^milvus-hpc: calibration")
+            assert going.read_until(lambda: len(mock.log()) > 2, 20)
+            going.process.send_signal(signal.SIGUSR1)
+            done = going.finish()
+    figures = done.result.figures
+    assert figures["cycles_broken"] > 0 == figures["cycles_whole"]
+    assert done.code == UNUSABLE and "no cycle of the lifecycle role succeeded" in done.result.attributes["verdict"], str(done)
 
 
 def test_builds_that_never_end(tmp_path: Path) -> None:
@@ -465,6 +568,9 @@ def test_what_cannot_be_removed_is_named(tmp_path: Path) -> None:
         left = collections(mock)
     [name] = left
     assert f"collection {name} is left on the server" in done.err, str(done)
+    figures = done.result.figures
+    assert figures["cycles_begun"] == figures["cycles_broken"] + figures["cycles_cut"] == 1, figures
+    assert_books_balance(done.result)
 
 
 def killed_after(tmp_path: Path, mock: Mock, job: dict, seconds: float) -> tuple[str, Done]:
