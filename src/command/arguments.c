@@ -19,7 +19,8 @@ static const struct flag flags[] = {
     {"set", "KEY=VALUE", "run check verify",
      "override an option of the job: stages.crud.writer.rows=500 (may be repeated)"},
     {"server", "URI", "run check verify", "the server, in place of the job's: http://host:port"},
-    {"output", "FILE.h5", "run verify merge", "the result; never overwritten (default: results/RUN-ID.h5)"},
+    {"output", "FILE.h5", "run verify", "the result; never overwritten (default: results/RUN-ID.h5)"},
+    {"output", "FILE.h5", "merge", "the result, which must be named; never overwritten"},
     {"output-local", "DIR", "run",
      "journals into DIR, on each node its own; the result is gathered on rank 0: no shared file system is "
      "needed"},
@@ -110,7 +111,8 @@ void mh_print_help(const char *name)
     }
     printf("\n`milvus-hpc COMMAND --help` lists a command's options.\n\n"
            "Exit codes: 0 good, 1 a threshold was missed, 2 the server broke a promise about a row,\n"
-           "3 usage, job file, data set or infrastructure.\n");
+           "3 usage, job file, data set or infrastructure, or a run that did not test, or could not judge,\n"
+           "what it says.\n");
 }
 
 static int take_number(const char *name, const char *text, int64_t low, int64_t *out, struct mh_error *err)

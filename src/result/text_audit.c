@@ -210,7 +210,7 @@ static const char *const meanings[MH_WRONGS] = {
     [MH_MISSED] = "left out by a read that must find every row",
     [MH_UNREAD] = "acknowledged, and a read that had to show it did not",
     [MH_NON_MONOTONIC] = "seen, and by the next read not",
-    [MH_NOT_DROPPED] = "its drop was acknowledged, it is still listed (a partition or collection)",
+    [MH_NOT_DROPPED] = "its drop was acknowledged, it is still listed (index, partition or collection)",
     [MH_INVISIBLE] = "not seen within the grace, where nothing promises it: no violation",
 };
 
