@@ -150,20 +150,23 @@ static void judge_chaos(struct verdict *verdict, const struct mh_run *run)
             (long long)run->chaos_missed, run->chaos_missed == 1 ? "" : "s");
 }
 
-static void judge_equation(struct verdict *verdict, const struct mh_audit_figures *f)
+/* An upsert in doubt is a delete and an insert: a count may fall between them. */
+static void judge_equation(struct verdict *verdict, const struct mh_audit_figures *f, int64_t torn)
 {
+    bool undecided = f->count_star != f->partition_sum || f->partition_sum != f->scanned;
     const struct {
         const char *name;
         int64_t rows;
     } sums[] = {
         {"count(*)", f->count_star}, {"the partitions' sum", f->partition_sum}, {"the scan", f->scanned}};
-    for (size_t i = 0; i < sizeof sums / sizeof sums[0]; i++)
-        if (sums[i].rows < f->expected_live || sums[i].rows > f->expected_live + f->expected_maybe)
+    for (size_t i = 0; i < sizeof sums / sizeof sums[0]; i++) {
+        undecided |= sums[i].rows < f->expected_live;
+        if (sums[i].rows < f->expected_live - torn || sums[i].rows > f->expected_live + f->expected_maybe)
             say(verdict, MH_EXIT_VIOLATION, "%s says %lld where %lld to %lld rows must be live", sums[i].name,
                 (long long)sums[i].rows, (long long)f->expected_live,
                 (long long)(f->expected_live + f->expected_maybe));
-    if (verdict->exit_code == MH_EXIT_GOOD &&
-        (f->count_star != f->partition_sum || f->partition_sum != f->scanned))
+    }
+    if (verdict->exit_code == MH_EXIT_GOOD && undecided)
         say(verdict, MH_EXIT_UNUSABLE,
             "UNDECIDED: count(*), the partitions' sum and the scan contradict one another while writes "
             "were in doubt; verify it again later");
@@ -188,14 +191,15 @@ static void say_broken(struct verdict *verdict, int64_t violations, int64_t sigh
             (long long)violations, violations == 1 ? "" : "s");
 }
 
-static void judge_audit(struct verdict *verdict, const struct mh_session *session)
+static void judge_audit(struct verdict *verdict, const struct mh_session *session,
+                        const struct mh_ledger_totals *totals)
 {
     const struct mh_audit_figures *f = &session->audit.figures;
     const int64_t violations = mh_audit_violations(f);
     if (violations > 0)
         say_broken(verdict, violations, session->audit.sightings);
     else if (session->audited)
-        judge_equation(verdict, f);
+        judge_equation(verdict, f, totals->unknown_upserts);
     if (session->audited && verdict->exit_code == 0)
         say(verdict, 0,
             was_never_written(session)
@@ -256,7 +260,7 @@ void mh_session_judge(struct mh_session *session, const struct mh_ledger_totals 
     const struct mh_report_operation *odd = unbalanced(report);
     const char *astray = rows_astray(session, totals);
     report->verdict[0] = '\0';
-    judge_audit(&verdict, session);
+    judge_audit(&verdict, session, totals);
     judge_cycles(&verdict, report, session->broken);
     if (session->broken)
         say(&verdict, MH_EXIT_UNUSABLE, "INCOMPLETE: %.300s", session->broken_why);

@@ -89,7 +89,8 @@ static int judge_slice(struct mh_pass *pass, int64_t at, struct mh_error *err)
                                  .fate = fate,
                                  .insert = insert,
                                  .expected_version = mh_expected_version(insert, fate),
-                                 .seen_version = pass->seen[i]};
+                                 .seen_version = pass->seen[i],
+                                 .scanned = pass->seen[i] != MH_VERSION_NONE};
         if (kind >= 0 && suspect(pass, &row, err) != 0)
             return -1;
     }

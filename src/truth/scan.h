@@ -15,6 +15,7 @@ struct mh_suspect {
     int32_t partition;
     uint16_t fate;
     uint8_t insert;
+    bool scanned; /* the scan saw it, and counted it */
     bool settled;
 };
 

@@ -139,21 +139,27 @@ static int64_t end_of_home(const struct mh_pass *pass, int64_t from)
     return to;
 }
 
-/* It looks right now. An absent row that appears was late. Any other wrong answer to a read at Strong was
- * wrong, whatever the next one says, unless a write in doubt may have landed in between. */
+/* It looks right now. An absent row that appears was late. */
 static void settle_right(struct mh_pass *pass, const struct mh_suspect *row)
 {
-    const bool in_doubt =
-        row->insert == MH_INSERT_UNKNOWN || row->fate & (MH_FATE_DELETE_UNKNOWN | MH_FATE_UPSERT_UNKNOWN);
-    if (row->kind == MH_LOST) {
+    if (row->kind != MH_LOST)
+        return;
+    if (!row->scanned) {
         pass->distinct[mh_slices_find(&pass->audit->slices, row->id)]++;
         pass->scanned++;
-        mh_pass_condemn(pass, MH_LATE, row, row->partition);
-    } else if (!in_doubt)
+    }
+    mh_pass_condemn(pass, MH_LATE, row, row->partition);
+}
+
+/* Only absence can be put right. Any other wrong answer to a read at Strong was wrong, whatever the next one
+ * says; nor does a write in doubt that lands meanwhile explain it: the row is right with it and without. */
+static void condemn_shown(struct mh_pass *pass, const struct mh_suspect *row)
+{
+    if (row->kind != MH_LOST)
         mh_pass_condemn(pass, row->kind, row, row->partition);
 }
 
-/* One more look at every suspect: those that are right now leave the list, as late ones. */
+/* One more look at every suspect: those that are right now leave the list. */
 static int look_at_suspects(struct mh_pass *pass, struct table *table, struct mh_error *err)
 {
     int64_t kept = 0;
@@ -163,6 +169,7 @@ static int look_at_suspects(struct mh_pass *pass, struct table *table, struct mh
             return -1;
         for (int64_t i = from; i < to; i++) {
             struct mh_suspect row = pass->suspects[i];
+            condemn_shown(pass, &row);
             row.seen_version = table->seen[i - from];
             int kind = mh_judge_row(row.insert, row.fate, row.seen_version);
             if (kind < 0) {

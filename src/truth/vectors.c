@@ -21,7 +21,7 @@ static int sample_slice(struct mh_pass *pass, int64_t at, struct mh_error *err)
             .seed = audit->seed, .stream = SAMPLE_STREAM, .counter = (uint64_t)(slice->first + i)};
         uint16_t fate = pass->fates.fate[i];
         if (mh_expected_version(pass->fates.insert[i], fate) == MH_VERSION_NONE ||
-            fate & MH_FATE_UPSERT_UNKNOWN || mh_random_unit(&draw) >= share)
+            mh_random_unit(&draw) >= share)
             continue;
         if (!mh_grow(&pass->ids, &pass->id_room, pass->id_count, sizeof *pass->ids))
             return mh_fail(err, "out of memory for the sample of vectors");
@@ -134,8 +134,8 @@ static int judge_missing(struct mh_pass *pass, int64_t id, struct mh_error *err)
                              .expected_version =
                                  mh_expected_version(pass->fates.insert[i], pass->fates.fate[i]),
                              .seen_version = MH_VERSION_NONE};
-    bool certain =
-        pass->fates.insert[i] == MH_INSERT_ACKED && !(pass->fates.fate[i] & MH_FATE_DELETE_UNKNOWN);
+    bool certain = pass->fates.insert[i] == MH_INSERT_ACKED &&
+                   !(pass->fates.fate[i] & (MH_FATE_DELETE_UNKNOWN | MH_FATE_UPSERT_UNKNOWN));
     if (certain && !mh_audit_is_wrong(pass->audit, id))
         mh_pass_condemn(pass, MH_LOST, &row, -1);
     return 0;
