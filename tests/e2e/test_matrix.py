@@ -134,6 +134,14 @@ def test_wrong_rows_are_named(tmp_path: Path, case: Case) -> None:
     assert_found(done, wanted)
 
 
+def test_vectors_of_rows_in_doubt_are_read(tmp_path: Path) -> None:
+    """With an upsert in doubt its vector is the old one or the new one, and no third."""
+    done, log = Case("flip_vector=100%,op=upsert reset=2,op=upsert,when=after").run(tmp_path)
+    flipped = [entry for entry in log if entry["fault"] == "flip_vector"]
+    assert done.code == VIOLATED and done.result.figures["unknown_upserts"] > 0, str(done)
+    assert_found(done, expected(done.result, flipped))
+
+
 # --- calls whose end tells nothing, or the truth too late -------------------------------------------------------------
 
 HALF_A_SECOND = "500ms"

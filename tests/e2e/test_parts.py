@@ -13,7 +13,9 @@ import h5py
 import numpy as np
 import pytest
 from mockserver import Mock, expected
+from proxy import Forward, behind
 from pymilvus import MilvusClient
+from pymilvus.grpc_gen import milvus_pb2
 from support import (GOOD, UNUSABLE, VIOLATED, Content, Done, Result, assert_books_balance, assert_ledger_agrees, hpc, ranks_of, running, write_job)
 
 NAME, SEED, ROWS, DIM = "parts", 11, 3000, 8
@@ -93,6 +95,25 @@ def test_three_parts_are_one(mock: Mock) -> None:
     # rows of the third would be strangers to the second, or be written twice
     assert_refused(verify(mock, "1.h5"), "1.h5", "was continued since", "verify the last part's result")
     assert_refused(go_on(mock, "2.h5", "other.h5"), "2.h5", "was continued before", "the last part's result")
+
+
+def test_later_rows_are_known_by_their_scalars(mock: Mock) -> None:
+    """A server that keeps vectors in a precision of its own, as verify.vectors=none is for: rows of a later part are still no strangers."""
+    def rounded(method: str, _request: bytes, forward: Forward, _context: object) -> bytes:
+        reply = forward()
+        if method != "Query":
+            return reply
+        changed = milvus_pb2.QueryResults.FromString(reply)
+        for field in changed.fields_data:
+            if field.WhichOneof("field") == "vectors":
+                field.vectors.float_vector.data[:] = [round(x, 3) for x in field.vectors.float_vector.data]
+        return changed.SerializeToString()
+
+    assert [done.code for done in (begin(mock, WRITERS), go_on(mock, "1.h5", "2.h5"))] == [GOOD] * 2
+    with behind(mock.uri, rounded) as between:
+        done = hpc("verify", mock.folder / "1.h5", "--server", between, "--set", "verify.vectors=none", "-o", mock.folder / "again.h5",
+                   result=mock.folder / "again.h5")
+    assert_refused(done, "was continued since")
 
 
 def client_of(mock: Mock) -> MilvusClient:
