@@ -119,12 +119,12 @@ static enum mh_next next_page(struct mh_role *role, struct cursor *cursor, struc
 
 static int64_t highest_key(const struct mh_role *role, const struct mh_op *op, int64_t *rows)
 {
-    const struct mh_column *keys = mh_reply_column(&op->reply, mh_content_key_name(role->content));
+    const int64_t *ids;
     int64_t highest = INT64_MIN;
-    *rows = keys && keys->type == MH_FIELD_INT64 ? keys->rows : 0;
+    *rows = mh_content_keys(role->content, &op->reply, &ids);
     for (int64_t i = 0; i < *rows; i++)
-        if (((const int64_t *)keys->values)[i] > highest)
-            highest = ((const int64_t *)keys->values)[i];
+        if (ids[i] > highest)
+            highest = ids[i];
     return highest;
 }
 
