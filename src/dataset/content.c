@@ -303,6 +303,18 @@ void mh_content_scalar(const struct mh_content *content, size_t field, int64_t i
         out->whole = integer_value(kind->type, bits);
 }
 
+bool mh_content_same(const struct mh_content *content, size_t field, int64_t id, int64_t version,
+                     int64_t other)
+{
+    struct mh_scalar a = {0}, b = {0};
+    if (content->fields[field].type == MH_FIELD_FLOAT_VECTOR)
+        return memcmp(mh_content_vector(content, id, version), mh_content_vector(content, id, other),
+                      (size_t)content->dataset->shape.dim * sizeof(float)) == 0;
+    mh_content_scalar(content, field, id, version, &a);
+    mh_content_scalar(content, field, id, other, &b);
+    return a.whole == b.whole && a.real == b.real && strcmp(a.text, b.text) == 0;
+}
+
 /* ---- rows received ---- */
 
 bool mh_content_matches(const struct mh_content *content, size_t field, const struct mh_column *column,
@@ -334,4 +346,17 @@ bool mh_content_matches(const struct mh_content *content, size_t field, const st
     default:
         return ((const int32_t *)column->values)[row] == (int32_t)integer_value(kind->type, bits);
     }
+}
+
+int64_t mh_content_keys(const struct mh_content *content, const struct mh_reply *reply, const int64_t **ids)
+{
+    const struct mh_column *keys = mh_reply_column(reply, mh_content_key_name(content));
+    const bool known = keys && keys->type == MH_FIELD_INT64 && keys->rows > 0;
+    *ids = known ? keys->values : NULL;
+    if (known)
+        return keys->rows;
+    for (size_t c = 0; c < reply->column_count; c++)
+        if (reply->columns[c].rows > 0)
+            return -1;
+    return 0; /* some servers leave out every column of an empty reply */
 }

@@ -66,8 +66,16 @@ struct mh_scalar {
 void mh_content_scalar(const struct mh_content *content, size_t field, int64_t id, int64_t version,
                        struct mh_scalar *out);
 
+/* Do two versions of a row hold the same in this field? Narrow ones often do; of a float's 24 bits, a pair of
+ * some hundred versions may. */
+bool mh_content_same(const struct mh_content *content, size_t field, int64_t id, int64_t version,
+                     int64_t other);
+
 /* Does row `row` of a received column hold what (id, version) must? */
 bool mh_content_matches(const struct mh_content *content, size_t field, const struct mh_column *column,
                         int64_t row, int64_t id, int64_t version);
+
+/* How many rows a query's reply has, and their keys; -1: rows, but no keys that could name them. */
+int64_t mh_content_keys(const struct mh_content *content, const struct mh_reply *reply, const int64_t **ids);
 
 #endif

@@ -190,18 +190,20 @@ static void judge_row(struct judging *judging, const struct mh_op *op, int64_t a
         blame(judging, MH_FOUND_CORRUPTED, id, 0, MH_SIGHT_STRANGE);
 }
 
-static int64_t keys_of(const struct mh_cycle *cycle, const struct mh_op *op, const int64_t **ids)
+/* Rows without their keys are none that anybody could name. */
+static int64_t keys_in(struct judging *judging, const struct mh_op *op, const int64_t **ids)
 {
-    const struct mh_column *keys = mh_reply_column(&op->reply, mh_content_key_name(cycle->content));
-    *ids = keys ? keys->values : NULL;
-    return keys ? keys->rows : 0;
+    const int64_t rows = mh_content_keys(judging->cycle->content, &op->reply, ids);
+    if (rows < 0)
+        blame(judging, MH_FOUND_CORRUPTED, judging->cycle->first + MH_CYCLE_ID_WHOLE, 0, MH_SIGHT_STRANGE);
+    return rows;
 }
 
 int64_t mh_cycle_judge_rows(const struct mh_cycle *cycle, const struct mh_op *op, int64_t from, int64_t to,
                             int64_t *found, mh_cycle_tell *tell, void *context)
 {
     struct judging judging = {cycle, tell, context, 0};
-    const int64_t *ids, rows = keys_of(cycle, op, &ids);
+    const int64_t *ids, rows = keys_in(&judging, op, &ids);
     for (int64_t at = 0; at < rows; at++)
         judge_row(&judging, op, at, ids[at], found);
     for (int64_t row = from; row < to; row++) {
@@ -223,7 +225,7 @@ void mh_cycle_forget_away(const struct mh_cycle *cycle)
 
 void mh_cycle_note_away(const struct mh_cycle *cycle, const struct mh_op *op)
 {
-    const int64_t *ids, rows = keys_of(cycle, op, &ids);
+    const int64_t *ids, rows = mh_content_keys(cycle->content, &op->reply, &ids);
     mh_cycle_forget_away(cycle);
     for (int64_t at = 0; at < rows; at++)
         if (is_own(cycle, ids[at]) && !(cycle->fates[ids[at] - cycle->first] & PRESENT))
@@ -245,7 +247,7 @@ void mh_cycle_judge_strays(const struct mh_cycle *cycle, const struct mh_op *op,
                            mh_cycle_tell *tell, void *context)
 {
     struct judging judging = {cycle, tell, context, 0};
-    const int64_t *ids, rows = keys_of(cycle, op, &ids);
+    const int64_t *ids, rows = keys_in(&judging, op, &ids);
     for (int64_t at = 0; at < rows; at++)
         if (is_first(&judging, ids[at])) {
             judge_stray(&judging, ids[at]);

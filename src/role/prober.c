@@ -54,14 +54,7 @@ static const struct mh_option options[] = {
      .min = 0,
      .max = 3.6e12,
      .help = "pause before a row is read again; at a rate, that is the pause"},
-    {.name = "bound",
-     .type = MH_OPTION_DURATION,
-     .base = MH_IN_OWN,
-     .offset = offsetof(struct prober_options, bound_ns),
-     .fallback = "5s",
-     .min = 0,
-     .max = 3.6e12,
-     .help = "how far a read at bounded may lag behind, as the server is configured (Milvus: 5s)"},
+    MH_READ_BOUND(offsetof(struct prober_options, bound_ns)),
     {.name = "params",
      .type = MH_OPTION_PARAMS,
      .base = MH_IN_OWN,
@@ -199,17 +192,20 @@ static void learn_write(struct prober *prober, const struct mh_op *op)
                    delete ? MH_SIGHT_ABSENT : prober->version);
 }
 
-/* At which position the answer has the row; -1: nowhere. */
+enum { NOWHERE = -1, KEYLESS = -2 /* rows without their keys: it may be any of them */ };
+
+/* At which position the answer has the row. */
 static int64_t find_row(const struct mh_role *role, const struct mh_op *op, int64_t id)
 {
-    const struct mh_column *keys = mh_reply_column(&op->reply, mh_content_key_name(role->content));
     const bool search = op->request.kind == MH_OP_SEARCH;
-    const int64_t *ids = search ? op->reply.ids : keys ? keys->values : NULL;
-    const int64_t rows = search ? op->reply.hit_count : keys ? keys->rows : 0;
+    const int64_t *ids = op->reply.ids,
+                  rows = search ? op->reply.hit_count : mh_content_keys(role->content, &op->reply, &ids);
+    if (rows < 0)
+        return KEYLESS;
     for (int64_t row = 0; row < rows; row++)
         if (ids[row] == id)
             return row;
-    return -1;
+    return NOWHERE;
 }
 
 static int32_t version_in(const struct mh_role *role, const struct mh_op *op)
@@ -219,7 +215,7 @@ static int32_t version_in(const struct mh_role *role, const struct mh_op *op)
     const int64_t row = find_row(role, op, prober->id);
     size_t field = 0;
     if (row < 0)
-        return MH_SIGHT_ABSENT;
+        return row == KEYLESS ? MH_SIGHT_STRANGE : MH_SIGHT_ABSENT;
     while (role->content->fields[field].name != prober->outputs[0])
         field++;
     for (int32_t version = prober->version; column && version >= 0; version--)

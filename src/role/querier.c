@@ -50,6 +50,7 @@ static const struct mh_option options[] = {
     MH_ROLE_WARMUP,
     MH_ROLE_OPS,
     MH_ROLE_FOR,
+    MH_READ_BOUND(offsetof(struct mh_reader_options, bound_ns)),
     {.name = "mix",
      .type = MH_OPTION_LIST,
      .base = MH_IN_OWN,
@@ -119,12 +120,12 @@ static enum mh_next next_page(struct mh_role *role, struct cursor *cursor, struc
 
 static int64_t highest_key(const struct mh_role *role, const struct mh_op *op, int64_t *rows)
 {
-    const struct mh_column *keys = mh_reply_column(&op->reply, mh_content_key_name(role->content));
+    const int64_t *ids;
     int64_t highest = INT64_MIN;
-    *rows = keys && keys->type == MH_FIELD_INT64 ? keys->rows : 0;
+    *rows = mh_content_keys(role->content, &op->reply, &ids);
     for (int64_t i = 0; i < *rows; i++)
-        if (((const int64_t *)keys->values)[i] > highest)
-            highest = ((const int64_t *)keys->values)[i];
+        if (ids[i] > highest)
+            highest = ids[i];
     return highest;
 }
 
@@ -188,6 +189,7 @@ const struct mh_role_ops mh_role_querier = {
              .own_size = sizeof(struct mh_reader_options)},
     .order = 3,
     .reads = true,
+    .bound_ns = mh_reader_bound_ns,
     .state_size = sizeof(struct querier),
     .check = mh_reader_check,
     .init = init,

@@ -76,6 +76,11 @@ int mh_reader_check(const struct mh_role_options *options, const struct mh_job *
     return 0;
 }
 
+int64_t mh_reader_bound_ns(const struct mh_role_options *options)
+{
+    return ((const struct mh_reader_options *)options->own)->bound_ns;
+}
+
 /* ---- random radii ---- */
 
 static int by_value(const void *a, const void *b)

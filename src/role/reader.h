@@ -33,7 +33,16 @@ struct mh_reader_options {
     struct mh_read_options alone;
     struct mh_list mix; /* of struct mh_read_options */
     int64_t queries;    /* vectors of one search */
+    int64_t bound_ns;
 };
+
+/* The option `bound`; AT: where it goes in the role's own. Probers have it, too. */
+#define MH_READ_BOUND(AT)                                                                                    \
+    {                                                                                                        \
+        .name = "bound", .type = MH_OPTION_DURATION, .base = MH_IN_OWN, .offset = (AT), .fallback = "5s",    \
+        .min = 0, .max = 3.6e12,                                                                             \
+        .help = "how far a read at bounded may lag behind, as the server is configured (Milvus: 5s)"         \
+    }
 
 /* Rows of struct mh_read_options that both roles take; BASE and AT say where the struct is. */
 #define MH_READ_AT(BASE, AT, MEMBER) .base = (BASE), .offset = (AT) + offsetof(struct mh_read_options, MEMBER)
@@ -80,6 +89,7 @@ int mh_reader_check(const struct mh_role_options *options, const struct mh_job *
                     const struct mh_plan *plan, struct mh_error *err);
 int mh_reader_init(struct mh_role *role, struct mh_error *err);
 void mh_reader_fini(struct mh_role *role);
+int64_t mh_reader_bound_ns(const struct mh_role_options *options);
 
 /* Draws a kind of read and sets what searches and queries have in common. NULL: no memory. */
 const struct mh_read_options *mh_reader_draw(struct mh_role *role, struct mh_op *op);

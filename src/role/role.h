@@ -133,6 +133,9 @@ struct mh_role_ops {
         const struct mh_role_options *options); /* see struct mh_plan_needs; NULL: none */
     double (*share)(
         const struct mh_role_options *options); /* of offered rows that go to this role, 0..1; with `takes` */
+    int64_t (*bound_ns)(
+        const struct mh_role_options *options); /* how far its reads at bounded may lag; those that others
+                                                   judge for it. NULL: it has none */
     size_t state_size;
     /* Do the options fit the rest of the job? Before anything is sent, and in `check`. NULL: always. */
     int (*check)(const struct mh_role_options *options, const struct mh_job *job, const struct mh_plan *plan,

@@ -41,6 +41,7 @@ static void keep(const struct mh_stage *stage, const struct mh_outage *outage)
 static void broke(struct mh_stage *stage, int role, int64_t at_ns)
 {
     struct mh_outages *outages = stage->outages;
+    stage->run->cut_off = true;
     if (open_one(outages, role) || outages->count == MOST * stage->options->role_count)
         return;
     struct mh_outage *outage = &outages->items[outages->count++];

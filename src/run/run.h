@@ -90,6 +90,7 @@ struct mh_run {
     double *stage_seconds;             /* how long each stage lasted; one a stage */
     struct mh_stage_span *stage_spans; /* from when to when; one a stage */
     atomic_llong ledger_bytes;         /* that the ledger holds, as of the last round of the heartbeat */
+    bool cut_off;                      /* a call of this rank broke, in this stage or before */
     bool stopped;                      /* a signal ended a stage early: the same on every rank */
     int64_t workers_refused; /* gave up: whatever they asked was refused; this rank's, then all ranks' */
     bool gave_up;            /* the server could not be reached for server.timeout: the same on every rank */

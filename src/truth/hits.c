@@ -18,9 +18,12 @@ void mh_hits_condemn(struct mh_hits *hits, const struct mh_reading *reading,
                      const struct mh_violation *violation)
 {
     hits->figures.violations++;
-    if (hits->violation_count == MH_HITS_KEPT ||
-        !mh_grow(&hits->violations, &hits->violation_room, hits->violation_count, sizeof *violation))
+    if (hits->violation_count == MH_HITS_KEPT)
         return;
+    if (!mh_grow(&hits->violations, &hits->violation_room, hits->violation_count, sizeof *violation)) {
+        hits->no_memory = true;
+        return;
+    }
     struct mh_violation *out = &hits->violations[hits->violation_count++];
     const struct mh_worker *writer = mh_plan_writer_of(hits->plan, violation->id);
     *out = *violation;
@@ -85,23 +88,20 @@ static bool compares_scores(const struct mh_hits *hits, const struct mh_reading 
     return reading->kind == MH_OP_SEARCH && !hits->quantised;
 }
 
-/* Do its fields, or what else is known of it, allow the version? */
-static bool fields_fit(const struct mh_content *content, const struct mh_seen *seen, int64_t version)
+int32_t mh_hits_newest(const struct mh_hits *hits, const struct mh_reading *reading,
+                       const struct mh_seen *seen, const struct mh_standing *standing)
 {
-    const int64_t shown = mh_seen_version(seen);
-    if (seen->claim >= 0 || shown == version)
-        return shown == version;
-    return seen->claim == MH_CLAIM_NONE ||
-           (shown >= 0 &&
-            memcmp(mh_content_vector(content, seen->id, shown), mh_content_vector(content, seen->id, version),
-                   (size_t)content->dataset->shape.dim * sizeof(float)) == 0);
+    for (int32_t version = standing->highest; version >= standing->lowest; version--)
+        if (mh_seen_fits(hits->content, reading, seen, version))
+            return version;
+    return mh_seen_version(seen);
 }
 
 /* Is the row, in this version, what the reading shows? */
 static bool fits(const struct judge *judge, const struct mh_reading *reading, const struct mh_seen *seen,
                  int64_t version)
 {
-    return fields_fit(judge->hits->content, seen, version) &&
+    return mh_seen_fits(judge->hits->content, reading, seen, version) &&
            (!compares_scores(judge->hits, reading) || score_fits(judge->hits, reading, seen, version));
 }
 
@@ -119,12 +119,11 @@ static void condemn_version(struct judge *judge, const struct mh_reading *readin
             condemn_row(judge->hits, reading, &older, MH_STALE, standing);
             return;
         }
-    const int32_t shown = mh_seen_version(seen);
-    if (shown > standing->highest || !compares_scores(judge->hits, reading)) {
+    const int32_t version = mh_hits_newest(judge->hits, reading, seen, standing);
+    if (version > standing->highest || !compares_scores(judge->hits, reading)) {
         condemn_row(judge->hits, reading, seen, MH_UNEXPECTED, standing);
         return;
     }
-    const int64_t version = shown >= 0 ? shown : standing->highest;
     condemn_score(judge->hits, reading, seen, MH_WRONG_DISTANCE,
                   (double)mh_distance(judge->hits->metric, query_of(judge->hits, reading),
                                       mh_content_vector(judge->hits->content, seen->id, version),
@@ -145,10 +144,11 @@ static int32_t judge_version(struct judge *judge, const struct mh_reading *readi
     }
     if (compares_scores(judge->hits, reading))
         judge->hits->figures.distances++;
+    const struct mh_seen taken = {seen->id, seen->score, mh_seen_version(seen) < 0 ? seen->claim : shown};
     if (shown < 0)
         condemn_version(judge, reading, seen, standing);
     else if (!satisfies)
-        condemn_row(judge->hits, reading, seen, MH_FILTER_IGNORED, standing);
+        condemn_row(judge->hits, reading, &taken, MH_FILTER_IGNORED, standing);
     return shown;
 }
 
@@ -158,13 +158,14 @@ static bool is_misplaced(const struct mh_hits *hits, const struct mh_reading *re
     return writer && !mh_reading_looks_in(reading, writer->partition);
 }
 
-/* Keeps what the judgement found out: which version a search's hit is of, by its distance. */
+/* Keeps what the judgement found out: which version a search's hit is of, by its distance; and which of those
+ * that have its fields. */
 static bool judge_shown(struct judge *judge, struct mh_reading *reading, int32_t row,
                         const struct mh_standing *standing, bool filtered)
 {
     const struct mh_seen *seen = &mh_reading_rows(reading)[row];
     const int32_t shown = judge_version(judge, reading, seen, standing, filtered);
-    if (shown >= 0 && seen->claim == MH_CLAIM_NONE && reading->kind == MH_OP_SEARCH)
+    if (shown >= 0 && (seen->claim != MH_CLAIM_NONE || reading->kind == MH_OP_SEARCH))
         mh_reading_set_version(reading, row, shown);
     return shown >= 0;
 }
@@ -249,10 +250,11 @@ static int judge_reading(struct judge *judge, struct mh_reading *reading, const 
 {
     const struct mh_seen *rows = mh_reading_rows(reading);
     const bool filtered = mh_filter_read(&judge->filter, mh_reading_text(reading));
+    const bool search = reading->kind == MH_OP_SEARCH;
     struct mh_hit_figures *figures = &judge->hits->figures;
     figures->judged++;
     figures->filters_unread += !filtered;
-    *(reading->kind == MH_OP_SEARCH ? &figures->hits : &figures->rows) += reading->rows;
+    *(search ? &figures->hits : &figures->rows) += reading->rows;
     judge_form(judge, reading);
     if (reading->limit > 0 && reading->rows > reading->limit)
         condemn_score(judge->hits, reading, &rows[reading->limit], MH_SURPLUS, 0);
@@ -261,9 +263,9 @@ static int judge_reading(struct judge *judge, struct mh_reading *reading, const 
         reading->sure += standings[i].kind == MH_STANDS_SURELY;
         if (!judge_row(judge, reading, i, &standings[i], filtered))
             continue;
-        if (before && reading->kind == MH_OP_SEARCH)
+        if (before && search)
             judge_order(judge, reading, before, &rows[i]);
-        if (reading->kind == MH_OP_SEARCH)
+        if (search)
             judge_range(judge, reading, &rows[i]);
         before = &rows[i];
     }
@@ -456,6 +458,9 @@ int mh_hits_judge(struct mh_hits *hits, struct mh_error *err)
     rc = mh_comm_agree(hits->comm, rc, err);
     if (rc == 0)
         rc = mh_hits_compare(hits, err);
+    if (rc == 0)
+        rc = mh_comm_agree(hits->comm, hits->no_memory ? mh_fail(err, "out of memory for violations") : 0,
+                           err);
     if (rc == 0)
         rc = send_home(hits, err);
     hits->figures.judging_ns = (int64_t)((mh_cpu_s() - begin) * (double)MH_S);

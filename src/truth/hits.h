@@ -44,8 +44,7 @@ struct mh_recall_point {
 
 struct mh_hits {
     /* in */
-    struct mh_reads
-        *reads; /* the judgement sets `sure` of each, and of hits the version that their score tells */
+    struct mh_reads *reads; /* the judgement sets `sure` of each, and of rows the version that they are of */
     const struct mh_history *history;
     struct mh_doubt doubt;
     const struct mh_plan *plan;
@@ -61,6 +60,7 @@ struct mh_hits {
     int64_t behind_ns[MH_LEVELS];    /* how long they had not been so: the longest of all ranks */
     struct mh_violation *violations; /* of the rows that this rank audits, as often as they were seen */
     int64_t violation_count, violation_room;
+    bool no_memory;                 /* one was not kept: nothing can be said */
     struct mh_recall_point *recall; /* every rank's, on every rank */
     int64_t recall_count;
     int64_t *missed; /* ids, of the rows that this rank audits, that approximate searches left out */
@@ -79,6 +79,10 @@ int mh_hits_judge_monotonic(struct mh_hits *hits);
 int mh_staleness_note(const struct mh_hits *hits, const struct mh_reading *reading,
                       const struct mh_standing *standings, struct mh_bytes *to);
 int mh_staleness_measure(struct mh_hits *hits, struct mh_bytes *to, struct mh_error *err);
+
+/* Of the versions that the row may show, the newest with the fields that came; else one that they are of. */
+int32_t mh_hits_newest(const struct mh_hits *hits, const struct mh_reading *reading,
+                       const struct mh_seen *seen, const struct mh_standing *standing);
 
 /* Collective: fills all of `out`. All ranks return the same. */
 int mh_hits_judge(struct mh_hits *hits, struct mh_error *err);

@@ -2,6 +2,7 @@
  * that bring fields which tell versions, and only those that were seen changed, so nothing is kept without
  * upserts.
  */
+#include "base/alive.h"
 #include "base/grow.h"
 #include "truth/hits.h"
 
@@ -95,6 +96,18 @@ static void condemn(struct mh_hits *hits, const struct sight *sight, int32_t new
         mh_hits_condemn(hits, sight->reading, &violation);
 }
 
+/* In every version that has the fields which it shows. */
+static bool is_older(const struct mh_content *content, const struct sight *sight, int32_t newest)
+{
+    if (sight->seen->claim >= newest)
+        return false;
+    mh_alive();
+    for (int32_t version = newest; version <= MH_LAST_VERSION; version++)
+        if (mh_seen_fits(content, sight->reading, sight->seen, version))
+            return false;
+    return true;
+}
+
 /* Of each row, the sights in the order they were asked for, beside those that had come by then. */
 static void judge(struct mh_hits *hits, const struct sights *sent, const struct sights *done)
 {
@@ -110,7 +123,7 @@ static void judge(struct mh_hits *hits, const struct sights *sent, const struct 
              come++)
             if (done->items[come].seen->claim > newest)
                 newest = done->items[come].seen->claim;
-        if (sight->seen->claim < newest)
+        if (is_older(hits->content, sight, newest))
             condemn(hits, sight, newest);
     }
 }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_VERSIONS = 4096, READS_STREAM = 0x72656164 };
+enum { READS_STREAM = 0x72656164 };
 
 void mh_reads_begin(struct mh_reads *reads)
 {
@@ -83,7 +83,7 @@ static int32_t claim_of(const struct mh_content *content, const struct mh_reply 
     if (reply->column_count == 0)
         return MH_CLAIM_NONE;
     mh_alive(); /* for a row of no version all are tried */
-    for (int32_t version = 0; version < MOST_VERSIONS; version++)
+    for (int32_t version = 0; version <= MH_LAST_VERSION; version++)
         if (is_of(content, reply, row, id, version))
             return telling->versions ? version : telling->vectors ? MH_CLAIM_VECTOR - version : MH_CLAIM_NONE;
     return MH_CLAIM_FALSE;
@@ -94,6 +94,26 @@ int32_t mh_seen_version(const struct mh_seen *seen)
     return seen->claim >= 0                 ? seen->claim
            : seen->claim <= MH_CLAIM_VECTOR ? MH_CLAIM_VECTOR - seen->claim
                                             : -1;
+}
+
+/* A vector that a search's score told did not come, and counts all the same. */
+static bool is_shown(const struct mh_content *content, const struct mh_reading *reading,
+                     const struct mh_seen *seen, size_t field)
+{
+    return reading->fields >> field & 1 ||
+           ((int)field == content->vector_field && seen->claim <= MH_CLAIM_VECTOR);
+}
+
+bool mh_seen_fits(const struct mh_content *content, const struct mh_reading *reading,
+                  const struct mh_seen *seen, int64_t version)
+{
+    const int32_t shown = mh_seen_version(seen);
+    if (shown < 0 || shown == version)
+        return seen->claim != MH_CLAIM_FALSE;
+    for (size_t f = 0; f < content->field_count; f++)
+        if (is_shown(content, reading, seen, f) && !mh_content_same(content, f, seen->id, shown, version))
+            return false;
+    return true;
 }
 
 /* ---- keeping ---- */
@@ -126,7 +146,7 @@ const struct mh_seen *mh_reading_rows(const struct mh_reading *reading)
 void mh_reading_set_version(struct mh_reading *reading, int32_t row, int32_t version)
 {
     struct mh_seen *rows = (void *)((char *)(reading + 1) + mh_reading_tail(reading));
-    rows[row].claim = MH_CLAIM_VECTOR - version;
+    rows[row].claim = rows[row].claim >= 0 ? version : MH_CLAIM_VECTOR - version;
 }
 
 const int32_t *mh_reading_places(const struct mh_reading *reading)
@@ -165,6 +185,14 @@ static void thin_out(struct mh_reads *reads)
     reads->stride *= 2;
 }
 
+static uint64_t fields_in(const struct mh_content *content, const struct mh_reply *reply)
+{
+    uint64_t fields = 0;
+    for (size_t f = 0; f < content->field_count; f++)
+        fields |= (uint64_t)(mh_reply_column(reply, content->fields[f].name) != NULL) << f;
+    return fields;
+}
+
 static struct mh_reading reading_of(const struct mh_reads *reads, const struct mh_op *op)
 {
     struct mh_reading reading;
@@ -177,6 +205,7 @@ static struct mh_reading reading_of(const struct mh_reads *reads, const struct m
     reading.count = -1;
     reading.query = -1;
     reading.highest = INT64_MIN;
+    reading.fields = fields_in(reads->content, &op->reply);
     reading.radius = op->read.radius;
     reading.range_filter = op->read.range_filter;
     reading.worker = (int32_t)op->worker->number;
@@ -296,13 +325,9 @@ static void note_query(struct mh_reads *reads, const struct mh_op *op)
         keep(reads, op, &reading, NULL, 0, 0);
         return;
     }
-    const struct mh_column *keys = mh_reply_column(&op->reply, mh_content_key_name(reads->content));
-    if (keys && keys->type == MH_FIELD_INT64) {
-        keep(reads, op, &reading, keys->values, 0, keys->rows);
-    } else {
-        reading.keyless = op->reply.column_count > 0 && op->reply.columns[0].rows > 0;
-        keep(reads, op, &reading, NULL, 0, 0);
-    }
+    const int64_t *ids, rows = mh_content_keys(reads->content, &op->reply, &ids);
+    reading.keyless = rows < 0;
+    keep(reads, op, &reading, ids, 0, rows < 0 ? 0 : rows);
 }
 
 void mh_reads_note(struct mh_reads *reads, const struct mh_op *op)

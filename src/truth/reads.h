@@ -18,16 +18,16 @@
 enum {
     MH_CLAIM_NONE = -1 /* no field that tells versions */,
     MH_CLAIM_FALSE = -2 /* of no version, or a field that was asked for is missing */,
-    MH_CLAIM_VECTOR = -3 /* less v: it has the vector of version v, which others may share */
+    MH_CLAIM_VECTOR = -3 /* less v: all that is known is that it has the vector of version v */
 };
 
 struct mh_seen { /* a hit, or a row of a query */
     int64_t id;
     float score;
-    int32_t claim; /* the version that its fields are of, or MH_CLAIM_* */
+    int32_t claim; /* the lowest version that has its fields, or MH_CLAIM_* */
 };
 
-/* A version that the row shows, be it by its vector alone; -1: none is known. */
+/* A version that the row shows, be it by its vector alone; -1: none is known. Others may have the same. */
 int32_t mh_seen_version(const struct mh_seen *seen);
 
 /* One query, or one query vector of a search. Its text, the partitions it looked in, then `rows` struct
@@ -40,6 +40,7 @@ struct mh_reading {
     int64_t count;               /* count(*)'s answer; -1: rows were asked for */
     int64_t query;               /* SEARCH: row of the data set's queries */
     int64_t highest;             /* key of its rows; INT64_MIN: it has none */
+    uint64_t fields;             /* that came with its rows: a bit for each of the collection's */
     double radius, range_filter; /* NaN: none */
     int32_t worker, stage, role, item;
     int32_t consistency; /* enum mh_consistency */
@@ -80,7 +81,12 @@ const int32_t *mh_reading_places(const struct mh_reading *reading); /* positions
 size_t mh_reading_tail(const struct mh_reading *reading);           /* bytes of text and places */
 bool mh_reading_looks_in(const struct mh_reading *reading, int32_t partition);
 const struct mh_seen *mh_reading_rows(const struct mh_reading *reading);
-void mh_reading_set_version(struct mh_reading *reading, int32_t row,
-                            int32_t version); /* it has that version's vector */
+/* Of those that the row may be it is this one: by its score, or because no other is allowed. */
+void mh_reading_set_version(struct mh_reading *reading, int32_t row, int32_t version);
+
+/* Can `version` of the row be the one that the reading shows? By the fields that came, which hold the same in
+ * all such versions. */
+bool mh_seen_fits(const struct mh_content *content, const struct mh_reading *reading,
+                  const struct mh_seen *seen, int64_t version);
 
 #endif

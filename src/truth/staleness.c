@@ -26,10 +26,9 @@ int mh_staleness_note(const struct mh_hits *hits, const struct mh_reading *readi
     for (int32_t i = 0; i < reading->rows; i++) {
         if (!may_be_behind(reading, &standings[i]) || rows[i].claim == MH_CLAIM_FALSE)
             continue;
-        const int32_t version = mh_seen_version(&rows[i]);
         const struct shown shown = {.id = rows[i].id,
                                     .sent_ns = reading->sent_ns,
-                                    .version = version >= 0 ? version : standings[i].highest,
+                                    .version = mh_hits_newest(hits, reading, &rows[i], &standings[i]),
                                     .consistency = reading->consistency};
         if (mh_bytes_append(&to[mh_slice_owner(hits->plan, shown.id)], &shown, sizeof shown) != 0)
             return -1;

@@ -86,6 +86,17 @@ def test_at_eventually_the_same_is_no_lie(tmp_path):
     assert "stale" not in kinds_of(done) or all(row["seen_by"] == "audit" for row in done.result.violations), str(done)
 
 
+@pytest.mark.parametrize(("bound", "faults", "code"), [("100ms", [], VIOLATED), ("2s", [], GOOD), ("100ms", ["reset=1,op=query"], GOOD)])
+def test_bounded_reads_may_lag_as_far_as_the_job_says(tmp_path: Path, bound: str, faults: list[str], code: int) -> None:
+    """And half a second more; and 3 s where calls broke, as the server may have begun anew."""
+    roles = [role | {"ops": 150, "rate": "50/s", "consistency": "bounded", "bound": bound} for role in (TELLING, QUERIER | {"expression": "id >= 4000"})]
+    with Mock(tmp_path, faults, ["--staleness", "1500ms"]) as mock:
+        done = hpc("run", write_job(tmp_path / "job.yaml", job_for([*CHURN, *roles])), "--server", mock.uri, "--seed", SEED,
+                   "--output", tmp_path / "result.h5", np=2, result=tmp_path / "result.h5", timeout=120)
+    assert done.code == code and kinds_of(done) <= {"stale", "resurrected", "missed"}, str(done)
+    assert all(row["seen_by"] in ("search", "query") for row in done.result.violations), str(done)
+
+
 PLACES = {"name": "fill", "roles": [{"role": "writer", "count": 4, "rows": 1000, "batch": 100, "partition": "own"}]}
 SOME = {"partitions": ["fill_0_00000", "fill_0_00002"]}
 

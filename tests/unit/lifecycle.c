@@ -1036,6 +1036,71 @@ static void count_findings(void *context, const struct mh_cycle_wrong *wrong)
     ++*(int *)context;
 }
 
+struct wrongs {
+    struct mh_cycle_wrong items[10];
+    int count;
+};
+
+static void keep_wrong(void *context, const struct mh_cycle_wrong *wrong)
+{
+    struct wrongs *wrongs = context;
+    assert_true(wrongs->count < (int)COUNT(wrongs->items));
+    wrongs->items[wrongs->count++] = *wrong;
+}
+
+static void expect_keyless(const struct wrongs *wrongs, int64_t lost)
+{
+    assert_int_equal(wrongs->count, 1 + lost);
+    assert_int_equal(wrongs->items[0].what, MH_FOUND_CORRUPTED);
+    assert_int_equal(wrongs->items[0].id, MH_CYCLE_ID_WHOLE);
+    assert_int_equal(wrongs->items[0].seen, MH_SIGHT_STRANGE);
+    for (int64_t row = 0; row < lost; row++) {
+        assert_int_equal(wrongs->items[1 + row].what, MH_FOUND_LOST);
+        assert_int_equal(wrongs->items[1 + row].id, row);
+    }
+}
+
+/* A server's reply may have whatever columns it likes: no key is read out of what holds none. */
+static void rows_without_their_keys_are_nobodys(void **state)
+{
+    (void)state;
+    enum { WRITTEN = 3 };
+    static const int types[] = {MH_FIELD_BOOL, MH_FIELD_INT32, MH_FIELD_VARCHAR};
+    const struct mh_index_options flat = {.type = (char[]){"FLAT"}, .metric = MH_METRIC_L2};
+    int32_t *narrow = calloc(WRITTEN, sizeof *narrow); /* not a byte more */
+    struct server server;
+    open_server(&server, LIFE "0}");
+    struct mh_op *op = server.op;
+    for (size_t t = 0; t < COUNT(types); t++) {
+        struct mh_cycle cycle;
+        struct wrongs rows = {0}, strays = {0}, again = {0};
+        int64_t found = 0;
+        assert_int_equal(mh_cycle_init(&cycle, &server.core.content, &flat, WRITTEN), 0);
+        mh_cycle_begin(&cycle, 0);
+        op->request.kind = MH_OP_INSERT;
+        op->outcome = MH_OUTCOME_OK;
+        op->rows.rows = WRITTEN;
+        for (int i = 0; i < WRITTEN; i++)
+            op->rows.ids[i] = i;
+        mh_cycle_wrote(&cycle, op);
+        op->request.kind = MH_OP_QUERY;
+        op->reply.columns[0] =
+            (struct mh_column){.name = "id", .type = types[t], .rows = WRITTEN, .values = narrow};
+        op->reply.column_count = 1;
+        assert_int_equal(mh_cycle_judge_rows(&cycle, op, 0, WRITTEN, &found, keep_wrong, &rows), 1 + WRITTEN);
+        expect_keyless(&rows, WRITTEN);
+        mh_cycle_judge_strays(&cycle, op, &found, keep_wrong, &strays);
+        expect_keyless(&strays, 0);
+        mh_cycle_note_away(&cycle, op);
+        mh_cycle_judge_rows(&cycle, op, 0, WRITTEN, &found, keep_wrong, &again);
+        expect_keyless(&again, WRITTEN);
+        assert_int_equal(found, 0);
+        mh_cycle_free(&cycle);
+    }
+    free(narrow);
+    close_server(&server);
+}
+
 /* Whatever the index: where all rows are there, each search finds some. */
 static void a_search_that_finds_nothing_misses_its_rows(void **state)
 {
@@ -1341,6 +1406,7 @@ int main(void)
         cmocka_unit_test(what_comes_in_time_is_late),
         cmocka_unit_test(what_is_wrong_once_stays_wrong),
         cmocka_unit_test(what_is_wrong_is_told_once_while_others_are_waited_for),
+        cmocka_unit_test(rows_without_their_keys_are_nobodys),
         cmocka_unit_test(a_search_that_finds_nothing_misses_its_rows),
         cmocka_unit_test(hits_are_all_there_are_and_as_far_as_they_say),
         cmocka_unit_test(rows_without_a_score_need_not_be_found),

@@ -155,6 +155,7 @@ struct server {
     int64_t id;
     int32_t version, before; /* of the row; -1: absent. `before` is what it was until visible_ns */
     int64_t visible_ns;
+    const struct mh_column *keys; /* in place of a query's own */
     struct mh_column columns[2];
     int64_t key;
     const char *text;
@@ -205,6 +206,8 @@ static void answer_read(struct server *server)
                                             .type = MH_FIELD_VARCHAR,
                                             .rows = rows,
                                             .values = &server->text};
+    if (server->keys)
+        server->columns[0] = *server->keys;
     op->reply.ids = &server->key;
     op->reply.hit_count = op->request.kind == MH_OP_SEARCH ? rows : 0;
     const bool search = op->request.kind == MH_OP_SEARCH;
@@ -331,6 +334,31 @@ static void unread_rows_are_named_with_what_was_seen(void **state)
     close_server(&server);
 }
 
+/* A server's reply may have whatever columns it likes: no key is read out of what holds none. */
+static void rows_without_their_keys_are_strange(void **state)
+{
+    (void)state;
+    int32_t *narrow = calloc(1, sizeof *narrow); /* not a byte more */
+    const char *text = "5000";
+    const struct mh_column others[] = {{.name = "id", .type = MH_FIELD_INT32, .rows = 1, .values = narrow},
+                                       {.name = "id", .type = MH_FIELD_BOOL, .rows = 1, .values = narrow},
+                                       {.name = "id", .type = MH_FIELD_VARCHAR, .rows = 1, .values = &text},
+                                       {.name = "id", .type = MH_FIELD_INT64},
+                                       {.name = "another"}};
+    for (size_t i = 0; i < COUNT(others); i++) {
+        struct server server;
+        open_server(&server, "{role: prober, rows: 1}");
+        turn(&server, 0);
+        server.keys = &others[i];
+        turn(&server, 0);
+        assert_int_equal(server.core.sighting_count, 1);
+        assert_int_equal(server.core.sightings[0].what, MH_SIGHT_UNREAD);
+        assert_int_equal(server.core.sightings[0].seen, MH_SIGHT_STRANGE);
+        close_server(&server);
+    }
+    free(narrow);
+}
+
 /* Nothing is known of a write that did not end well: its row is left alone. */
 static void rows_in_doubt_are_left(void **state)
 {
@@ -369,6 +397,7 @@ int main(void)
         cmocka_unit_test(it_polls_until_the_write_is_seen),
         cmocka_unit_test(the_level_is_the_collections_unless_given),
         cmocka_unit_test(unread_rows_are_named_with_what_was_seen),
+        cmocka_unit_test(rows_without_their_keys_are_strange),
         cmocka_unit_test(rows_in_doubt_are_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

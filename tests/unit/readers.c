@@ -177,6 +177,24 @@ static void a_query_asks_for_all_scalars(void **state)
     core_free_op(op);
 }
 
+static void how_far_reads_may_lag_is_asked_of_the_role(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *role;
+        int64_t seconds;
+    } cases[] = {{"{role: searcher}", 5},
+                 {"{role: querier}", 5},
+                 {"{role: searcher, bound: 8s}", 8},
+                 {"{role: querier, bound: 30s, mix: [{limit: 1}, {limit: 2}]}", 30}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct core core;
+        core_open(&core, cases[i].role, 1);
+        assert_int_equal(core.role.ops->bound_ns(core.role.options), cases[i].seconds * 1000000000);
+        core_close(&core);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +205,7 @@ int main(void)
         cmocka_unit_test(a_fixed_range_counts_as_one),
         cmocka_unit_test(a_mix_is_drawn_by_weight),
         cmocka_unit_test(a_query_asks_for_all_scalars),
+        cmocka_unit_test(how_far_reads_may_lag_is_asked_of_the_role),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
