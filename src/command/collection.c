@@ -6,6 +6,7 @@
 #include "client/steps.h"
 #include "comm/comm.h"
 #include "truth/later.h"
+#include "truth/presence.h"
 
 #include <stdio.h>
 
@@ -75,12 +76,10 @@ static int note_identity(struct mh_session *session, struct mh_asker *asker, str
 static int check_identity(struct mh_session *session, struct mh_asker *asker, struct mh_error *err)
 {
     const char *name = session->job->collection.name, *uri = session->job->server.uris.items[0];
-    const struct mh_reply *reply;
-    struct mh_request request = {.kind = MH_OP_HAS_COLLECTION, .collection = name};
-    if (mh_ask(asker, &request, &reply, err) != 0)
+    if (mh_find_collection(asker, session->job, &session->content, false, &session->collection_gone, err) !=
+        0)
         return -1;
-    session->collection_gone = !reply->yes;
-    if (!reply->yes)
+    if (session->collection_gone)
         return 0; /* the audit will say what is lost: all of it */
     if (note_identity(session, asker, err) != 0)
         return -1;

@@ -389,6 +389,7 @@ static void audit(struct mh_session *session)
                                .rank = session->rank,
                                .seed = session->seed,
                                .start_ns = session->run.start_ns,
+                               .collection_gone = session->collection_gone,
                                .tallies = &session->run.tallies,
                                .stop = stop_audit,
                                .phases = &session->run.phases};

@@ -513,8 +513,10 @@ int mh_encode_partition_name(const struct mh_request *request, struct mh_payload
 int mh_encode_load_state(const struct mh_request *request, struct mh_payload *payload, struct mh_error *err)
 {
     MILVUS(GetLoadStateRequest) message;
+    char *partition;
     milvus__proto__milvus__get_load_state_request__init(&message);
     message.collection_name = text(request->collection);
+    message.n_partition_names = partitions_of(request, &partition, &message.partition_names);
     return pack(&message.base, request, payload, err);
 }
 

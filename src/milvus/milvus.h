@@ -62,8 +62,8 @@ enum { MH_MOST_QUERIES = 16384 /* Milvus' own limit of a search's query vectors 
 struct mh_request {
     enum mh_op_kind kind;
     const char *collection;
-    const char *partition; /* INSERT, UPSERT, DELETE, QUERY, CREATE_PARTITION, DROP_PARTITION; NULL or "":
-                              none given */
+    const char *partition; /* INSERT, UPSERT, DELETE, QUERY, CREATE_PARTITION, DROP_PARTITION, LOAD_STATE;
+                              NULL or "": none given */
     /* INSERT, UPSERT */
     const struct mh_column *columns;
     size_t column_count;

@@ -7,10 +7,10 @@
 #include "client/steps.h"
 #include "comm/comm.h"
 #include "truth/partition.h"
+#include "truth/presence.h"
 #include "truth/scan.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum { QUESTIONS_AT_ONCE = 16 /* over all ranks */ };
 
@@ -40,128 +40,6 @@ static int count_all(struct mh_audit *audit, struct mh_asker *asker, int64_t *co
     if (ask(asker, request, &reply, err) != 0)
         return -1;
     return mh_count_in(reply, count, err);
-}
-
-/* ---- what is on the server ---- */
-
-struct presence { /* made by rank 0, the same on all ranks */
-    bool collection_gone;
-    bool *partition_gone; /* by position in the plan and beyond */
-    char **partitions;    /* the plan's, then those that only the server knows */
-    int count;
-    char *names; /* their text */
-};
-
-/* The names outlive the pass: violations refer to them. */
-static void end_presence(struct mh_audit *audit, struct presence *presence)
-{
-    free(presence->partition_gone);
-    if (presence->count < audit->partition_count || !presence->partitions) {
-        free(presence->partitions);
-        free(presence->names);
-        return;
-    }
-    free(audit->partitions);
-    free(audit->partition_text);
-    audit->partitions = presence->partitions;
-    audit->partition_text = presence->names;
-    audit->partition_count = presence->count;
-}
-
-static bool is_listed(const struct mh_reply *reply, const char *name)
-{
-    for (size_t i = 0; i < reply->name_count; i++)
-        if (strcmp(reply->names[i], name) == 0)
-            return true;
-    return false;
-}
-
-static bool is_planned(const struct mh_plan *plan, const char *name)
-{
-    for (int p = 0; p < plan->partition_count; p++)
-        if (strcmp(plan->partitions[p], name) == 0)
-            return true;
-    return false;
-}
-
-/* One line a partition: '+' or '-' (gone), its name, NUL. */
-static int list_partitions(const struct mh_audit *audit, const struct mh_reply *reply, struct mh_bytes *out,
-                           struct mh_error *err)
-{
-    int rc = 0;
-    for (int p = 0; p < audit->plan->partition_count && rc == 0; p++) {
-        const char *name = audit->plan->partitions[p];
-        rc = mh_bytes_append(out, is_listed(reply, name) ? "+" : "-", 1);
-        if (rc == 0)
-            rc = mh_bytes_append(out, name, strlen(name) + 1);
-    }
-    for (size_t i = 0; i < reply->name_count && rc == 0; i++) {
-        if (!reply->names[i][0]) /* asking for it would ask for all */
-            return mh_fail(err, "show_partitions: the server names a partition that has no name");
-        if (is_planned(audit->plan, reply->names[i]))
-            continue;
-        rc = mh_bytes_append(out, "+", 1);
-        if (rc == 0)
-            rc = mh_bytes_append(out, reply->names[i], strlen(reply->names[i]) + 1);
-    }
-    return rc == 0 ? 0 : mh_fail(err, "out of memory");
-}
-
-static int ask_gone(struct mh_audit *audit, struct mh_asker *asker, bool *gone, struct mh_error *err)
-{
-    const struct mh_reply *reply;
-    if (ask(asker, about(audit, MH_OP_HAS_COLLECTION), &reply, err) != 0)
-        return -1;
-    *gone = !reply->yes;
-    return 0;
-}
-
-static int ask_presence(struct mh_audit *audit, struct mh_asker *asker, struct mh_bytes *out, bool *gone,
-                        struct mh_error *err)
-{
-    static const struct mh_reply nothing;
-    const struct mh_reply *reply = &nothing;
-    if (ask_gone(audit, asker, gone, err) != 0 ||
-        (!*gone && ask(asker, about(audit, MH_OP_SHOW_PARTITIONS), &reply, err) != 0))
-        return -1;
-    return list_partitions(audit, reply, out, err);
-}
-
-static int split_names(struct presence *presence, size_t length)
-{
-    for (size_t at = 0; at < length; at += strlen(presence->names + at) + 1)
-        presence->count++;
-    presence->partitions = calloc((size_t)presence->count + 1, sizeof *presence->partitions);
-    presence->partition_gone = calloc((size_t)presence->count + 1, sizeof *presence->partition_gone);
-    if (!presence->partitions || !presence->partition_gone)
-        return -1;
-    size_t at = 0;
-    for (int p = 0; p < presence->count; p++) {
-        presence->partition_gone[p] = presence->names[at] == '-';
-        presence->partitions[p] = presence->names + at + 1;
-        at += strlen(presence->names + at) + 1;
-    }
-    return 0;
-}
-
-static int learn_presence(struct mh_audit *audit, struct mh_asker *asker, struct presence *presence,
-                          struct mh_error *err)
-{
-    struct mh_bytes names = {0};
-    int rc = audit->rank == 0 ? ask_presence(audit, asker, &names, &presence->collection_gone, err) : 0;
-    rc = mh_comm_agree(audit->comm, rc, err);
-    if (rc == 0) {
-        mh_comm_bcast(audit->comm, &presence->collection_gone, sizeof presence->collection_gone, 0);
-        mh_comm_bcast(audit->comm, &names.length, sizeof names.length, 0);
-        presence->names = audit->rank == 0 ? (char *)names.data : malloc(names.length + 1);
-        rc = mh_comm_agree(audit->comm, presence->names ? 0 : mh_fail(err, "out of memory"), err);
-    }
-    if (rc == 0) {
-        mh_comm_bcast(audit->comm, presence->names, names.length, 0);
-        rc = mh_comm_agree(audit->comm,
-                           split_names(presence, names.length) == 0 ? 0 : mh_fail(err, "out of memory"), err);
-    }
-    return rc;
 }
 
 /* ---- one pass ---- */
@@ -223,7 +101,7 @@ static void take_figures(struct mh_audit *audit, const struct mh_pass *pass)
 }
 
 static int pass_over(struct mh_audit *audit, struct mh_asker *asker, struct mh_fan *fan,
-                     struct presence *presence, struct mh_error *err)
+                     struct mh_presence *presence, struct mh_error *err)
 {
     struct mh_pass pass = {.audit = audit,
                            .fan = fan,
@@ -253,31 +131,43 @@ static int pass_over(struct mh_audit *audit, struct mh_asker *asker, struct mh_f
 
 /* ---- all passes ---- */
 
-/* Nothing can be done to a collection that is gone, or that goes meanwhile: the pass will say what is lost.
- */
-static int step_if_there(struct mh_audit *audit, struct mh_asker *asker, mh_step *step, struct mh_error *err)
+/* In verify, which found it gone before it could ask which one it is. */
+static int stays_gone(const struct mh_audit *audit, bool gone, struct mh_error *err)
 {
-    bool gone = false;
-    struct mh_error ignored;
-    if (ask_gone(audit, asker, &gone, err) != 0)
-        return -1;
-    if (gone || step(asker, audit->job, audit->content, err) == 0)
+    if (gone || !audit->collection_gone || audit->figures.passes > 0)
         return 0;
-    return ask_gone(audit, asker, &gone, &ignored) == 0 && gone ? 0 : -1;
+    return mh_fail(err, "collection %s was gone, and is there again: which one it is was not asked",
+                   audit->job->collection.name);
+}
+
+/* Nothing can be done to a collection that is gone, or that goes meanwhile: the pass will say what is lost.
+ * Whether it is there is found out once for both, so that no pass is made without its step. */
+static int step_if_there(struct mh_audit *audit, struct mh_asker *asker, mh_step *step, bool *gone,
+                         struct mh_error *err)
+{
+    struct mh_error ignored;
+    if (mh_find_collection(asker, audit->job, audit->content, audit->collection_gone, gone, err) != 0 ||
+        stays_gone(audit, *gone, err) != 0)
+        return -1;
+    if (*gone || step(asker, audit->job, audit->content, err) == 0)
+        return 0;
+    return mh_find_collection(asker, audit->job, audit->content, false, gone, &ignored) == 0 && *gone ? 0
+                                                                                                      : -1;
 }
 
 /* Rank 0 does something to the collection; then all ranks look at every row of what is there after it. */
 static int step_and_pass(struct mh_audit *audit, struct mh_asker *asker, struct mh_fan *fan, const char *name,
                          mh_step *step, struct mh_error *err)
 {
-    struct presence presence = {0};
+    struct mh_presence presence = {0};
     const int64_t before = mh_audit_violations(&audit->figures), begin = mh_now_ns();
-    int rc = mh_comm_agree(audit->comm, audit->rank == 0 ? step_if_there(audit, asker, step, err) : 0, err);
+    int rc = audit->rank == 0 ? step_if_there(audit, asker, step, &presence.collection_gone, err) : 0;
+    rc = mh_comm_agree(audit->comm, rc, err);
     if (rc == 0)
-        rc = learn_presence(audit, asker, &presence, err);
+        rc = mh_presence_learn(audit, asker, &presence, err);
     if (rc == 0)
         rc = pass_over(audit, asker, fan, &presence, err);
-    end_presence(audit, &presence);
+    mh_presence_end(audit, &presence);
     if (rc != 0)
         return mh_fail_in(err, "audit, %s", name);
     int64_t found = mh_audit_violations(&audit->figures) - before;
@@ -376,6 +266,7 @@ void mh_audit_free(struct mh_audit *audit)
     mh_slices_free(&audit->slices);
     free(audit->partitions);
     free(audit->partition_text);
+    free(audit->partition_gone);
     free(audit->violations);
     free(audit->index);
 }

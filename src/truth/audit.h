@@ -59,6 +59,7 @@ struct mh_audit {
     int rank;
     uint64_t seed;
     int64_t start_ns;           /* this rank's clock when the run began */
+    bool collection_gone;       /* was confirmed before; then what the last pass found */
     struct mh_tallies *tallies; /* NULL: the audit's own operations are not counted */
     bool (*stop)(void);
     struct mh_phases *phases; /* NULL: nobody wants to know */
@@ -76,6 +77,7 @@ struct mh_audit {
                           knew */
     int partition_count;
     char *partition_text;
+    bool *partition_gone;    /* of the plan's, in the last pass; NULL: there was none */
     struct mh_slices slices; /* with all fates: what /truth/ledger is written from */
 };
 

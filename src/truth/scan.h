@@ -13,6 +13,7 @@ struct mh_suspect {
     int32_t kind;                           /* enum mh_wrong */
     int64_t expected_version, seen_version; /* as in struct mh_violation */
     int32_t partition;
+    int32_t elsewhere; /* version that stands in a place not known yet; MH_VERSION_NONE: none */
     uint16_t fate;
     uint8_t insert;
     bool scanned; /* the scan saw it, and counted it */

@@ -184,44 +184,104 @@ static int look_at_suspects(struct mh_pass *pass, struct table *table, struct mh
     return 0;
 }
 
-static bool all_condemned(const struct mh_pass *pass)
+/* A row whose partition is gone has had its grace with that. */
+static bool all_condemned_or_gone(const struct mh_pass *pass)
 {
     for (int64_t i = 0; i < pass->suspect_count; i++) {
         const struct mh_suspect *row = &pass->suspects[i];
-        if (!mh_audit_condemned(pass->audit, row->kind, row->id) &&
+        if (!mh_pass_absent(pass, row->partition) && !mh_audit_condemned(pass->audit, row->kind, row->id) &&
             !(row->kind == MH_LOST && mh_audit_condemned(pass->audit, MH_MISPLACED, row->id)))
             return false;
     }
     return true;
 }
 
-/* Absent rows of one home may stand in another partition: found everywhere, then looked for in each. */
-static int find_misplaced(struct mh_pass *pass, int64_t from, int64_t to, struct table *table,
-                          struct mh_error *err)
+/* ---- absent at home, and perhaps elsewhere ---- */
+
+static int64_t list_sought(const struct mh_pass *pass, int64_t from, int64_t to, struct table *table)
 {
-    if (look_at(pass, from, to, -1, table, err) != 0)
-        return -1;
-    int64_t found = 0;
-    for (int64_t i = from; i < to; i++) {
-        pass->suspects[i].settled =
-            pass->suspects[i].kind == MH_LOST && table->seen[i - from] != MH_VERSION_NONE;
-        found += pass->suspects[i].settled;
-    }
-    for (int32_t p = 0; p < pass->partition_count && found > 0; p++) {
-        if (p == pass->suspects[from].partition)
-            continue;
-        if (look_at(pass, from, to, p, table, err) != 0)
-            return -1;
-        for (int64_t i = from; i < to; i++)
-            if (pass->suspects[i].settled && table->seen[i - from] != MH_VERSION_NONE) {
-                pass->suspects[i].seen_version = table->seen[i - from];
-                mh_pass_condemn(pass, MH_MISPLACED, &pass->suspects[i], p);
-            }
-    }
-    /* seen everywhere, and nowhere when asked partition by partition: it is not where it must be */
+    int64_t count = 0;
     for (int64_t i = from; i < to; i++)
-        pass->suspects[i].settled = mh_audit_condemned(pass->audit, MH_MISPLACED, pass->suspects[i].id);
+        if (pass->suspects[i].elsewhere != MH_VERSION_NONE) {
+            table->ids[count] = pass->suspects[i].id;
+            table->expected[count++] = pass->suspects[i].expected_version;
+        }
+    return count;
+}
+
+static void condemn_misplaced(struct mh_pass *pass, struct mh_suspect *row, int32_t partition, int32_t seen)
+{
+    row->seen_version = seen;
+    row->elsewhere = MH_VERSION_NONE;
+    mh_pass_condemn(pass, MH_MISPLACED, row, partition);
+}
+
+/* At home by now, it came after its grace: lost it stays. */
+static void learn_place(struct mh_pass *pass, struct mh_suspect *row, int32_t partition, int32_t seen)
+{
+    if (partition < 0)
+        row->elsewhere = seen;
+    else if (seen != MH_VERSION_NONE && partition == row->partition)
+        row->elsewhere = MH_VERSION_NONE;
+    else if (seen != MH_VERSION_NONE)
+        condemn_misplaced(pass, row, partition, seen);
+}
+
+/* Suspects [from, to), all of one home, as far as they are sought: in `partition` (-1: everywhere). *left:
+ * those of which nobody knows yet where they are. */
+static int look_for(struct mh_pass *pass, int64_t from, int64_t to, int32_t partition, struct table *table,
+                    int64_t *left, struct mh_error *err)
+{
+    struct look look = {.pass = pass,
+                        .partition = partition,
+                        .ids = table->ids,
+                        .count = list_sought(pass, from, to, table),
+                        .seen = table->seen,
+                        .expected = table->expected};
+    if (look_again(&look, err) != 0)
+        return -1;
+    *left = 0;
+    for (int64_t i = from, at = 0; i < to; i++) {
+        struct mh_suspect *row = &pass->suspects[i];
+        if (row->elsewhere == MH_VERSION_NONE)
+            continue;
+        learn_place(pass, row, partition, table->seen[at++]);
+        *left += row->elsewhere != MH_VERSION_NONE;
+    }
     return 0;
+}
+
+/* What is shown when all partitions are asked together, and by none that was asked alone, is in a place that
+ * has no name; it is not lost. */
+static void settle_sought(struct mh_pass *pass, int64_t from, int64_t to)
+{
+    for (int64_t i = from; i < to; i++) {
+        struct mh_suspect *row = &pass->suspects[i];
+        if (row->elsewhere != MH_VERSION_NONE)
+            condemn_misplaced(pass, row, -1, row->elsewhere);
+        row->settled = mh_audit_condemned(pass->audit, MH_MISPLACED, row->id);
+    }
+}
+
+/* Absent rows of one home may stand in another partition: those that are found everywhere are looked for in
+ * each, until it is found or `until_ns`. */
+static int find_misplaced(struct mh_pass *pass, int64_t from, int64_t to, int64_t until_ns,
+                          struct table *table, struct mh_error *err)
+{
+    const int32_t home = pass->suspects[from].partition;
+    int64_t left = 0;
+    for (int64_t i = from; i < to; i++)
+        pass->suspects[i].elsewhere =
+            pass->suspects[i].kind == MH_LOST ? MH_VERSION_UNKNOWN : MH_VERSION_NONE;
+    int rc = look_for(pass, from, to, -1, table, &left, err);
+    if (rc == 0 && left > 0)
+        rc = look_for(pass, from, to, home, table, &left, err);
+    for (int32_t p = 0; rc == 0 && p < pass->partition_count && left > 0 && mh_now_ns() < until_ns; p++)
+        if (p != home)
+            rc = look_for(pass, from, to, p, table, &left, err);
+    if (rc == 0)
+        settle_sought(pass, from, to);
+    return rc;
 }
 
 bool mh_pass_allows(const struct mh_pass *pass, const struct mh_suspect *row)
@@ -232,9 +292,10 @@ bool mh_pass_allows(const struct mh_pass *pass, const struct mh_suspect *row)
 
 static int condemn_rest(struct mh_pass *pass, struct table *table, struct mh_error *err)
 {
+    const int64_t until = mh_now_ns() + MH_AUDIT_PATIENCE_S * MH_S;
     for (int64_t from = 0, to; from < pass->suspect_count; from = to) {
         to = end_of_home(pass, from);
-        if (!pass->collection_gone && find_misplaced(pass, from, to, table, err) != 0)
+        if (!pass->collection_gone && find_misplaced(pass, from, to, until, table, err) != 0)
             return -1;
     }
     for (int64_t i = 0; i < pass->suspect_count; i++) {
@@ -267,8 +328,7 @@ int mh_pass_settle(struct mh_pass *pass, struct mh_error *err)
         return -1;
     qsort(pass->suspects, (size_t)pass->suspect_count, sizeof *pass->suspects, by_home_and_id);
     int rc = look_at_suspects(pass, &table, err);
-    while (rc == 0 && pass->suspect_count > 0 && mh_now_ns() < deadline && !all_condemned(pass) &&
-           !pass->collection_gone) {
+    while (rc == 0 && pass->suspect_count > 0 && mh_now_ns() < deadline && !all_condemned_or_gone(pass)) {
         rc = pause_for(pass, LOOK_AGAIN_MS * MH_MS) ? 0 : mh_fail(err, "stopped by a signal");
         if (rc == 0)
             rc = look_at_suspects(pass, &table, err);

@@ -11,7 +11,7 @@ import pytest
 from mockserver import Mock
 from proxy import Counter, Forward, Lie, honest, load_through
 from pymilvus.grpc_gen import milvus_pb2
-from support import GOOD, VIOLATED, Done
+from support import GOOD, UNUSABLE, VIOLATED, Done
 
 Query, Reply = milvus_pb2.QueryRequest, milvus_pb2.QueryResults
 ALL = -1  # id of what is about the whole collection; partition p's is ALL - 1 - p
@@ -158,3 +158,109 @@ def test_absent_once_is_late(tmp_path: Path) -> None:
     assert done.code == GOOD and done.result.found == {}, str(done)
     assert [(row["kind"], row["id"]) for row in done.result.violations] == [("late", KEY)]
     assert done.result.figures["scanned"] == done.result.figures["count_star"] == 2 * ROWS
+
+
+# --- what is said to be gone, and is there ----------------------------------------------------------------------------
+
+WRITER = "load_0_00000"  # partition of the first writer
+AUDITED = "GetCollectionStatistics"  # what a pass asks last but one
+Has, Partitions = milvus_pb2.BoolResponse, milvus_pb2.ShowPartitionsResponse
+
+
+def deny(reply: Has) -> None:
+    reply.value = False
+
+
+def leave_partition_out(reply: Partitions) -> None:
+    at = list(reply.partition_names).index(WRITER)
+    for field in (reply.partition_names, reply.partitionIDs, reply.created_timestamps, reply.created_utc_timestamps):
+        del field[at:at + 1]
+
+
+def keep_status_alone(reply: Partitions) -> None:
+    for field in reply.DESCRIPTOR.fields:
+        if field.name != "status":
+            reply.ClearField(field.name)
+
+
+class Denial:
+    """Changes such replies from the audit's begin on (its load), or from the end of its first pass on; all, or the first."""
+
+    def __init__(self, method: str, kind: type, change: Callable[[object], None], once: bool, after: str = "LoadCollection"):
+        self.method, self.kind, self.change, self.once, self.after = method, kind, change, once, after
+        self.calls: list[str] = []
+
+    def __call__(self, method: str, _request: bytes, forward: Forward, _context: grpc.ServicerContext) -> bytes:
+        reply, armed = forward(), self.after in self.calls
+        first = method not in self.calls[self.calls.index(self.after):] if armed else False
+        self.calls.append(method)
+        if method != self.method or not armed or (self.once and not first):
+            return reply
+        changed = self.kind.FromString(reply)
+        self.change(changed)
+        return changed.SerializeToString()
+
+
+def found_nothing(done: Done) -> bool:
+    """Of an audit that did not end: no table, and figures that are not known (-1)."""
+    return not done.result.tables.get("truth/violations") and done.result.figures["lost"] <= 0
+
+
+DENIALS = {
+    "collection": ("HasCollection", Has, deny, "CreateCollection", ("has_collection", "describe_collection")),
+    "partition": ("ShowPartitions", Partitions, leave_partition_out, "LoadCollection", ("show_partitions", WRITER, "load_state")),
+    "all_partitions": ("ShowPartitions", Partitions, keep_status_alone, "LoadCollection", ("show_partitions", "_default", "load_state")),
+}
+
+
+@pytest.mark.parametrize("name", DENIALS)
+def test_said_to_be_gone_once(tmp_path: Path, name: str) -> None:
+    method, kind, change, after, _ = DENIALS[name]
+    denial = Denial(method, kind, change, True, after)
+    done = run(tmp_path, denial)
+    assert done.code == GOOD and done.result.found == {}, str(done)
+    assert denial.calls[denial.calls.index(after):].count(method) > 1 and "was said to be gone; asked again, it is there" in done.err, str(done)
+
+
+@pytest.mark.parametrize("name", DENIALS)
+def test_said_to_be_gone_to_the_end(tmp_path: Path, name: str) -> None:
+    """What another question contradicts is no loss: the run cannot tell."""
+    method, kind, change, after, words = DENIALS[name]
+    done = run(tmp_path, Denial(method, kind, change, False, after))
+    assert done.code == UNUSABLE and found_nothing(done), str(done)
+    assert all(word in done.result.attributes["verdict"] for word in words), str(done)
+
+
+@pytest.mark.parametrize("once", [True, False])
+def test_a_step_is_not_skipped(tmp_path: Path, once: bool) -> None:
+    denial = Denial("HasCollection", Has, deny, once, AUDITED)
+    done = run(tmp_path, denial, "--set", "verify.recheck=[flush]")
+    assert (done.code, denial.calls.count("Flush")) == ((GOOD, 1) if once else (UNUSABLE, 0)), str(done)
+    assert found_nothing(done) and done.result.figures["passes"] == 1 + once, str(done)
+
+
+@pytest.mark.parametrize("place", [None, "_default"])
+def test_a_row_that_is_not_at_home_is_not_lost(tmp_path: Path, place: str | None) -> None:
+    """Its partition does not show it, nor count it, while the collection shows it; and so does `place`, the first that is asked."""
+    asked = []
+
+    def count_less(reply: Reply) -> None:
+        reply.fields_data[0].scalars.long_data.data[0] -= 1
+
+    hidden = lie_about(lambda query: list(query.partition_names) == [WRITER] and not counts(query) and reads_key(query), leave_out)
+    counted = lie_about(lambda query: list(query.partition_names) == [WRITER] and counts(query), count_less)
+
+    def lie(method: str, request: bytes, forward: Forward, context: grpc.ServicerContext) -> bytes:
+        query = Query.FromString(request) if method == "Query" else Query()
+        if f"in [{KEY}]" in query.expr:
+            asked.extend(query.partition_names or ["everywhere"])
+            if place and list(query.partition_names) == [place]:
+                del query.partition_names[:]
+                return forward(query.SerializeToString())
+        return hidden(method, request, lambda: counted(method, request, forward, context), context)
+
+    done = run(tmp_path, lie, "--set", "verify.vectors=none")
+    assert done.code == VIOLATED and done.result.found == {"misplaced": {KEY}, "miscounted": {ALL}}, str(done)
+    assert [row["seen_partition"] for row in done.result.violations if row["kind"] == "misplaced"] == [place or ""]
+    others = asked[asked.index("everywhere") + 1:]
+    assert others == [WRITER, "_default"] + ([] if place else ["load_0_00001"]), asked

@@ -26,7 +26,7 @@ stages:
       - {{role: writer, count: 3, rows: 1500, batch: 70}}
       - {{role: deleter, count: 2, batch: 30}}
       - {{role: upserter, count: 2, batch: 30}}
-verify: {{recheck: [], vectors: all}}
+verify: {{recheck: [], vectors: all, grace: 2s}}
 thresholds: {{insert.p99: "< 60s"}}
 """
 

@@ -384,6 +384,14 @@ static void test_unexpected(void **state)
     assert_int_equal(room_count(&room, "id in [-5, -6]", "p"), 2);
 }
 
+/* As the audit asks whether a partition is gone: of the load of that one alone. */
+static void load_state_tells_missing(const char *partition, bool missing)
+{
+    const struct mh_request request = {.kind = MH_OP_LOAD_STATE, .collection = "c", .partition = partition};
+    assert_int_equal(room_ask(&room, &request), missing ? MH_OUTCOME_FAILED : MH_OUTCOME_OK);
+    assert_int_equal(mh_reply_is_missing_partition(&room.reply), missing);
+}
+
 static void test_counts(void **state)
 {
     (void)state;
@@ -408,6 +416,8 @@ static void test_counts(void **state)
     assert_int_equal(room_count(&room, "", NULL), 10);
     assert_int_equal(room_count(&room, "", "q"), -1);
     assert_int_equal(room_lines(&room), 1);
+    load_state_tells_missing("p", false);
+    load_state_tells_missing("q", true);
 }
 
 static void test_faults_are_read_strictly(void **state)
