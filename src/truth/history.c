@@ -51,7 +51,7 @@ static struct mh_write write_of(const struct sorting *sorting, const struct mh_r
     return write;
 }
 
-/* What is left of its writes, in the order in which a row can have had them. */
+/* What is left of its writes. */
 static int send_restored(struct sorting *sorting, const struct mh_record *record)
 {
     const int version = record->version & MH_FATE_VERSION;
@@ -72,7 +72,7 @@ static int send_restored(struct sorting *sorting, const struct mh_record *record
         write.kind = (uint8_t)writes[i].kind;
         write.version = (uint16_t)writes[i].version;
         write.certain = writes[i].certain;
-        write.sent_ns = write.done_ns = i - count; /* all before the run began */
+        write.sent_ns = write.done_ns = -1; /* before the run began */
         if (writes[i].had && send_run(sorting, write) != 0)
             return -1;
     }
@@ -103,12 +103,18 @@ static int visit(void *context, const struct mh_record *record, const int64_t *k
 
 /* ---- in order ---- */
 
-static int by_first_and_time(const void *a, const void *b)
+/* The order of effect, which no clock can be wrong about: a row has one mutator at a time, whose next write
+ * of it leaves only when the one before was acknowledged; an upsert makes it one version newer, and after a
+ * delete there is none. What certainly had no effect, and is done again, is not among the writes. */
+static int by_row_and_effect(const void *a, const void *b)
 {
     const struct mh_write *x = a, *y = b;
+    const bool x_ends = x->kind == MH_OP_DELETE, y_ends = y->kind == MH_OP_DELETE;
     if (x->first != y->first)
         return x->first < y->first ? -1 : 1;
-    return (x->sent_ns > y->sent_ns) - (x->sent_ns < y->sent_ns);
+    if (x_ends != y_ends)
+        return x_ends ? 1 : -1;
+    return (x->version > y->version) - (x->version < y->version);
 }
 
 static int keep(struct mh_history *history, const struct mh_write *write)
@@ -138,9 +144,9 @@ static int put_in_order(struct mh_history *history, const struct mh_bytes *recei
             return -1;
     }
     if (history->insert_count > 1)
-        qsort(history->inserts, (size_t)history->insert_count, sizeof write, by_first_and_time);
+        qsort(history->inserts, (size_t)history->insert_count, sizeof write, by_row_and_effect);
     if (history->change_count > 1)
-        qsort(history->changes, (size_t)history->change_count, sizeof write, by_first_and_time);
+        qsort(history->changes, (size_t)history->change_count, sizeof write, by_row_and_effect);
     return 0;
 }
 
@@ -230,8 +236,7 @@ static int64_t first_change_of(const struct mh_history *history, int64_t id)
     return low;
 }
 
-/* A row has one mutator, whose next write of it leaves only when the one before was acknowledged: so the
- * order of sending is the order of effect. */
+/* In the order of effect. */
 static void take_change(struct mh_standing *standing, const struct mh_write *change, bool sure)
 {
     if (change->kind == MH_OP_DELETE) {

@@ -24,7 +24,7 @@ struct mh_write { /* of consecutive rows that became the same version */
 struct mh_history {
     struct mh_write *inserts; /* by first */
     int64_t insert_count, insert_room;
-    struct mh_write *changes; /* upserts and deletes of one row each, by (first, sent_ns) */
+    struct mh_write *changes; /* upserts and deletes of one row each, in order of effect */
     int64_t change_count, change_room;
 };
 

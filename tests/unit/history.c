@@ -150,6 +150,36 @@ static void clocks_that_differ_widen_the_window(void **state)
 
 /* ---- from a journal ---- */
 
+enum { START_NS = 5000 };
+
+/* Of one rank and one worker, whose ids are 0 .. rows - 1. */
+static void make_history(struct mh_history *made, int64_t rows, const struct mh_record *records, size_t count)
+{
+    struct mh_worker workers[] = {{.rows = rows, .partition = -1}};
+    const struct mh_plan plan = {.np = 1, .workers = workers, .worker_count = 1};
+    static struct mh_journal journal;
+    struct mh_journal_start start = {.np = 1, .start_ns = START_NS};
+    struct mh_error err = {""};
+    char folder[] = "/tmp/mh-history-XXXXXX", file[64];
+    assert_non_null(mkdtemp(folder));
+    snprintf(file, sizeof file, "%s/rank-00000.journal", folder);
+    assert_int_equal(mh_journal_open(&journal, folder, &start, &err), 0);
+    for (size_t i = 0; i < count; i++) {
+        struct mh_record record = records[i];
+        record.sequence = (int64_t)i;
+        record.type = MH_RECORD_INTENT;
+        if (records[i].type == MH_RECORD_DONE)
+            mh_journal_append(&journal, &record, NULL, NULL, NULL);
+        record.type = records[i].type;
+        mh_journal_append(&journal, &record, NULL, NULL, NULL);
+    }
+    mh_journal_close(&journal, false);
+    if (mh_history_make(made, &plan, file, START_NS, MPI_COMM_SELF, &err) != 0)
+        fail_msg("%s", err.text);
+    remove(file);
+    remove(folder);
+}
+
 /* What an earlier part left is certain from the first look on, but for what never was. */
 static void restored_rows_stand_from_the_beginning(void **state)
 {
@@ -165,32 +195,45 @@ static void restored_rows_stand_from_the_beginning(void **state)
                  {MH_INSERT_ACKED, 2 | MH_FATE_UPSERT_UNKNOWN, MH_STANDS_PERHAPS, 2, 3},
                  {MH_INSERT_UNKNOWN, 0, MH_STANDS_PERHAPS, 0, 0},
                  {MH_INSERT_REFUSED, 0, MH_STANDS_NOWHERE, 0, 0}};
-    enum { EACH = 10, START_NS = 5000 };
-    struct mh_worker workers[] = {{.rows = EACH * COUNT(cases), .partition = -1}};
-    const struct mh_plan plan = {.np = 1, .workers = workers, .worker_count = 1};
-    static struct mh_journal journal;
-    struct mh_journal_start start = {.np = 1, .start_ns = START_NS};
+    enum { EACH = 10 };
+    struct mh_record records[COUNT(cases)];
     struct mh_history made;
-    struct mh_error err = {""};
-    char folder[] = "/tmp/mh-history-XXXXXX", file[64];
-    assert_non_null(mkdtemp(folder));
-    snprintf(file, sizeof file, "%s/rank-00000.journal", folder);
-    assert_int_equal(mh_journal_open(&journal, folder, &start, &err), 0);
-    for (size_t i = 0; i < COUNT(cases); i++) {
-        const struct mh_record record =
-            mh_ledger_record(0, -1, EACH * (int64_t)i, EACH, cases[i].insert, cases[i].fate);
-        mh_journal_append(&journal, &record, NULL, NULL, NULL);
-    }
-    mh_journal_close(&journal, false);
-    if (mh_history_make(&made, &plan, file, START_NS, MPI_COMM_SELF, &err) != 0)
-        fail_msg("%s", err.text);
+    for (size_t i = 0; i < COUNT(cases); i++)
+        records[i] = mh_ledger_record(0, -1, EACH * (int64_t)i, EACH, cases[i].insert, cases[i].fate);
+    make_history(&made, EACH * COUNT(cases), records, COUNT(cases));
     const struct mh_look look = {0, 1, 9, MH_STRONG};
     for (size_t i = 0; i < EACH * COUNT(cases); i++)
         expect(mh_history_standing(&made, &doubt, &look, (int64_t)i), cases[i / EACH].kind,
                cases[i / EACH].lowest, cases[i / EACH].highest);
     mh_history_free(&made);
-    remove(file);
-    remove(folder);
+}
+
+static struct mh_record done(enum mh_op_kind kind, int version, int64_t sent_ms)
+{
+    return (struct mh_record){.type = MH_RECORD_DONE,
+                              .kind = (uint8_t)kind,
+                              .outcome = MH_OUTCOME_OK,
+                              .version = (uint16_t)version,
+                              .rows = 1,
+                              .first_id = 7,
+                              .sent_ns = START_NS + sent_ms * MS,
+                              .done_ns = START_NS + (sent_ms + 10) * MS};
+}
+
+/* Of two ranks, one whose clock is 100 ms late, and one that deletes what the other upserted: the times say
+ * the contrary of what was. */
+static void clocks_do_not_say_what_became_of_a_row(void **state)
+{
+    (void)state;
+    const struct mh_record records[] = {done(MH_OP_INSERT, 0, 100), done(MH_OP_DELETE, 2, 160),
+                                        done(MH_OP_UPSERT, 1, 220), done(MH_OP_UPSERT, 2, 200)};
+    const struct mh_look look = {300 * MS, 310 * MS, 9, MH_STRONG};
+    struct mh_history made;
+    make_history(&made, 8, records, COUNT(records));
+    expect(mh_history_standing(&made, &doubt, &look, 7), MH_STANDS_GONE, 0, 0);
+    made.change_count--; /* without the delete, which is the last */
+    expect(mh_history_standing(&made, &doubt, &look, 7), MH_STANDS_SURELY, 2, 2);
+    mh_history_free(&made);
 }
 
 int main(int argc, char **argv)
@@ -204,6 +247,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(how_long_a_version_has_been_replaced),
         cmocka_unit_test(clocks_that_differ_widen_the_window),
         cmocka_unit_test(restored_rows_stand_from_the_beginning),
+        cmocka_unit_test(clocks_do_not_say_what_became_of_a_row),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     MPI_Finalize();
