@@ -55,12 +55,21 @@ MPI_Comm mh_comm_node(MPI_Comm comm);
 MPI_Comm mh_comm_dup(MPI_Comm comm);
 
 struct mh_clock {
-    int64_t offset_ns; /* this rank's monotonic clock minus rank 0's; the same for all ranks of a node */
-    int64_t doubt_ns;  /* by how much any two ranks' clocks may differ once corrected; 0 on one node */
+    int64_t offset_ns; /* this rank's monotonic clock minus rank 0's, as first measured; the same for all
+                          ranks of a node */
+    int64_t doubt_ns;  /* by how much any two ranks' clocks may have differed, once corrected by that, at any
+                          measurement so far; 0 on one node */
+    int64_t moved_ns;  /* the offset at the last measurement minus that of the first */
+    int64_t apart_ns;  /* so much any rank's has moved, for certain; the same on all ranks */
+    int64_t error_ns;  /* of the first measurement */
+    int64_t ahead_ns, behind_ns; /* of rank 0's, any corrected clock at most: they add up to the doubt */
 };
 
 /* Measured between nodes, down a tree from rank 0's: from one to the next to half the shortest of 8 round
- * trips. Collective, before there is load: it does wait in MPI, some microseconds a level of the tree. */
+ * trips. Collective, when there is no load: it does wait in MPI, some microseconds a level of the tree. */
 struct mh_clock mh_comm_clock(MPI_Comm comm);
+
+/* Measures again: clocks drift, and the doubt widens by what they did. Likewise collective. */
+void mh_comm_clock_again(MPI_Comm comm, struct mh_clock *clock);
 
 #endif

@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "comm/watch.h"
 
+#include <stdlib.h>
+
 enum { ROUND_TRIPS = 8, CLOCK_TAG = 2 };
 
 struct answer {
@@ -14,7 +16,7 @@ struct answer {
  * that at most, beyond the error of who answers; any two may differ by twice the error. */
 static struct mh_clock ask(MPI_Comm comm, int whom)
 {
-    struct mh_clock clock = {0, INT64_MAX};
+    struct mh_clock clock = {.doubt_ns = INT64_MAX};
     for (int i = 0; i < ROUND_TRIPS; i++) {
         struct answer answer;
         const int64_t sent = mh_now_ns();
@@ -22,7 +24,8 @@ static struct mh_clock ask(MPI_Comm comm, int whom)
                      CLOCK_TAG, comm, MPI_STATUS_IGNORE);
         const int64_t trip = mh_now_ns() - sent;
         if (trip + answer.doubt_ns < clock.doubt_ns)
-            clock = (struct mh_clock){sent + trip / 2 - answer.time_ns, trip + answer.doubt_ns};
+            clock = (struct mh_clock){.offset_ns = sent + trip / 2 - answer.time_ns,
+                                      .doubt_ns = trip + answer.doubt_ns};
     }
     return clock;
 }
@@ -41,7 +44,7 @@ static void tell(MPI_Comm comm, int whom, const struct mh_clock *clock)
 static struct mh_clock compare(MPI_Comm leaders)
 {
     int rank, np, half = 1;
-    struct mh_clock clock = {0, 0};
+    struct mh_clock clock = {0};
     MPI_Comm_rank(leaders, &rank);
     MPI_Comm_size(leaders, &np);
     while (2 * half < np)
@@ -61,7 +64,7 @@ struct mh_clock mh_comm_clock(MPI_Comm comm)
 {
     int rank, node_rank;
     MPI_Comm node = mh_comm_node(comm), leaders;
-    struct mh_clock clock = {0, 0};
+    struct mh_clock clock = {0};
     MPI_Comm_rank(comm, &rank);
     MPI_Comm_rank(node, &node_rank);
     mh_watch_call_begin(NULL);
@@ -74,5 +77,20 @@ struct mh_clock mh_comm_clock(MPI_Comm comm)
     mh_comm_bcast(node, &clock, sizeof clock, 0);
     MPI_Comm_free(&node);
     mh_comm_max_i64(comm, &clock.doubt_ns, 1);
+    clock.error_ns = clock.ahead_ns = clock.behind_ns = (clock.doubt_ns + 1) / 2;
     return clock;
+}
+
+void mh_comm_clock_again(MPI_Comm comm, struct mh_clock *clock)
+{
+    const struct mh_clock now = mh_comm_clock(comm);
+    const int64_t moved = now.offset_ns - clock->offset_ns;
+    int64_t most[] = {moved + now.error_ns, now.error_ns - moved, llabs(moved)};
+    mh_comm_max_i64(comm, most, 3);
+    const int64_t apart = most[2] - now.error_ns - clock->error_ns;
+    clock->moved_ns = moved;
+    clock->apart_ns = apart > 0 ? apart : 0;
+    clock->ahead_ns = most[0] > clock->ahead_ns ? most[0] : clock->ahead_ns;
+    clock->behind_ns = most[1] > clock->behind_ns ? most[1] : clock->behind_ns;
+    clock->doubt_ns = clock->ahead_ns + clock->behind_ns;
 }

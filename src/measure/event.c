@@ -7,7 +7,8 @@
 const char *const mh_event_names[MH_EVENT_KINDS] = {[MH_EVENT_CHAOS] = "chaos",
                                                     [MH_EVENT_OUTAGE] = "outage",
                                                     [MH_EVENT_PROXY] = "proxy",
-                                                    [MH_EVENT_RESTART] = "restart"};
+                                                    [MH_EVENT_RESTART] = "restart",
+                                                    [MH_EVENT_CLOCKS] = "clocks"};
 
 int mh_events_add(struct mh_events *events, const struct mh_event *event)
 {

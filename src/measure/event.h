@@ -1,12 +1,20 @@
 /* What happened around a run beside its operations: a user's command that was started, a role cut off from
- * the server, a proxy that workers moved away from, a server that began a new life. */
+ * the server, a proxy that workers moved away from, a server that began a new life, clocks of nodes
+ * that have moved apart. */
 #ifndef MH_MEASURE_EVENT_H
 #define MH_MEASURE_EVENT_H
 
 #include <stdint.h>
 
-enum mh_event_kind { MH_EVENT_CHAOS, MH_EVENT_OUTAGE, MH_EVENT_PROXY, MH_EVENT_RESTART, MH_EVENT_KINDS };
-extern const char *const mh_event_names[MH_EVENT_KINDS]; /* "chaos", "outage", "proxy", "restart" */
+enum mh_event_kind {
+    MH_EVENT_CHAOS,
+    MH_EVENT_OUTAGE,
+    MH_EVENT_PROXY,
+    MH_EVENT_RESTART,
+    MH_EVENT_CLOCKS,
+    MH_EVENT_KINDS
+};
+extern const char *const mh_event_names[MH_EVENT_KINDS]; /* "chaos", "outage", "proxy", "restart", "clocks" */
 
 struct mh_event {
     int32_t kind;        /* enum mh_event_kind */

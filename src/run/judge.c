@@ -14,7 +14,6 @@
 #include <stdlib.h>
 
 enum {
-    CLOCKS_APART_MS = 2, /* of two nodes, beyond what was measured: they drift */
     /* Milvus' timestamps begin behind the last that it may have given before, up to that far ahead of the
      * clock, and stand until that has caught up. */
     RESTART_AHEAD_MS = 3000,
@@ -110,19 +109,17 @@ static int judge_reads(struct mh_stage *stage, struct mh_error *err)
     if (mh_history_make(&history, run->plan, run->journal.path, run->start_ns, run->comm, err) != 0)
         return -1;
     const int64_t bound_ns = longest_bound(stage);
-    struct mh_hits hits = {
-        .reads = &run->reads,
-        .history = &history,
-        .doubt = {.bound_ns = bound_ns,
-                  .clock_ns = run->plan->node_count > 1 ? run->clock.doubt_ns + CLOCKS_APART_MS * MH_MS : 0},
-        .plan = run->plan,
-        .content = run->content,
-        .metric = run->job->collection.index.metric,
-        .quantised = mh_index_is_quantised(run->job->collection.index.type),
-        .comm = run->comm,
-        .rank = run->rank,
-        .samples = run->job->verify.recall,
-        .allow_non_monotonic = run->job->verify.allow & MH_ALLOW_NON_MONOTONIC};
+    struct mh_hits hits = {.reads = &run->reads,
+                           .history = &history,
+                           .doubt = {.bound_ns = bound_ns, .clock_ns = mh_clocks_doubt(run)},
+                           .plan = run->plan,
+                           .content = run->content,
+                           .metric = run->job->collection.index.metric,
+                           .quantised = mh_index_is_quantised(run->job->collection.index.type),
+                           .comm = run->comm,
+                           .rank = run->rank,
+                           .samples = run->job->verify.recall,
+                           .allow_non_monotonic = run->job->verify.allow & MH_ALLOW_NON_MONOTONIC};
     int rc = mh_hits_judge(&hits, err);
     if (rc == 0)
         rc = mh_comm_agree(run->comm, adopt(run, &hits, err), err);

@@ -53,7 +53,8 @@ struct mh_run {
     int64_t start_ns;   /* this rank's clock when the run began on rank 0 */
     double cpu_start_s; /* of this process by then: not the run's */
     struct mh_clock clock;
-    int64_t progress_ns; /* between two progress lines; 0: none */
+    int64_t apart_told_ns; /* of clock.apart_ns, what the user was told */
+    int64_t progress_ns;   /* between two progress lines; 0: none */
     struct mh_phases phases;
     struct mh_tallies tallies;
     struct mh_tallies interval; /* of operations that change no rows, since the journal's last summary */

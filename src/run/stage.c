@@ -87,7 +87,7 @@ static void agree_on_begin(struct mh_stage *stage)
     struct mh_run *run = stage->run;
     int64_t begin = run->rank == 0 ? mh_now_ns() + START_AHEAD_MS * MH_MS : 0;
     mh_comm_bcast(run->comm, &begin, sizeof begin, 0);
-    stage->begin_ns = begin + run->clock.offset_ns;
+    stage->begin_ns = begin + run->clock.offset_ns + run->clock.moved_ns;
 }
 
 static int open_stage(struct mh_stage *stage, struct mh_error *err)
@@ -452,7 +452,7 @@ int mh_stage_go(struct mh_stage *stage, struct mh_error *err)
     *err = stage->error;
     if (mh_comm_agree(run->comm, stage->sums->broken ? -1 : 0, err) != 0)
         return -1;
-    return mh_judge_stage(stage, err);
+    return mh_clocks_compare(run, err) == 0 ? mh_judge_stage(stage, err) : -1;
 }
 
 int mh_stage_run(struct mh_run *run, int index, struct mh_error *err)

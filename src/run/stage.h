@@ -156,6 +156,12 @@ void mh_judge_add(struct mh_run *run, const struct mh_hit_figures *figures,
                   const int64_t behind_ns[MH_LEVELS]);
 int mh_judge_stage(struct mh_stage *stage, struct mh_error *err); /* collective, when nothing is under way */
 
+/* clocks.c */
+/* How far have those of the nodes moved? Collective, when nothing is under way. */
+int mh_clocks_compare(struct mh_run *run, struct mh_error *err);
+/* By how much a time of one rank may be wrong against one of another; 0: they read one clock. */
+int64_t mh_clocks_doubt(const struct mh_run *run);
+
 /* feed.c */
 void mh_feed_receive(struct mh_stage *stage);
 void mh_claim_queue_free(struct mh_claim_queue *queue);

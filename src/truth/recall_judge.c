@@ -142,7 +142,8 @@ void mh_recall_find_whole(struct mh_compare *compare)
 static bool is_listed(const struct mh_compare *compare, const struct mh_reading *reading)
 {
     const struct mh_dataset *data = compare->hits->content->dataset;
-    const int64_t lag = reading->consistency == MH_STRONG ? 0 : compare->hits->doubt.bound_ns;
+    const struct mh_doubt *doubt = &compare->hits->doubt;
+    const int64_t lag = doubt->clock_ns + (reading->consistency == MH_STRONG ? 0 : doubt->bound_ns);
     return data->neighbors && compare->whole_ns < reading->sent_ns - lag && reading->places == 0 &&
            reading->offset == 0 && isnan(reading->radius) && mh_expr_is_blank(mh_reading_text(reading)) &&
            reading->limit <= data->shape.neighbors && (int)data->shape.metric == compare->hits->metric;

@@ -32,6 +32,7 @@ PROGRAM = Path(os.environ.get("MILVUS_HPC", ROOT / "build" / "release" / "src" /
 MNIST = ROOT / "data" / "mnist-784-euclidean.hdf5"
 SERVER = ROOT / "scripts" / "milvus-server"
 STOP_AT = Path(os.environ.get("STOP_AT_LIBRARY", ROOT / "build" / "release" / "tests" / "e2e" / "libstop_at.so"))
+DRIFTING_CLOCKS = Path(os.environ.get("DRIFTING_CLOCKS_LIBRARY", ROOT / "build" / "release" / "tests" / "e2e" / "libdrifting_clocks.so"))
 _CACHE = tempfile.TemporaryDirectory(prefix="milvus-hpc-cache-")  # calibrations of the tests' own; goes with the interpreter
 ENVIRONMENT = os.environ | {
     "XDG_CACHE_HOME": _CACHE.name,

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from mockserver import Mock
 from readjobs import CHURN, COUNTER, FILTERED, QUERIER, RANGE, SEARCHER, SEED, TELLING, job_for, kinds_of
-from support import GOOD, UNUSABLE, VIOLATED, Done, assert_books_balance, assert_ledger_agrees, hpc, write_job
+from support import DRIFTING_CLOCKS, GOOD, UNUSABLE, VIOLATED, Done, assert_books_balance, assert_ledger_agrees, hpc, write_job
 
 
-def run(folder: Path, job: dict, faults: str = "", np: int = 2, *words: object) -> Done:
+def run(folder: Path, job: dict, faults: str = "", np: int = 2, *words: object, env: dict[str, str] | None = None) -> Done:
     job["verify"].setdefault("grace", "1s")
     with Mock(folder, faults.split()) as mock:
         path = write_job(folder / "job.yaml", job)
         return hpc("run", path, "--server", mock.uri, "--seed", SEED, "--output", folder / "result.h5", *words, np=np,
-                   result=folder / "result.h5", timeout=120)
+                   result=folder / "result.h5", timeout=120, env=env)
 
 
 LIES = [
@@ -73,6 +73,18 @@ def test_an_honest_server_is_not_accused_under_churn(tmp_path, metric, level):
     assert figures["true_neighbors"] > 0 or level != "strong"  # elsewhere only rows of five seconds ago are certain
     assert_books_balance(done.result)
     assert_ledger_agrees(done.result)
+
+
+def test_clocks_that_drift_accuse_nobody(tmp_path):
+    """Two nodes, one's clock 2 % too fast: after 3 s their times of one moment are 60 ms apart, and a reply takes some 1 ms."""
+    assert DRIFTING_CLOCKS.exists()
+    changing = [CHURN[0] | {"rows": 2250}, *CHURN[1:]]
+    reading = [role | {"ops": 10**6, "for": "3s", "rate": "60/s"} for role in (TELLING, COUNTER, QUERIER | {"expression": "id >= 4000", "limit": 16384})]
+    done = run(tmp_path, job_for([*changing, *reading], recall=1000), env={"LD_PRELOAD": str(DRIFTING_CLOCKS), "DRIFT_PPM": "20000"})
+    assert done.code == GOOD, str(done)
+    assert done.result.attributes["nodes"] == 2 and done.result.figures["queries_compared"] >= 100, str(done)
+    clocks = [row["what"] for row in done.result.tables["server/events"] if row["kind"] == "clocks"]
+    assert clocks and "have moved apart by" in clocks[-1] and all(line in done.err for line in clocks), str(done)
 
 
 def test_a_stale_read_at_strong_is_a_violation(tmp_path):

@@ -98,12 +98,57 @@ static void no_rank_talks_to_all(void **state)
     assert_int_equal(all, 2 * ROUND_TRIPS * (ranks - 1));
 }
 
+/* Two clocks are never farther apart, once corrected, than all ranks believe. */
+static void expect_doubt_of(const struct mh_clock *clock, int64_t drift_ns)
+{
+    int64_t most[] = {drift_ns, -drift_ns, clock->doubt_ns};
+    mh_comm_max_i64(MPI_COMM_WORLD, most, 3);
+    assert_int_equal(clock->doubt_ns, most[2]);
+    assert_true(clock->doubt_ns >= most[0] + most[1]);
+}
+
+static void a_drift_widens_the_doubt(void **state)
+{
+    const int64_t drift_ns = rank % 3 * 5 * MH_S - rank % 2 * 7 * MH_S; /* 0, -2, 10, -7, ... */
+    int64_t farthest_ns = llabs(drift_ns);
+    (void)state;
+    ahead_ns = ahead_of(rank);
+    struct mh_clock clock = mh_comm_clock(MPI_COMM_WORLD);
+    const int64_t offset_ns = clock.offset_ns;
+    ahead_ns += drift_ns;
+    mh_comm_clock_again(MPI_COMM_WORLD, &clock);
+    ahead_ns = 0;
+    mh_comm_max_i64(MPI_COMM_WORLD, &farthest_ns, 1);
+    expect_doubt_of(&clock, drift_ns);
+    assert_int_equal(clock.offset_ns, offset_ns); /* the run's times are by it */
+    assert_true(llabs(clock.moved_ns - drift_ns) <= clock.doubt_ns);
+    assert_true(clock.apart_ns <= farthest_ns && (clock.apart_ns > 0) == (ranks > 1));
+    assert_true(ranks > 1 || clock.doubt_ns == 0);
+}
+
+static void what_a_clock_once_was_off_stays_in_the_doubt(void **state)
+{
+    const int64_t drift_ns = -rank * MH_S;
+    (void)state;
+    ahead_ns = ahead_of(rank);
+    struct mh_clock clock = mh_comm_clock(MPI_COMM_WORLD);
+    ahead_ns += drift_ns;
+    mh_comm_clock_again(MPI_COMM_WORLD, &clock);
+    ahead_ns -= drift_ns;
+    mh_comm_clock_again(MPI_COMM_WORLD, &clock);
+    ahead_ns = 0;
+    expect_doubt_of(&clock, drift_ns);
+    assert_int_equal(clock.apart_ns, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_clock_is_known_to_within_its_doubt),
         cmocka_unit_test(all_know_the_same_doubt),
         cmocka_unit_test(no_rank_talks_to_all),
+        cmocka_unit_test(a_drift_widens_the_doubt),
+        cmocka_unit_test(what_a_clock_once_was_off_stays_in_the_doubt),
     };
     MPI_Init(NULL, NULL);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
