@@ -60,7 +60,7 @@ struct mh_clock {
     int64_t doubt_ns;  /* by how much any two ranks' clocks may have differed, once corrected by that, at any
                           measurement so far; 0 on one node */
     int64_t moved_ns;  /* the offset at the last measurement minus that of the first */
-    int64_t apart_ns;  /* so much any rank's has moved, for certain; the same on all ranks */
+    int64_t apart_ns;  /* at least so far some rank's has moved by then; the same on all ranks */
     int64_t error_ns;  /* of the first measurement */
     int64_t ahead_ns, behind_ns; /* of rank 0's, any corrected clock at most: they add up to the doubt */
 };
