@@ -84,6 +84,7 @@ struct mh_run {
     int64_t private_bytes;                             /* see struct mh_report_rank */
     struct mh_events events;                           /* rank 0's */
     struct mh_probes probes;                           /* rank 0's */
+    struct mh_outages *outages;                        /* this rank's, of the stage under way; NULL: none */
     int64_t chaos_missed;                              /* commands whose time never came */
     struct mh_absence kept_absences[MH_MOST_ABSENCES]; /* as they are in the journal */
     struct mh_effort *efforts;         /* of role r in stage s, on this rank: [s * tallies.roles + r] */

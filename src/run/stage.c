@@ -118,7 +118,7 @@ static void close_stage(struct mh_stage *stage)
     for (size_t i = 0; i < stage->hand_count; i++)
         mh_hand_close(&stage->hands[i]);
     mh_chaos_close(stage);
-    mh_outages_close(stage);
+    mh_outages_close(stage->run);
     mh_find_max_close(stage);
     free(stage->hands);
     free(stage->views);
@@ -349,6 +349,7 @@ void mh_run_summarise(struct mh_run *run)
     mh_run_save_violations(run);
     mh_keep_sums(run);
     mh_keep_absences(run);
+    mh_outages_keep(run);
     run->summary_ns = run->start_ns + (since / every + 1) * every;
 }
 
@@ -464,7 +465,7 @@ int mh_stage_run(struct mh_run *run, int index, struct mh_error *err)
     int rc = open_stage(&stage, err);
     if (rc == 0) {
         rc = stage.find ? mh_find_max_go(&stage, err) : mh_stage_go(&stage, err);
-        if (mh_outages_report(&stage, rc == 0 ? err : &ignored) != 0)
+        if (mh_outages_report(run, rc == 0 ? err : &ignored) != 0)
             rc = -1;
         if (mh_absences_report(run, rc == 0 ? err : &ignored) != 0)
             rc = -1;
