@@ -104,6 +104,9 @@ int mh_stage_run(struct mh_run *run, int stage, struct mh_error *err);
  * Collective. */
 int mh_absences_report(struct mh_run *run, struct mh_error *err);
 
+/* Between two records of the same, so long after the run's begin. */
+int64_t mh_run_interval(int64_t since_ns);
+
 /* Puts on record what happened since it last did. */
 void mh_run_summarise(struct mh_run *run);
 

@@ -16,16 +16,16 @@ enum {
     START_AHEAD_MS = 20, /* all ranks have heard of the start by then */
     BUSY_WAIT_MS =
         2, /* longest in the completion queue while a round is under way: MPI wants to be looked at */
-    CALM_WAIT_MS = 10,   /* and while none is: claims may have come */
-    IDLE_FACTOR = 6,     /* longer are both where no worker is: nothing is late there but the round */
-    LATE_MS = 3,         /* that a wait which is not sharp may be */
-    MOST_AT_ONCE = 256,  /* calls, before the heartbeat and the feed get their turn */
-    DRAIN_S = 5,         /* what is in flight when a stop is asked for gets so long */
-    TIDY_S = 10,         /* and so long after it, those who remove what they made */
-    SAVE_MS = 500,       /* between two writes of the journal */
-    SUMMARY_S = 1,       /* between two summaries, at first; */
-    LATE_SUMMARY_S = 60, /* at last */
-    HURRY_S = 10,        /* after a signal a rank may be silent for no longer: who sent it may end us soon */
+    CALM_WAIT_MS = 10,    /* and while none is: claims may have come */
+    IDLE_FACTOR = 6,      /* longer are both where no worker is: nothing is late there but the round */
+    LATE_MS = 3,          /* that a wait which is not sharp may be */
+    MOST_AT_ONCE = 256,   /* calls, before the heartbeat and the feed get their turn */
+    DRAIN_S = 5,          /* what is in flight when a stop is asked for gets so long */
+    TIDY_S = 10,          /* and so long after it, those who remove what they made */
+    SAVE_MS = 500,        /* between two writes of the journal */
+    SUMMARY_S = 1,        /* between two summaries, at first; */
+    LATE_SUMMARY_S = 600, /* never longer */
+    HURRY_S = 10,         /* after a signal a rank may be silent for no longer: who sent it may end us soon */
 };
 
 /* ---- opening ---- */
@@ -338,13 +338,18 @@ static void turn(struct mh_stage *stage)
     take_calls(stage, next_event(stage, mh_now_ns()));
 }
 
-/* As fine as the timeline. */
+/* As fine as the timeline, up to then. */
+int64_t mh_run_interval(int64_t since_ns)
+{
+    int64_t every = SUMMARY_S * MH_S;
+    while (2 * every <= LATE_SUMMARY_S * MH_S && since_ns >= every * MH_TIMELINE_SLOTS)
+        every *= 2;
+    return every;
+}
+
 void mh_run_summarise(struct mh_run *run)
 {
-    const int64_t now = mh_now_ns(), since = now - run->start_ns;
-    int64_t every = SUMMARY_S * MH_S;
-    while (every < LATE_SUMMARY_S * MH_S && since >= every * MH_TIMELINE_SLOTS)
-        every *= 2;
+    const int64_t now = mh_now_ns(), since = now - run->start_ns, every = mh_run_interval(since);
     mh_journal_summarise(&run->journal, &run->interval, &run->interval_visible, now);
     mh_run_save_violations(run);
     mh_keep_sums(run);
@@ -358,8 +363,11 @@ static void live_on(struct mh_stage *stage)
 {
     const int64_t now = mh_now_ns();
     mh_alive();
-    if (mh_signal_seen())
+    if (mh_signal_seen()) {
         mh_watch_hurry(HURRY_S * MH_S);
+        if (now < stage->run->summary_ns)
+            stage->run->summary_ns = now; /* for the same reason */
+    }
     if (now < stage->save_ns)
         return;
     stage->save_ns = now + SAVE_MS * MH_MS;

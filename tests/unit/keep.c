@@ -294,6 +294,23 @@ static void absences_beyond_those_listed_are_counted(void **state)
                         "used again 28 m 42 s later, and left 344 more times meanwhile");
 }
 
+/* ---- how often ---- */
+
+/* A journal of a week has a bounded size (docs/soak.md), and one of a short run loses little. */
+static void intervals_grow_with_the_run(void **state)
+{
+    (void)state;
+    int64_t intervals = 0, last_ns = 0;
+    for (int64_t since_ns = 0; since_ns < 7 * 24 * 3600 * MH_S; intervals++) {
+        last_ns = mh_run_interval(since_ns);
+        assert_true(last_ns == MH_S || last_ns <= since_ns / 256);
+        since_ns = (since_ns / last_ns + 1) * last_ns;
+    }
+    assert_int_equal(mh_run_interval(511 * MH_S), MH_S);
+    assert_int_equal(last_ns, 512 * MH_S);
+    assert_in_range(intervals, 3000, 3600);
+}
+
 /* ---- what was judged, and what was not ---- */
 
 static void judge(int stage, int64_t operations_of_0, int64_t operations_of_1, int64_t found)
@@ -493,6 +510,7 @@ int main(void)
         ON_DISK(a_command_is_there_once),
         ON_DISK(absences_of_all_ranks_become_one),
         ON_DISK(absences_beyond_those_listed_are_counted),
+        cmocka_unit_test(intervals_grow_with_the_run),
         ON_DISK(what_was_judged_counts_once_and_what_was_not_is_known),
         ON_DISK(figures_are_in_every_journal),
         ON_DISK(a_search_that_was_cut_off_says_so),
