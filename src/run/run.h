@@ -54,6 +54,7 @@ struct mh_run {
     double cpu_start_s; /* of this process by then: not the run's */
     struct mh_clock clock;
     int64_t progress_ns; /* between two progress lines; 0: none */
+    int64_t grace_ns;    /* from a signal to the end of the program */
     struct mh_phases phases;
     struct mh_tallies tallies;
     struct mh_tallies interval; /* of operations that change no rows, since the journal's last summary */

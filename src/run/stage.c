@@ -20,8 +20,10 @@ enum {
     IDLE_FACTOR = 6,      /* longer are both where no worker is: nothing is late there but the round */
     LATE_MS = 3,          /* that a wait which is not sharp may be */
     MOST_AT_ONCE = 256,   /* calls, before the heartbeat and the feed get their turn */
-    DRAIN_S = 5,          /* what is in flight when a stop is asked for gets so long */
-    TIDY_S = 10,          /* and so long after it, those who remove what they made */
+    DRAIN_S = 5,          /* what is in flight when a stop is asked for gets so long, */
+    DRAIN_PART = 8,       /* and of a signal's grace no larger part */
+    TIDY_S = 10,          /* so long after it, those who remove what they made, */
+    TIDY_PART = 4,        /* likewise, of what is left */
     SAVE_MS = 500,        /* between two writes of the journal */
     SUMMARY_S = 1,        /* between two summaries, at first; */
     LATE_SUMMARY_S = 600, /* never longer */
@@ -180,10 +182,26 @@ static void update_views(struct mh_stage *stage, const struct mh_stage_sums *tot
     }
 }
 
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* How long what is under way still may last: after a signal the audit and the result want their time, too.
+ * That may come when the stage is stopping already. */
+static void set_ends(struct mh_stage *stage, bool signalled)
+{
+    const int64_t now = mh_now_ns(), grace = signalled ? stage->run->grace_ns : INT64_MAX;
+    const int64_t drain = least(DRAIN_S * MH_S, grace / DRAIN_PART);
+    const int64_t tidy = least(TIDY_S * MH_S, (grace - drain) / TIDY_PART);
+    stage->cancel_ns = stage->stopping ? least(stage->cancel_ns, now + drain) : now + drain;
+    stage->leave_ns = stage->stopping ? least(stage->leave_ns, now + drain + tidy) : now + drain + tidy;
+}
+
 static void begin_stopping(struct mh_stage *stage, const struct mh_stage_sums *totals)
 {
+    set_ends(stage, totals->stop > 0);
     stage->stopping = true;
-    stage->cancel_ns = mh_now_ns() + DRAIN_S * MH_S;
     stage->run->stopped |= totals->stop > 0;
     stage->run->gave_up |= totals->give_up > 0;
     if (stage->run->rank == 0 && totals->stop > 0)
@@ -232,6 +250,10 @@ static bool take_totals(struct mh_stage *stage)
     tell_away(stage, totals->away);
     if (!stage->stopping && (totals->stop > 0 || totals->give_up > 0 || totals->broken > 0))
         begin_stopping(stage, totals);
+    if (totals->stop > 0 && !stage->run->stopped) {
+        set_ends(stage, true);
+        stage->run->stopped = true;
+    }
     return is_over(totals);
 }
 
@@ -310,7 +332,7 @@ static void cancel_late(struct mh_stage *stage, int64_t now_ns)
         stage->cancelled = true;
         cancel_all(stage);
     }
-    if (stage->cancelled && !stage->left && now_ns >= stage->cancel_ns + TIDY_S * MH_S) {
+    if (stage->cancelled && !stage->left && now_ns >= stage->leave_ns) {
         stage->left = true;
         cancel_all(stage);
     }
@@ -365,8 +387,7 @@ static void live_on(struct mh_stage *stage)
     mh_alive();
     if (mh_signal_seen()) {
         mh_watch_hurry(HURRY_S * MH_S);
-        if (now < stage->run->summary_ns)
-            stage->run->summary_ns = now; /* for the same reason */
+        stage->run->summary_ns = least(stage->run->summary_ns, now); /* for the same reason */
     }
     if (now < stage->save_ns)
         return;

@@ -118,7 +118,7 @@ struct mh_stage {
     bool stopping;  /* agreed: nothing new is sent */
     bool cancelled; /* what was in flight at the stop has been cancelled */
     int64_t away;   /* of all ranks, when it was last told */
-    int64_t cancel_ns;
+    int64_t cancel_ns, leave_ns;
     bool left;                    /* and those who had something to remove had their time */
     int64_t save_ns;              /* when the journal is written next */
     struct mh_chaos_state *chaos; /* one a command of the stage; rank 0's */
