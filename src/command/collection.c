@@ -12,6 +12,11 @@
 
 #define IMPATIENT_NS (5 * MH_S)
 
+enum {
+    LEAST_DROP_S = 2, /* for the drop at the end, whenever a signal came */
+    FAREWELL_S = 1,   /* of the grace, for what comes after it */
+};
+
 static int have_version(struct mh_session *session, struct mh_asker *asker, struct mh_error *err)
 {
     const struct mh_reply *reply;
@@ -153,6 +158,17 @@ static int check_there(struct mh_session *session, struct mh_asker *asker, struc
 
 typedef int server_step(struct mh_session *session, struct mh_asker *asker, struct mh_error *err);
 
+/* Of what failed while a signal ends all questions: in our words, not in those of a call that was cancelled.
+ */
+static int blame_signal(const struct mh_asker *asker, const char *what, struct mh_error *err)
+{
+    if (!mh_signal_seen())
+        return -1;
+    if (asker->op.call.status == MH_GRPC_CANCELLED)
+        return mh_fail(err, "a signal came before %s began", what);
+    return mh_fail_in(err, "a signal came before %s began", what);
+}
+
 /* NULL-ended; the first that fails ends it. */
 static int go_through(struct mh_session *session, server_step *const *steps, struct mh_error *err)
 {
@@ -163,6 +179,8 @@ static int go_through(struct mh_session *session, server_step *const *steps, str
     int rc = 0;
     for (; rc == 0 && *steps; steps++)
         rc = (*steps)(session, &asker, err);
+    if (rc != 0)
+        rc = blame_signal(&asker, session->only_audits ? "the audit" : "the load", err);
     mh_asker_close(&asker);
     return rc;
 }
@@ -210,6 +228,8 @@ int mh_session_ready_collection(struct mh_session *session, int index, struct mh
     int rc = flush ? mh_step_flush(&asker, session->job, &session->content, err) : 0;
     if (rc == 0 && load)
         rc = mh_step_load(&asker, session->job, &session->content, err);
+    if (rc != 0)
+        rc = blame_signal(&asker, "it", err);
     mh_asker_close(&asker);
     return rc == 0 ? 0 : mh_fail_in(err, "stage %s", stage->name);
 }
@@ -244,6 +264,15 @@ bool mh_session_keeps_collection(const struct mh_session *session)
            undecided;
 }
 
+static int64_t drop_least_ns;
+
+/* After a signal the end comes, with the collection or without it: the result stands. */
+static bool drop_is_late(void)
+{
+    const int64_t now = mh_now_ns();
+    return now > drop_least_ns && now > mh_session_grace_end() - FAREWELL_S * MH_S;
+}
+
 void mh_session_drop_collection(struct mh_session *session)
 {
     struct mh_asker asker;
@@ -260,7 +289,13 @@ void mh_session_drop_collection(struct mh_session *session)
         return;
     if (session->broken && asker.policy.timeout_ns > IMPATIENT_NS)
         asker.policy.timeout_ns = IMPATIENT_NS; /* the server may be gone */
-    if (mh_ask(&asker, &request, NULL, &err) != 0)
+    drop_least_ns = mh_now_ns() + LEAST_DROP_S * MH_S;
+    asker.stop = drop_is_late;
+    const bool failed = mh_ask(&asker, &request, NULL, &err) != 0;
+    if (failed && drop_is_late())
+        mh_warn("collection %s was not dropped within --grace, and may stay on the server: no answer",
+                request.collection);
+    else if (failed)
         mh_warn("collection %s could not be dropped: %s", request.collection, err.text);
     mh_asker_close(&asker);
 }

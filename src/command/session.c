@@ -248,6 +248,7 @@ int mh_session_open_run(struct mh_session *session, struct mh_error *err)
     run->content = &session->content;
     run->rpc = session->rpc;
     run->progress_ns = progress_of(session);
+    run->grace_ns = session->arguments->grace_ns;
     run->clock = mh_comm_clock(session->comm);
     run->start_ns = mh_now_ns() - run->clock.offset_ns;
     mh_comm_bcast(session->comm, &run->start_ns, sizeof run->start_ns, 0);
@@ -469,27 +470,37 @@ static int write_on_rank_0(struct mh_session *session, struct mh_report_fate **f
     return rc;
 }
 
-static int64_t result_begin_ns, signal_ns; /* of any rank's, -1: none had come */
+static int64_t result_begin_ns, signal_ns = -1; /* of any rank's, -1: none had come */
+
+/* Of signals to other ranks this one knows what was asked for last. Collective. */
+static void ask_for_signals(const struct mh_session *session)
+{
+    const int64_t gone_ns = since_signal(session);
+    signal_ns = gone_ns < 0 ? -1 : mh_now_ns() - gone_ns;
+}
+
+int64_t mh_session_grace_end(void)
+{
+    const int64_t own_ns = mh_signal_first_ns();
+    const int64_t since_ns = own_ns > 0 && (signal_ns < 0 || own_ns < signal_ns) ? own_ns : signal_ns;
+    return since_ns < 0 ? INT64_MAX : since_ns + watched->arguments->grace_ns;
+}
 
 /* What the grace leaves, but at least the quarter that the audit leaves it. Asked by another thread. */
 static int64_t result_until(void)
 {
-    const int64_t grace_ns = watched->arguments->grace_ns, first_ns = mh_signal_first_ns();
-    int64_t since_ns = signal_ns;
-    if (first_ns > 0 && (since_ns < 0 || first_ns < since_ns))
-        since_ns = first_ns;
-    if (since_ns < 0)
+    const int64_t end_ns = mh_session_grace_end();
+    if (end_ns == INT64_MAX)
         return result_begin_ns + MH_WATCH_CALL_S * MH_S;
-    const int64_t least_ns = result_begin_ns + grace_ns / 4;
-    return since_ns + grace_ns > least_ns ? since_ns + grace_ns : least_ns;
+    const int64_t least_ns = result_begin_ns + watched->arguments->grace_ns / 4;
+    return end_ns > least_ns ? end_ns : least_ns;
 }
 
 /* HDF5 waits in MPI, without a sign. Collective. */
 static void begin_result(struct mh_session *session)
 {
-    const int64_t gone_ns = since_signal(session);
+    ask_for_signals(session);
     result_begin_ns = mh_now_ns();
-    signal_ns = gone_ns < 0 ? -1 : result_begin_ns - gone_ns;
     mh_watch_call_begin(result_until);
 }
 
@@ -606,6 +617,17 @@ static int finish(struct mh_session *session, struct mh_error *err)
     return rc;
 }
 
+/* While rank 0 waits for the server, the others, of other nodes too, wait for rank 0, and all give signs of
+ * life: after this they would take it for silent. Collective. */
+static void drop_collection(struct mh_session *session)
+{
+    struct mh_error ignored;
+    ask_for_signals(session);
+    if (session->rank == 0 && session->rpc)
+        mh_session_drop_collection(session);
+    (void)mh_comm_agree(session->comm, 0, &ignored);
+}
+
 static void close_session(struct mh_session *session)
 {
     char path[4200];
@@ -684,8 +706,7 @@ int mh_session_go(const struct mh_arguments *arguments, MPI_Comm comm, mh_sessio
     }
     if (err.text[0] && session->rank == 0)
         mh_complain("%s", err.text);
-    if (session->rank == 0 && session->rpc)
-        mh_session_drop_collection(session);
+    drop_collection(session);
     close_session(session);
     free(session);
     return exit_code;

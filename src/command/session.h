@@ -75,6 +75,9 @@ int mh_session_open_run(struct mh_session *session, struct mh_error *err); /* cl
 void mh_session_break(struct mh_session *session,
                       const struct mh_error *err); /* infrastructure failed: go on to the result */
 
+/* When the grace is over that the first signal gives; INT64_MAX: none has come. From any thread. */
+int64_t mh_session_grace_end(void);
+
 void mh_session_condemn(struct mh_session *session);      /* of what reads saw, into the audit */
 void mh_session_count_missed(struct mh_session *session); /* by searches; collective */
 

@@ -2,6 +2,7 @@
 #include "rpc/rpc.h"
 
 #include "base/clock.h"
+#include "rpc/absences.h"
 
 #include <grpc/byte_buffer.h>
 #include <grpc/byte_buffer_reader.h>
@@ -49,8 +50,7 @@ struct mh_rpc {
     int64_t in_flight;       /* submitted and not yet handed back */
     atomic_llong bytes;      /* held by calls */
     struct mh_call *refused; /* ended without leaving */
-    struct mh_absence absences[MH_MOST_ABSENCES];
-    size_t absence_count;
+    struct mh_absences absences;
 };
 
 /* Channels so far, of this process: each gets different arguments, so that none shares a socket. */
@@ -292,25 +292,6 @@ int mh_rpc_uris(const struct mh_rpc *rpc)
 
 /* ---- from proxy to proxy ---- */
 
-static struct mh_absence *absence_of(struct mh_rpc *rpc, int uri)
-{
-    for (size_t i = rpc->absence_count; i-- > 0;)
-        if (rpc->absences[i].uri == uri)
-            return rpc->absences[i].back_ns == 0 ? &rpc->absences[i] : NULL;
-    return NULL;
-}
-
-static void note_leaving(struct mh_rpc *rpc, int uri, bool silent)
-{
-    struct mh_absence *absence = absence_of(rpc, uri);
-    if (!absence && rpc->absence_count < MH_MOST_ABSENCES) {
-        absence = &rpc->absences[rpc->absence_count++];
-        *absence = (struct mh_absence){.from_ns = mh_now_ns(), .uri = uri, .silent = silent};
-    }
-    if (absence)
-        absence->moved++;
-}
-
 /* Each time it leaves home it stays away for longer; from a proxy that was silent at least until the old TCP
  * connection has been found dead. */
 static void stay_away(struct mh_connection *connection, bool silent)
@@ -335,7 +316,7 @@ bool mh_connection_leave(struct mh_connection *connection, const struct mh_call 
         return true;
     if (!aim_at(connection, (left + 1) % (int)rpc->uris.count))
         return false;
-    note_leaving(rpc, left, silent);
+    mh_absences_leave(&rpc->absences, rpc->uris.count, left, silent, mh_now_ns());
     if (left == connection->home)
         stay_away(connection, silent);
     return true;
@@ -349,21 +330,19 @@ void mh_connection_go_home(struct mh_connection *connection)
     connection->look_ns = mh_now_ns() + MH_S;
     if (grpc_channel_check_connectivity_state(connection->channels[home][0], 1) != GRPC_CHANNEL_READY)
         return;
-    struct mh_absence *absence = absence_of(connection->rpc, home);
-    if (absence)
-        absence->back_ns = mh_now_ns();
+    mh_absences_return(&connection->rpc->absences, home, mh_now_ns());
     (void)aim_at(connection, home); /* its channels are there */
 }
 
 size_t mh_rpc_absences(const struct mh_rpc *rpc, const struct mh_absence **absences)
 {
-    *absences = rpc->absences;
-    return rpc->absence_count;
+    *absences = rpc->absences.items;
+    return rpc->absences.count;
 }
 
 void mh_rpc_forget_absences(struct mh_rpc *rpc)
 {
-    rpc->absence_count = 0;
+    rpc->absences.count = 0;
 }
 
 /* ---- one call ---- */

@@ -29,12 +29,15 @@ const char *mh_grpc_status_name(int status); /* "DEADLINE_EXCEEDED" */
 struct mh_rpc;        /* one a rank: completion queue, credentials */
 struct mh_connection; /* one TCP connection (or several, taken in turn), one worker's */
 
-enum { MH_MOST_ABSENCES = 256 }; /* of one rank, between two reports; the last one then lasts on */
+/* Of one rank, between two reports; each URI has an equal share of them (with more URIs than that, those left
+ * first have one each). Its last one then lasts on: a later one is counted there. */
+enum { MH_MOST_ABSENCES = 256 };
 
 /* A proxy that connections moved away from, on this rank. */
 struct mh_absence {
     int64_t from_ns, back_ns; /* first move away; first return, 0: none yet. Monotonic clock */
     int64_t moved;            /* connections that left */
+    int64_t unlisted;         /* absences after this one that are counted here: back_ns is the last one's */
     int32_t uri;              /* position in the job's list */
     bool silent;              /* it could be reached, and gave no answer for the whole of a call's time */
 };

@@ -23,7 +23,7 @@ static struct mh_kept_absence since_begin(const struct mh_run *run, const struct
 static bool changed(const struct mh_absence *a, const struct mh_absence *b)
 {
     return a->from_ns != b->from_ns || a->back_ns != b->back_ns || a->moved != b->moved ||
-           a->silent != b->silent;
+           a->silent != b->silent || a->unlisted != b->unlisted;
 }
 
 void mh_keep_absences(struct mh_run *run)
@@ -88,6 +88,7 @@ static size_t join(struct mh_kept_absence *items, size_t count)
         struct mh_absence *last = &items[kept - 1].absence;
         const struct mh_absence *more = &items[i].absence;
         last->moved += more->moved;
+        last->unlisted += more->unlisted;
         last->silent &= more->silent;
         last->back_ns = more->back_ns > last->back_ns ? more->back_ns : last->back_ns;
     }
@@ -104,13 +105,17 @@ static int report_one(struct mh_run *run, const struct mh_kept_absence *kept)
                              .role = -1,
                              .time_ns = absence->from_ns,
                              .duration_ns = lasted_ns};
-    char back[52] = "not used again", lasted[32];
+    char back[52] = "not used again", lasted[32], unlisted[64] = "";
     if (ended)
         snprintf(back, sizeof back, "used again %.31s later",
                  mh_show_duration(lasted_ns, lasted, sizeof lasted));
-    snprintf(event.what, sizeof event.what, "proxy %.90s: %s; %lld connection%s moved to others; %s",
-             run->job->server.uris.items[absence->uri], absence->silent ? "no answer" : "no connection",
-             (long long)absence->moved, absence->moved == 1 ? "" : "s", back);
+    if (absence->unlisted > 0)
+        snprintf(unlisted, sizeof unlisted, ", and left %lld more times meanwhile",
+                 (long long)absence->unlisted);
+    snprintf(event.what, sizeof event.what, "proxy %.*s: %s; %lld connection%s moved to others; %s%s",
+             unlisted[0] ? 50 : 90, run->job->server.uris.items[absence->uri],
+             absence->silent ? "no answer" : "no connection", (long long)absence->moved,
+             absence->moved == 1 ? "" : "s", back, unlisted);
     mh_warn("%s", event.what);
     return mh_events_add(&run->events, &event);
 }

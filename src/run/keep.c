@@ -9,8 +9,8 @@
 
 #define FORMAT "the journal's format: another size wants another MH_JOURNAL_FORMAT"
 _Static_assert(sizeof(struct mh_kept_chaos) == 232, FORMAT);
-_Static_assert(sizeof(struct mh_outage) == 40, FORMAT);
-_Static_assert(sizeof(struct mh_kept_absence) == 40, FORMAT);
+_Static_assert(sizeof(struct mh_outage) == 56, FORMAT);
+_Static_assert(sizeof(struct mh_kept_absence) == 48, FORMAT);
 _Static_assert(sizeof(struct mh_kept_judged) == 232, FORMAT);
 _Static_assert(sizeof(struct mh_recall_point) == 48, FORMAT);
 _Static_assert(sizeof(struct mh_probe) == 200, FORMAT);
@@ -79,7 +79,7 @@ static bool chaos_fits(const struct mh_kept *kept, const void *item)
 static bool outage_fits(const struct mh_kept *kept, const void *item)
 {
     const struct mh_outage *outage = item;
-    return has_role(kept, outage->stage, outage->role);
+    return has_role(kept, outage->stage, outage->role) && outage->unlisted >= 0;
 }
 
 static bool absence_fits(const struct mh_kept *kept, const void *item)
@@ -149,7 +149,7 @@ static bool same_chaos(const void *a, const void *b)
 static bool same_outage(const void *a, const void *b)
 {
     const struct mh_outage *x = a, *y = b;
-    return x->stage == y->stage && x->role == y->role && x->from_ns == y->from_ns;
+    return x->stage == y->stage && x->role == y->role && x->number == y->number;
 }
 
 static bool same_absence(const void *a, const void *b)

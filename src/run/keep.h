@@ -7,7 +7,8 @@
 
 enum mh_kept_sort {
     MH_KEPT_CHAOS,   /* struct mh_kept_chaos, when the command begins and when it has ended; rank 0's */
-    MH_KEPT_OUTAGE,  /* struct mh_outage, when it begins and when it has ended */
+    MH_KEPT_OUTAGE,  /* struct mh_outage, when it begins and when it has ended; beyond MH_LISTED_OUTAGES at
+                        intervals */
     MH_KEPT_ABSENCE, /* struct mh_kept_absence, at intervals, where it has changed */
     MH_KEPT_JUDGED,  /* struct mh_kept_judged, when what was read has been judged: every rank */
     MH_KEPT_RECALL,  /* struct mh_recall_point, just before that; rank 0's */

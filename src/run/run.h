@@ -55,6 +55,7 @@ struct mh_run {
     struct mh_clock clock;
     int64_t apart_told_ns; /* of clock.apart_ns, what the user was told */
     int64_t progress_ns;   /* between two progress lines; 0: none */
+    int64_t grace_ns;      /* from a signal to the end of the program */
     struct mh_phases phases;
     struct mh_tallies tallies;
     struct mh_tallies interval; /* of operations that change no rows, since the journal's last summary */
@@ -85,6 +86,7 @@ struct mh_run {
     int64_t private_bytes;                             /* see struct mh_report_rank */
     struct mh_events events;                           /* rank 0's */
     struct mh_probes probes;                           /* rank 0's */
+    struct mh_outages *outages;                        /* this rank's, of the stage under way; NULL: none */
     int64_t chaos_missed;                              /* commands whose time never came */
     struct mh_absence kept_absences[MH_MOST_ABSENCES]; /* as they are in the journal */
     struct mh_effort *efforts;         /* of role r in stage s, on this rank: [s * tallies.roles + r] */
@@ -103,6 +105,9 @@ int mh_stage_run(struct mh_run *run, int stage, struct mh_error *err);
 /* Proxies that connections moved away from since the last report become events of run->stage, on rank 0.
  * Collective. */
 int mh_absences_report(struct mh_run *run, struct mh_error *err);
+
+/* Between two records of the same, so long after the run's begin. */
+int64_t mh_run_interval(int64_t since_ns);
 
 /* Puts on record what happened since it last did. */
 void mh_run_summarise(struct mh_run *run);

@@ -16,16 +16,18 @@ enum {
     START_AHEAD_MS = 20, /* all ranks have heard of the start by then */
     BUSY_WAIT_MS =
         2, /* longest in the completion queue while a round is under way: MPI wants to be looked at */
-    CALM_WAIT_MS = 10,   /* and while none is: claims may have come */
-    IDLE_FACTOR = 6,     /* longer are both where no worker is: nothing is late there but the round */
-    LATE_MS = 3,         /* that a wait which is not sharp may be */
-    MOST_AT_ONCE = 256,  /* calls, before the heartbeat and the feed get their turn */
-    DRAIN_S = 5,         /* what is in flight when a stop is asked for gets so long */
-    TIDY_S = 10,         /* and so long after it, those who remove what they made */
-    SAVE_MS = 500,       /* between two writes of the journal */
-    SUMMARY_S = 1,       /* between two summaries, at first; */
-    LATE_SUMMARY_S = 60, /* at last */
-    HURRY_S = 10,        /* after a signal a rank may be silent for no longer: who sent it may end us soon */
+    CALM_WAIT_MS = 10,    /* and while none is: claims may have come */
+    IDLE_FACTOR = 6,      /* longer are both where no worker is: nothing is late there but the round */
+    LATE_MS = 3,          /* that a wait which is not sharp may be */
+    MOST_AT_ONCE = 256,   /* calls, before the heartbeat and the feed get their turn */
+    DRAIN_S = 5,          /* what is in flight when a stop is asked for gets so long, */
+    DRAIN_PART = 8,       /* and of a signal's grace no larger part */
+    TIDY_S = 10,          /* so long after it, those who remove what they made, */
+    TIDY_PART = 4,        /* likewise, of what is left */
+    SAVE_MS = 500,        /* between two writes of the journal */
+    SUMMARY_S = 1,        /* between two summaries, at first; */
+    LATE_SUMMARY_S = 600, /* never longer */
+    HURRY_S = 10,         /* after a signal a rank may be silent for no longer: who sent it may end us soon */
 };
 
 /* ---- opening ---- */
@@ -118,7 +120,7 @@ static void close_stage(struct mh_stage *stage)
     for (size_t i = 0; i < stage->hand_count; i++)
         mh_hand_close(&stage->hands[i]);
     mh_chaos_close(stage);
-    mh_outages_close(stage);
+    mh_outages_close(stage->run);
     mh_find_max_close(stage);
     free(stage->hands);
     free(stage->views);
@@ -180,10 +182,26 @@ static void update_views(struct mh_stage *stage, const struct mh_stage_sums *tot
     }
 }
 
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* How long what is under way still may last: after a signal the audit and the result want their time, too.
+ * That may come when the stage is stopping already. */
+static void set_ends(struct mh_stage *stage, bool signalled)
+{
+    const int64_t now = mh_now_ns(), grace = signalled ? stage->run->grace_ns : INT64_MAX;
+    const int64_t drain = least(DRAIN_S * MH_S, grace / DRAIN_PART);
+    const int64_t tidy = least(TIDY_S * MH_S, (grace - drain) / TIDY_PART);
+    stage->cancel_ns = stage->stopping ? least(stage->cancel_ns, now + drain) : now + drain;
+    stage->leave_ns = stage->stopping ? least(stage->leave_ns, now + drain + tidy) : now + drain + tidy;
+}
+
 static void begin_stopping(struct mh_stage *stage, const struct mh_stage_sums *totals)
 {
+    set_ends(stage, totals->stop > 0);
     stage->stopping = true;
-    stage->cancel_ns = mh_now_ns() + DRAIN_S * MH_S;
     stage->run->stopped |= totals->stop > 0;
     stage->run->gave_up |= totals->give_up > 0;
     if (stage->run->rank == 0 && totals->stop > 0)
@@ -232,6 +250,10 @@ static bool take_totals(struct mh_stage *stage)
     tell_away(stage, totals->away);
     if (!stage->stopping && (totals->stop > 0 || totals->give_up > 0 || totals->broken > 0))
         begin_stopping(stage, totals);
+    if (totals->stop > 0 && !stage->run->stopped) {
+        set_ends(stage, true);
+        stage->run->stopped = true;
+    }
     return is_over(totals);
 }
 
@@ -310,7 +332,7 @@ static void cancel_late(struct mh_stage *stage, int64_t now_ns)
         stage->cancelled = true;
         cancel_all(stage);
     }
-    if (stage->cancelled && !stage->left && now_ns >= stage->cancel_ns + TIDY_S * MH_S) {
+    if (stage->cancelled && !stage->left && now_ns >= stage->leave_ns) {
         stage->left = true;
         cancel_all(stage);
     }
@@ -338,17 +360,23 @@ static void turn(struct mh_stage *stage)
     take_calls(stage, next_event(stage, mh_now_ns()));
 }
 
-/* As fine as the timeline. */
+/* As fine as the timeline, up to then. */
+int64_t mh_run_interval(int64_t since_ns)
+{
+    int64_t every = SUMMARY_S * MH_S;
+    while (2 * every <= LATE_SUMMARY_S * MH_S && since_ns >= every * MH_TIMELINE_SLOTS)
+        every *= 2;
+    return every;
+}
+
 void mh_run_summarise(struct mh_run *run)
 {
-    const int64_t now = mh_now_ns(), since = now - run->start_ns;
-    int64_t every = SUMMARY_S * MH_S;
-    while (every < LATE_SUMMARY_S * MH_S && since >= every * MH_TIMELINE_SLOTS)
-        every *= 2;
+    const int64_t now = mh_now_ns(), since = now - run->start_ns, every = mh_run_interval(since);
     mh_journal_summarise(&run->journal, &run->interval, &run->interval_visible, now);
     mh_run_save_violations(run);
     mh_keep_sums(run);
     mh_keep_absences(run);
+    mh_outages_keep(run);
     run->summary_ns = run->start_ns + (since / every + 1) * every;
 }
 
@@ -357,8 +385,10 @@ static void live_on(struct mh_stage *stage)
 {
     const int64_t now = mh_now_ns();
     mh_alive();
-    if (mh_signal_seen())
+    if (mh_signal_seen()) {
         mh_watch_hurry(HURRY_S * MH_S);
+        stage->run->summary_ns = least(stage->run->summary_ns, now); /* for the same reason */
+    }
     if (now < stage->save_ns)
         return;
     stage->save_ns = now + SAVE_MS * MH_MS;
@@ -464,7 +494,7 @@ int mh_stage_run(struct mh_run *run, int index, struct mh_error *err)
     int rc = open_stage(&stage, err);
     if (rc == 0) {
         rc = stage.find ? mh_find_max_go(&stage, err) : mh_stage_go(&stage, err);
-        if (mh_outages_report(&stage, rc == 0 ? err : &ignored) != 0)
+        if (mh_outages_report(run, rc == 0 ? err : &ignored) != 0)
             rc = -1;
         if (mh_absences_report(run, rc == 0 ? err : &ignored) != 0)
             rc = -1;

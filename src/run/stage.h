@@ -76,11 +76,15 @@ struct mh_chaos_state {
     bool killed;
 };
 
+enum { MH_LISTED_OUTAGES = 64 }; /* of a role, in a stage and on a rank; of more the newest alone */
+
 /* A role cut off from the server. Times are since the run began. */
 struct mh_outage {
     int32_t stage, role;
-    int32_t ranks;                      /* that it is made of */
-    int32_t ended;                      /* by a success */
+    int32_t ranks;         /* that it is made of */
+    int32_t ended;         /* by a success */
+    int32_t number, spare; /* of its role's, on its rank; MH_LISTED_OUTAGES: newest of the rest */
+    int64_t unlisted;      /* so many of the rest came before it, and are nowhere else */
     int64_t from_ns, first_ns, last_ns; /* first call that broke; first success on any rank, on the last; both
                                            the stage's end where there was none. 0: none yet */
 };
@@ -114,11 +118,10 @@ struct mh_stage {
     bool stopping;  /* agreed: nothing new is sent */
     bool cancelled; /* what was in flight at the stop has been cancelled */
     int64_t away;   /* of all ranks, when it was last told */
-    int64_t cancel_ns;
+    int64_t cancel_ns, leave_ns;
     bool left;                    /* and those who had something to remove had their time */
     int64_t save_ns;              /* when the journal is written next */
     struct mh_chaos_state *chaos; /* one a command of the stage; rank 0's */
-    struct mh_outages *outages;   /* this rank's */
     struct mh_error error;        /* why this rank votes `broken` */
 };
 
@@ -174,8 +177,9 @@ void mh_chaos_close(struct mh_stage *stage);
 /* outage.c */
 int mh_outages_open(struct mh_stage *stage);                         /* -1: no memory */
 void mh_outages_see(struct mh_stage *stage, const struct mh_op *op); /* a call of it has just come back */
-int mh_outages_report(struct mh_stage *stage, struct mh_error *err); /* collective: rank 0's events */
-void mh_outages_close(struct mh_stage *stage);
+void mh_outages_keep(struct mh_run *run); /* at intervals: what is not on record at once */
+int mh_outages_report(struct mh_run *run, struct mh_error *err); /* collective: rank 0's events */
+void mh_outages_close(struct mh_run *run);
 /* Those of all ranks and of any stages, as events; sorts them, and joins what overlaps. -1: no memory. */
 int mh_outages_tell(struct mh_run *run, struct mh_outage *items, size_t count);
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
+from mockserver import Mock
 from support import GOOD, ROOT, UNUSABLE, VIOLATED, Done, Result, Server, assert_books_balance, assert_ledger_agrees, hpc
 
 JOB = """dataset: {synthetic: {rows: 1000, dim: 8}}
@@ -121,3 +123,24 @@ def test_bad_chaos(server: Server, tmp_path: Path, chaos: str, said: str) -> Non
     done = run(server, tmp_path, chaos)
     assert done.code == UNUSABLE and len(done.errors) == 1, str(done)
     assert "job.yaml:11:" in done.errors[0] and said in done.errors[0]
+
+
+FLAPPING = JOB.replace("    chaos: [CHAOS]\n", "").replace("[{role: writer, rows: 1000, batch: 10, rate: 50/s}]", """
+      - {role: writer, rows: 100, batch: 10}
+      - {role: searcher, ops: 1000, inflight: 1}
+      - {role: querier, ops: 12, rate: 6/s, inflight: 1}""")
+
+
+def test_outages_beyond_those_listed_are_counted(tmp_path: Path) -> None:
+    """A role that is cut off again and again takes no other's place; its first outages and its last are told, and their number."""
+    (tmp_path / "job.yaml").write_text(FLAPPING)
+    with Mock(tmp_path, ["grpc_status=40%,op=search,status=13", "grpc_status=1,op=query,after=9,status=13"]) as mock:
+        done = hpc("run", "job.yaml", "--server", mock.uri, "--output", "out.h5", "--seed", 3, cwd=tmp_path, result=tmp_path / "out.h5")
+        broken = [entry["call"] for entry in mock.log() if entry["op"] == "search"]
+    most = sum(call - 1 not in broken for call in broken)  # calls that break one after the other are one outage
+    others = 10 + 12 + 20  # calls that may come between them
+    outages = {role: [row for row in events(done.result, "outage") if row["role"] == role] for role in ("searcher", "querier")}
+    assert len(outages["searcher"]) == 65 and len(outages["querier"]) == 1, str(done)
+    more = int(re.search(r"; (\d+) more before it are not listed$", outages["searcher"][-1]["what"])[1])
+    assert 0 < most - others <= 65 + more <= most, (most, more)
+    assert not any("not listed" in row["what"] for row in outages["searcher"][:-1] + outages["querier"])

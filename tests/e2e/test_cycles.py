@@ -560,7 +560,7 @@ def test_what_cannot_be_removed_is_named(tmp_path: Path) -> None:
     """A server that answers no drop: the stop ends all the same."""
     job = job_for([life(cycles=10**6, count=1)], server={"timeout": "1s"})
     with Mock(tmp_path, ["hang=100%,op=drop_collection"], ("--load-time", "300ms")) as mock:
-        with running(*words(tmp_path, mock, job), result=tmp_path / "result.h5") as going:
+        with running(*words(tmp_path, mock, job), "--grace", 16, result=tmp_path / "result.h5") as going:
             going.wait_for(r"^milvus-hpc: calibration")
             assert going.read_until(lambda: False, 0.5) is False
             going.process.send_signal(signal.SIGUSR1)
@@ -571,6 +571,24 @@ def test_what_cannot_be_removed_is_named(tmp_path: Path) -> None:
     figures = done.result.figures
     assert figures["cycles_begun"] == figures["cycles_broken"] + figures["cycles_cut"] == 1, figures
     assert_books_balance(done.result)
+
+
+def test_drops_that_hang_take_no_more_than_the_grace(tmp_path: Path) -> None:
+    """Neither the audit's time, in the stage, nor the exit code, at the end."""
+    roles = [life(cycles=10**6, count=1), {"role": "writer", "count": 1, "rows": ROWS}]
+    job, grace = job_for(roles, server={"timeout": "60s"}, verify={"enabled": True}), 6
+    with Mock(tmp_path, ["hang=100%,op=drop_collection"], ("--load-time", "300ms")) as mock:
+        with running(*words(tmp_path, mock, job), "--grace", grace, np=2, result=tmp_path / "result.h5") as going:
+            going.wait_for(r"^milvus-hpc: calibration")
+            assert going.read_until(lambda: mock.log() != [], 20)
+            began = time.monotonic()
+            going.process.send_signal(signal.SIGUSR1)
+            done = going.finish(100)
+    assert time.monotonic() - began < 2 * grace, str(done)  # not the 60 s of a call
+    result = done.result
+    assert result.attributes["audited"] and result.figures["count_star"] == ROWS, str(done)
+    assert done.code == result.attributes["exit_code"] == GOOD, str(done)
+    assert done.err.count("collection lives was not dropped within --grace") == 1, str(done)
 
 
 def killed_after(tmp_path: Path, mock: Mock, job: dict, seconds: float) -> tuple[str, Done]:

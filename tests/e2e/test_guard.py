@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mockserver import Mock
 from support import ENVIRONMENT, GOOD, MNIST, PROGRAM, ROOT, UNUSABLE, Done, Server, count, hpc, running
 
 JOB = """server: {uri: "http://127.0.0.1:1", timeout: 3s}
@@ -318,3 +319,31 @@ def test_stdout_closed_is_no_reason_to_lose_the_result(server: Server, folder: P
     words = f"'{PROGRAM}' run job.yaml --output out.h5 --server {server.uri} --set collection.name=piped"
     code = os.system(f"cd '{folder}' && {words} 2>/dev/null | true")
     assert code == 0 and (folder / "out.h5").exists()
+
+
+def signalled_at_hang(mock: Mock, folder: Path, *words: object) -> Done:
+    before = len(mock.log())
+    with running(*words, "--server", mock.uri, "--output", folder / "out.h5", result=folder / "out.h5") as run:
+        assert run.read_until(lambda: len(mock.log()) > before, 30), run.err
+        run.process.send_signal(signal.SIGUSR1)
+        return run.finish(60)
+
+
+def test_signal_before_the_load(folder: Path) -> None:
+    """Said in our words, not in those of the call that it cut short; of a part, too."""
+    with Mock(folder, ["hang=1,op=create_partition", "hang=1,op=version,after=2"]) as mock:
+        done = signalled_at_hang(mock, folder, "run", folder / "job.yaml")
+        assert_refused(done, folder, "a signal came before the load began$", left=("faults.jsonl", "job.yaml"))
+        kept = hpc("run", "job.yaml", "--server", mock.uri, "--keep", "--output", "kept.h5", cwd=folder)
+        assert kept.code == GOOD, str(kept)
+        done = signalled_at_hang(mock, folder, "run", "--continue", folder / "kept.h5")
+        assert_refused(done, folder, "a signal came before the load began$", left=("faults.jsonl", "job.yaml", "kept.h5"))
+
+
+def test_signal_before_a_stage(folder: Path) -> None:
+    job = (folder / "job.yaml").read_text().replace("verify:", "  - {name: look, roles: [{role: querier, ops: 10}]}\nverify:")
+    (folder / "job.yaml").write_text(job)
+    with Mock(folder, ["hang=1,op=create_index"]) as mock:
+        done = signalled_at_hang(mock, folder, "run", folder / "job.yaml")
+    assert done.code == UNUSABLE and "stage look: a signal came before it began" in done.errors[0], str(done)
+    assert "CANCELLED" not in done.err and done.result.attributes["audited"], str(done)

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "no_record.h"
 #include "role/role.h"
+#include "rpc/absences.h"
 #include "run/stage.h"
 
 #include <math.h>
@@ -106,12 +107,13 @@ static void put(int rank, enum mh_kept_sort sort, const void *item, size_t size)
 
 /* ---- events ---- */
 
-static void put_outage(int rank, int64_t from_s, int64_t to_s, bool ended)
+static void put_outage(int rank, int number, int64_t from_s, int64_t to_s, bool ended)
 {
     const struct mh_outage outage = {.stage = LOOK,
                                      .role = 1,
                                      .ranks = 1,
                                      .ended = ended,
+                                     .number = number,
                                      .from_ns = from_s * MH_S,
                                      .first_ns = to_s * MH_S,
                                      .last_ns = to_s * MH_S};
@@ -134,18 +136,74 @@ static void check_event(int at, int64_t from_s, int64_t lasted_s, const char *sa
 static void outages_of_all_ranks_become_one(void **state)
 {
     (void)state;
-    put_outage(0, 3, 0, false);
-    put_outage(0, 3, 5, true); /* the same, and its end */
-    put_outage(1, 4, 0, false);
-    put_outage(1, 4, 7, true);
-    put_outage(1, 20, 0, false);
-    put_outage(1, 20, 30, false); /* the stage ended before */
-    put_outage(0, 40, 0, false);
+    put_outage(0, 0, 3, 0, false);
+    put_outage(0, 0, 3, 5, true); /* the same, and its end */
+    put_outage(1, 0, 4, 0, false);
+    put_outage(1, 0, 4, 7, true);
+    put_outage(1, 1, 20, 0, false);
+    put_outage(1, 1, 20, 30, false); /* the stage ended before */
+    put_outage(0, 1, 40, 0, false);
     read_all();
     assert_int_equal(dead.events.count, 3);
     check_event(0, 3, 2, "querier: calls broke; first success 2 s later, on the last of 2 ranks 4 s later");
     check_event(1, 20, -1, "no success until the stage ended, 10 s later");
     check_event(2, 40, -1, "no success until the stage ended, 1 m later");
+}
+
+static void cut_off(struct mh_stage *stage, int role, int64_t from_s, int64_t to_s)
+{
+    const struct mh_worker worker = {.role = role};
+    const struct mh_op broken = {
+        .worker = &worker, .call = {.status = MH_GRPC_UNAVAILABLE, .done_ns = start_ns + from_s * MH_S}};
+    const struct mh_op well = {
+        .worker = &worker,
+        .outcome = MH_OUTCOME_OK,
+        .call = {.sent_ns = start_ns + to_s * MH_S, .done_ns = start_ns + to_s * MH_S}};
+    mh_outages_see(stage, &broken);
+    mh_outages_see(stage, &broken); /* the same outage */
+    mh_outages_see(stage, &well);
+}
+
+static void check_cut_off(int at, int role, int64_t from_s, const char *says)
+{
+    const struct mh_event *event = &dead.events.items[at];
+    assert_int_equal(event->role, role);
+    assert_int_equal(event->time_ns, from_s * MH_S);
+    assert_int_equal(event->duration_ns, 2 * MH_S);
+    assert_string_equal(event->what, says);
+}
+
+/* As in a soak of a week: the first ones and the last one are told, and how many there were between. Records
+ * of those that are not come at intervals, not with each. */
+static void outages_beyond_those_listed_are_counted(void **state)
+{
+    (void)state;
+    enum { BEYOND = 136, ALL = MH_LISTED_OUTAGES + BEYOND };
+    for (int rank = 0; rank < RANKS; rank++) {
+        struct mh_stage stage = {.run = &alive[rank], .index = LOOK, .options = &job->stages[LOOK]};
+        assert_int_equal(mh_outages_open(&stage), 0);
+        for (int64_t i = 0; i < ALL; i++) {
+            cut_off(&stage, 0, 10 * i, 10 * i + 2);
+            if (i == MH_LISTED_OUTAGES + 1)
+                mh_outages_keep(&alive[rank]);
+        }
+        cut_off(&stage, 1, 10 * ALL, 10 * ALL + 2);
+        mh_outages_keep(&alive[rank]);
+        const uint32_t records = alive[rank].journal.records;
+        mh_outages_keep(&alive[rank]);
+        assert_int_equal(records, 1 + 2 * (2 * MH_LISTED_OUTAGES + 2 + 2));
+        assert_int_equal(alive[rank].journal.records, records);
+        mh_outages_close(&alive[rank]);
+    }
+    read_all();
+    assert_int_equal(dead.events.count, MH_LISTED_OUTAGES + 2);
+    check_cut_off(MH_LISTED_OUTAGES - 1, 0, 10 * (MH_LISTED_OUTAGES - 1),
+                  "searcher: calls broke; first success 2 s later, on the last of 2 ranks 2 s later");
+    check_cut_off(MH_LISTED_OUTAGES, 0, 10 * (ALL - 1),
+                  "searcher: calls broke; first success 2 s later, on the last of 2 ranks 2 s later; "
+                  "270 more before it are not listed");
+    check_cut_off(MH_LISTED_OUTAGES + 1, 1, 10 * ALL,
+                  "querier: calls broke; first success 2 s later, on the last of 2 ranks 2 s later");
 }
 
 static void a_command_is_there_once(void **state)
@@ -204,6 +262,53 @@ static void absences_of_all_ranks_become_one(void **state)
     assert_non_null(strstr(events[0].what, "proxy http://two:2: no connection; 5 connections moved"));
     assert_int_equal(events[1].stage, PEAK + 1);
     assert_int_equal(events[1].duration_ns, -1);
+}
+
+/* One proxy's take no place of another's, and each is counted. */
+static void absences_beyond_those_listed_are_counted(void **state)
+{
+    (void)state;
+    enum { URIS = 2, ALL = 300, SHARE = MH_MOST_ABSENCES / URIS };
+    struct mh_absences noted = {.count = 0};
+    for (int64_t i = 1; i <= ALL; i++) {
+        mh_absences_leave(&noted, URIS, 1, false, 10 * i * MH_S);
+        mh_absences_leave(&noted, URIS, 1, false, (10 * i + 1) * MH_S);
+        mh_absences_return(&noted, 1, (10 * i + 2) * MH_S);
+        mh_absences_return(&noted, 1, (10 * i + 3) * MH_S); /* another connection's: it is over */
+    }
+    mh_absences_leave(&noted, URIS, 0, true, MH_S);
+    assert_int_equal(noted.count, SHARE + 1);
+    assert_int_equal(noted.items[SHARE].uri, 0);
+    const struct mh_absence *last = &noted.items[SHARE - 1];
+    assert_int_equal(last->from_ns, 10 * SHARE * MH_S);
+    assert_int_equal(last->back_ns, (10 * ALL + 2) * MH_S);
+    assert_int_equal(last->unlisted, ALL - SHARE);
+    for (int rank = 0; rank < RANKS; rank++) {
+        const struct mh_kept_absence kept_one = {.stage = LOOK, .absence = *last};
+        put(rank, MH_KEPT_ABSENCE, &kept_one, sizeof kept_one);
+    }
+    read_all();
+    assert_int_equal(dead.events.count, 1);
+    assert_string_equal(dead.events.items[0].what,
+                        "proxy http://two:2: no connection; 692 connections moved to others; "
+                        "used again 28 m 42 s later, and left 344 more times meanwhile");
+}
+
+/* ---- how often ---- */
+
+/* A journal of a week has a bounded size (docs/soak.md), and one of a short run loses little. */
+static void intervals_grow_with_the_run(void **state)
+{
+    (void)state;
+    int64_t intervals = 0, last_ns = 0;
+    for (int64_t since_ns = 0; since_ns < 7 * 24 * 3600 * MH_S; intervals++) {
+        last_ns = mh_run_interval(since_ns);
+        assert_true(last_ns == MH_S || last_ns <= since_ns / 256);
+        since_ns = (since_ns / last_ns + 1) * last_ns;
+    }
+    assert_int_equal(mh_run_interval(511 * MH_S), MH_S);
+    assert_int_equal(last_ns, 512 * MH_S);
+    assert_in_range(intervals, 3000, 3600);
 }
 
 /* ---- what was judged, and what was not ---- */
@@ -337,7 +442,8 @@ static void refused(enum mh_kept_sort sort, const void *item, size_t size)
 static void what_does_not_fit_the_job_is_refused(void **state)
 {
     (void)state;
-    const struct mh_outage outages[] = {{.stage = 3}, {.stage = -1}, {.role = 1}, {.role = -1}};
+    const struct mh_outage outages[] = {
+        {.stage = 3}, {.stage = -1}, {.role = 1}, {.role = -1}, {.unlisted = -1}};
     const struct mh_kept_absence absences[] = {
         {.stage = 4}, {.stage = -1}, {.absence.uri = 2}, {.absence.uri = -1}};
     const struct mh_recall_point points[] = {
@@ -400,8 +506,11 @@ int main(void)
 #define ON_DISK(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         ON_DISK(outages_of_all_ranks_become_one),
+        ON_DISK(outages_beyond_those_listed_are_counted),
         ON_DISK(a_command_is_there_once),
         ON_DISK(absences_of_all_ranks_become_one),
+        ON_DISK(absences_beyond_those_listed_are_counted),
+        cmocka_unit_test(intervals_grow_with_the_run),
         ON_DISK(what_was_judged_counts_once_and_what_was_not_is_known),
         ON_DISK(figures_are_in_every_journal),
         ON_DISK(a_search_that_was_cut_off_says_so),
