@@ -171,13 +171,16 @@ static const struct mh_series *series_of(struct mh_observer *observer, const cha
 /* Whole ones say 5: one above any bound, and one with more gauges in front than there are series. */
 static void answer_badly(FILE *out, int number)
 {
-    enum { COMMENT = 1 << 10, COMMENTS = 40 << 10 };
+    enum { COMMENT = 1 << 16, COMMENTS = 40 << 4 };
     static const char end[] = "process_open_fds 5\n";
     if (number == 1) {
         fprintf(out, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n",
                 (size_t)COMMENT * COMMENTS + sizeof end - 1);
+        static char comment[COMMENT];
+        memset(comment, '#', COMMENT - 1);
+        comment[COMMENT - 1] = '\n';
         for (int i = 0; i < COMMENTS; i++)
-            fprintf(out, "# %0*d\n", COMMENT - 3, i);
+            fwrite(comment, COMMENT, 1, out);
         fputs(end, out);
     } else if (number == 2) {
         fputs("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 100\r\n\r\nprocess_open_fds 6\n", out);
