@@ -142,12 +142,12 @@ static int cut(const struct mh_trend_point *points, int64_t count, int pieces, b
 {
     const double most = last_alone ? pieces : pieces - 1;
     const double from = points[0].second, length = (points[count - 1].second - from) / pieces;
-    double last = -1;
+    double last = 0;
     int used = 0;
     int64_t n = 0;
     for (int64_t i = 0; i < count; i++) {
         const double place = fmin(floor((points[i].second - from) / length), most);
-        if (place > last) {
+        if (used == 0 || place > last) {
             blocks[used++] = (struct block){.life = life, .segment = life};
             n = 0;
         }

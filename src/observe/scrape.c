@@ -63,14 +63,10 @@ static void begin_page(struct target *target)
                         target);
 }
 
-/* What comes with an error is no page. */
 static size_t take(char *bytes, size_t size, size_t count, void *of)
 {
     struct target *target = of;
-    long status = 0;
-    curl_easy_getinfo(target->easy, CURLINFO_RESPONSE_CODE, &status);
-    if (status == 200)
-        mh_prometheus_take(&target->reader, bytes, size * count);
+    mh_prometheus_take(&target->reader, bytes, size * count);
     return target->no_memory ? 0 : size * count;
 }
 
