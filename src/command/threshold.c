@@ -1,6 +1,7 @@
 /* Thresholds: figures of the report against what the job wants. */
 #include "command/session.h"
 
+#include "base/clock.h"
 #include "base/units.h"
 
 #include <math.h>
@@ -347,13 +348,16 @@ static void show(enum unit unit, double value, char *text, size_t size)
 
 /* ---- drifts ---- */
 
-enum drift { DRIFT_PASS, DRIFT_FEW, DRIFT_UNCLEAR, DRIFT_FAIL }; /* the worst last */
+enum drift { DRIFT_PASS, DRIFT_FEW, DRIFT_PART, DRIFT_UNCLEAR, DRIFT_FAIL }; /* the worst last */
 static const char *const drift_words[] = {[DRIFT_PASS] = "PASS",
                                           [DRIFT_FEW] = "not enough data",
+                                          [DRIFT_PART] = "cannot tell",
                                           [DRIFT_UNCLEAR] = "cannot tell",
                                           [DRIFT_FAIL] = "FAIL"};
+#define LEAST_OBSERVED (2.0 / 3) /* of a stage that is said not to drift */
 
-/* Does the whole interval hold, or none of it? */
+/* Does the whole interval hold, or none of it? What rose in a part of the stage rose; what did not may have
+ * in the rest. */
 static enum drift judge_drift(const struct mh_threshold *t, const struct mh_report_trend *trend)
 {
     const double low = t->drift_is_ratio ? trend->low_ratio : trend->low;
@@ -365,7 +369,7 @@ static enum drift judge_drift(const struct mh_threshold *t, const struct mh_repo
     if (isnan(low) || isnan(high)) /* a share of nothing */
         return DRIFT_UNCLEAR;
     if (holds(&bound, low) && holds(&bound, high))
-        return DRIFT_PASS;
+        return trend->observed_s < LEAST_OBSERVED * trend->stage_s ? DRIFT_PART : DRIFT_PASS;
     return holds(&bound, low) || holds(&bound, high) ? DRIFT_UNCLEAR : DRIFT_FAIL;
 }
 
@@ -382,10 +386,10 @@ static void show_amount(const char *unit, double value, char *text, size_t size)
 static void show_drift(const struct mh_threshold *t, const struct mh_report_trend *trend, enum drift drift,
                        char *text, size_t size)
 {
-    char low[40], high[40];
+    char low[40], high[40], observed[40], stage[40];
     if (drift == DRIFT_FEW) {
-        snprintf(text, size, "not enough data: %lld samples in %.0f s", (long long)trend->samples,
-                 trend->span_s);
+        snprintf(text, size, "not enough data: %lld samples in %.0f s behind warm-ups",
+                 (long long)trend->samples, trend->span_s);
         return;
     }
     if (t->drift_is_ratio && (isnan(trend->low_ratio) || isnan(trend->high_ratio))) {
@@ -399,7 +403,14 @@ static void show_drift(const struct mh_threshold *t, const struct mh_report_tren
         show_amount(trend->unit, trend->low, low, sizeof low);
         show_amount(trend->unit, trend->high, high, sizeof high);
     }
-    snprintf(text, size, "%s to %s an hour", low, high);
+    if (drift != DRIFT_PART) {
+        snprintf(text, size, "%s to %s an hour", low, high);
+        return;
+    }
+    mh_show_duration((int64_t)(trend->observed_s * (double)MH_S), observed, sizeof observed);
+    mh_show_duration((int64_t)(trend->stage_s * (double)MH_S), stage, sizeof stage);
+    snprintf(text, size, "%.18s to %.18s an hour, but observed for %.12s of %.12s", low, high, observed,
+             stage);
 }
 
 /* Of all servers or ranks with the figure the worst counts. */
@@ -424,7 +435,7 @@ static void judge_drifts(const struct mh_threshold *t, struct mh_report *report,
         return;
     show_drift(t, worst_trend, worst, out->got, sizeof out->got);
     out->held = worst == DRIFT_PASS;
-    out->undecided = worst == DRIFT_FEW || worst == DRIFT_UNCLEAR;
+    out->undecided = worst != DRIFT_PASS && worst != DRIFT_FAIL;
 }
 
 /* ---- all of them ---- */

@@ -11,7 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_POINTS = 64 /* of the latencies of an operation: neighbours' operations are taken together */ };
+enum {
+    MOST_POINTS = 64,   /* of the latencies of an operation: neighbours' operations are taken together */
+    MORE_POINTS = 8,    /* for each further life: some are left behind its warm-up */
+    ONE_RESTART_S = 10, /* in which page and process both tell of it */
+    ONE_RESTART_PERIODS = 3
+};
 #define ALPHA 0.01 /* that a figure's interval, or one of its sources', does not hold the slope */
 #define MIB   1048576.0
 #define PIECE                                                                                                \
@@ -112,6 +117,7 @@ static void fill(struct mh_report_trend *out, const struct mh_trend *trend)
     const bool known = trend->state == MH_TREND_KNOWN;
     out->samples = trend->samples;
     out->span_s = trend->span_s;
+    out->observed_s = trend->observed_s;
     out->median = trend->median;
     out->lives = trend->lives;
     out->step = trend->step;
@@ -124,11 +130,17 @@ static void fill(struct mh_report_trend *out, const struct mh_trend *trend)
     out->high_ratio = ratio_of(out->high, trend->median);
 }
 
+struct restart { /* since the run began; from the first that tells of it to the last */
+    int64_t first_ns, last_ns;
+};
+
 struct judging {
     struct mh_session *session;
     int stage;
     int64_t *room; /* of report->trends */
     struct points points;
+    struct restart *restarts; /* of any server, in order of time */
+    int64_t restart_count;
     const struct mh_timeline **timelines; /* whose slots are added up; room for all operations */
     int64_t timeline_count;
 };
@@ -144,7 +156,8 @@ static int judge_points(struct judging *judging, const struct figure *figure, co
                         const char *unit, double alpha)
 {
     struct mh_trend trend;
-    const struct mh_trend_options options = {figure->resolution, alpha};
+    const struct mh_trend_options options = {figure->resolution, alpha, .by_events = !figure->gauge};
+    const struct mh_stage_span *span = &judging->session->run.stage_spans[judging->stage];
     if (judging->points.count == 0 && !is_short(judging))
         return 0;
     if (mh_trend_of(judging->points.items, judging->points.count, &options, &trend) != 0)
@@ -153,6 +166,7 @@ static int judge_points(struct judging *judging, const struct figure *figure, co
     if (!out)
         return -1;
     fill(out, &trend);
+    out->stage_s = (double)(span->end_ns - span->begin_ns) / (double)MH_S;
     snprintf(out->stage, sizeof out->stage, "%s", judging->session->job->stages[judging->stage].name);
     snprintf(out->figure, sizeof out->figure, "%s", figure->figure);
     snprintf(out->source, sizeof out->source, "%s", source);
@@ -259,22 +273,61 @@ static int64_t coarsest(const struct judging *judging)
     return interval_ns;
 }
 
+/* A server that answers again knows nothing of what it was like: its operations begin a new life. */
+static int find_restarts(struct judging *judging)
+{
+    const struct mh_events *events = &judging->session->run.events; /* in order of time */
+    const int64_t periods_ns = ONE_RESTART_PERIODS * judging->session->job->observe.period_ns;
+    const int64_t one_ns = periods_ns > ONE_RESTART_S * MH_S ? periods_ns : ONE_RESTART_S * MH_S;
+    judging->restarts = calloc((size_t)events->count + 1, sizeof *judging->restarts);
+    for (int64_t i = 0; judging->restarts && i < events->count; i++) {
+        const int64_t time_ns = events->items[i].time_ns;
+        struct restart *next = &judging->restarts[judging->restart_count];
+        if (events->items[i].kind != MH_EVENT_RESTART)
+            continue;
+        if (judging->restart_count > 0 && time_ns - next[-1].last_ns <= one_ns) {
+            next[-1].last_ns = time_ns;
+        } else {
+            *next = (struct restart){time_ns, time_ns};
+            judging->restart_count++;
+        }
+    }
+    return judging->restarts ? 0 : -1;
+}
+
+/* Restarts that began before that time. */
+static int32_t restarts_before(const struct judging *judging, int64_t time_ns)
+{
+    int32_t before = 0;
+    while (before < judging->restart_count && judging->restarts[before].first_ns < time_ns)
+        before++;
+    return before;
+}
+
+/* What holds a restart is of neither life: a gap, at the begin of the later one. */
+static int add_slots(struct judging *judging, int64_t from_ns, int64_t to_ns)
+{
+    struct mh_timeline_slot sum;
+    const int32_t restarts = restarts_before(judging, to_ns);
+    const bool apart = restarts > 0 && judging->restarts[restarts - 1].last_ns >= from_ns;
+    sum_slots(judging, from_ns, to_ns, &sum);
+    return add_point(&judging->points, ((double)from_ns + (double)to_ns) / 2 / (double)MH_S,
+                     apart ? NAN : mh_timeline_quantile_within(&sum, 0.99), 1 + restarts);
+}
+
 /* The 99th percentile of what judging->timelines hold. */
 static int judge_timelines(struct judging *judging, const char *figure_name, const char *source, double alpha)
 {
     const struct mh_stage_span *span = &judging->session->run.stage_spans[judging->stage];
     const int64_t interval = coarsest(judging);
     const int64_t first = (span->begin_ns + interval - 1) / interval, last = span->end_ns / interval;
-    const int64_t step = interval * ((last - first) / MOST_POINTS + 1);
+    const int64_t lives = restarts_before(judging, span->end_ns) - restarts_before(judging, span->begin_ns);
+    const int64_t step = interval * ((last - first) / (MOST_POINTS + MORE_POINTS * lives) + 1);
     const struct figure figure = {.figure = figure_name};
-    struct mh_timeline_slot sum;
     judging->points.count = 0;
-    for (int64_t at = first * interval; at + step <= last * interval; at += step) {
-        sum_slots(judging, at, at + step, &sum);
-        const double middle = ((double)at + (double)step / 2) / (double)MH_S;
-        if (add_point(&judging->points, middle, mh_timeline_quantile_within(&sum, 0.99), 1) != 0)
+    for (int64_t at = first * interval; at + step <= last * interval; at += step)
+        if (add_slots(judging, at, at + step) != 0)
             return -1;
-    }
     return judge_points(judging, &figure, source, "ns", alpha);
 }
 
@@ -339,7 +392,7 @@ int mh_session_put_trends(struct mh_session *session)
     int64_t room = 0;
     struct judging judging = {.session = session, .room = &room};
     judging.timelines = calloc((size_t)session->report.operation_count + 1, sizeof(struct mh_timeline *));
-    int rc = judging.timelines ? 0 : -1;
+    int rc = judging.timelines && find_restarts(&judging) == 0 ? 0 : -1;
     for (int s = 0; rc == 0 && session->run.stage_spans && s < (int)session->job->stage_count; s++) {
         judging.stage = s;
         if (session->run.stage_spans[s].end_ns > 0 &&
@@ -348,6 +401,7 @@ int mh_session_put_trends(struct mh_session *session)
             rc = -1;
     }
     free(judging.timelines);
+    free(judging.restarts);
     free(judging.points.items);
     return rc;
 }

@@ -23,6 +23,7 @@ struct mh_trend_point {
 struct mh_trend_options {
     double resolution; /* what the figure moves by without meaning anything, in its own unit */
     double alpha;      /* the true slope lies outside of [low, high] with at most this probability */
+    bool by_events;    /* points come with what happens: where there are none, nothing did */
 };
 
 enum mh_trend_state {
@@ -32,13 +33,14 @@ enum mh_trend_state {
 
 struct mh_trend {
     enum mh_trend_state state;
-    int64_t samples; /* that were judged: without gaps and warm-ups */
-    double span_s;   /* that they cover, of all lives */
-    double median;   /* of them */
+    int64_t samples;   /* that were judged: without gaps, warm-ups, and lives with fewer than 5 */
+    double span_s;     /* that they cover, of all their lives */
+    double observed_s; /* that these lives were looked at, warm-ups included and gaps not */
+    double median;     /* of the samples */
     double slope_per_hour, low_per_hour, high_per_hour;
     double step;   /* a plain one that the series has: without it the interval's other end; 0: none */
     double step_s; /* when */
-    int lives;     /* with samples that were judged */
+    int lives;     /* with samples that were judged; of more than 128 the longest */
 };
 
 /* Points in order of time. -1: no memory. */

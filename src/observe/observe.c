@@ -33,12 +33,6 @@ struct local { /* the process behind one of the server's URIs, if it is on this 
     bool found, warned;
 };
 
-struct page { /* that is being read */
-    const char *source;
-    struct life *life;
-    double second;
-};
-
 struct system_info {    /* of one proxy */
     struct mh_rpc *rpc; /* that knows no other */
     struct mh_connection *connection;
@@ -63,8 +57,7 @@ struct mh_observer {
     atomic_bool stop;
     struct mh_scraper *scraper;
     struct life *lives; /* one a page */
-    struct page page;
-    size_t uri_count; /* of the job's server; 0: this rank looks at none */
+    size_t uri_count;   /* of the job's server; 0: this rank looks at none */
     struct local *locals;
     struct system_info *infos;
     const struct system_info *told_by; /* whose answer is being read */
@@ -81,6 +74,14 @@ static double second_of(const struct mh_observer *observer)
     return (double)(mh_now_ns() - observer->options.start_ns) / (double)MH_S;
 }
 
+static void refuse(struct mh_observer *observer, const char *source, const char *name)
+{
+    if (!observer->refused)
+        mh_warn("observe: %s of %s is left out, and what else comes: %d series are the most", name, source,
+                MH_MOST_SERIES);
+    observer->refused = true;
+}
+
 static void add(struct mh_observer *observer, struct mh_series_list *list, const char *source,
                 const char *name, struct mh_sample sample)
 {
@@ -88,11 +89,8 @@ static void add(struct mh_observer *observer, struct mh_series_list *list, const
     const bool added = mh_series_add(list, source, name, sample, &kept_in);
     if (kept_in)
         mh_sample_log_put(&observer->log, list == &observer->samples.own, kept_in);
-    if (added || observer->refused)
-        return;
-    observer->refused = true;
-    mh_warn("observe: %s of %s is left out, and what else comes: %d series are the most", name, source,
-            MH_MOST_SERIES);
+    if (!added)
+        refuse(observer, source, name);
 }
 
 static void note_restart(struct mh_observer *observer, const char *source, const char *how)
@@ -193,42 +191,57 @@ static void look_at_process(struct mh_observer *observer, struct local *local, i
 
 /* ---- pages ---- */
 
-static void begin_page(void *context, int target, const char *source)
+static bool keeps_metric(void *context, const char *source, const char *name)
 {
     struct mh_observer *observer = context;
-    observer->page = (struct page){source, &observer->lives[target], second_of(observer)};
+    const bool keeps = mh_series_takes(&observer->samples.server, source, name);
+    if (!keeps)
+        refuse(observer, source, name);
+    return keeps;
 }
 
-static void begin_life(struct mh_observer *observer)
+static const double *find_metric(const struct mh_metric_sample *metrics, int64_t count, const char *name)
 {
-    struct page *page = &observer->page;
-    if (page->life->number++ > 0)
-        note_restart(observer, page->source, "its metrics begin anew");
-    page->life->cpu_s = page->life->began = 0;
+    for (int64_t i = 0; i < count; i++)
+        if (strcmp(metrics[i].name, name) == 0)
+            return &metrics[i].value;
+    return NULL;
 }
 
 /* When the process began says it outright; where a page does not say it, CPU time that became less. */
-static void note_life(struct mh_observer *observer, const char *name, double value)
+static bool is_anew(const struct life *life, const double *began, const double *cpu_s)
 {
-    struct life *life = observer->page.life;
-    const bool start = strcmp(name, "process_start_time_seconds") == 0;
-    const bool cpu = strcmp(name, "process_cpu_seconds_total") == 0;
-    if (life->number == 0 || (start && life->began > 0 && value != life->began) ||
-        (cpu && life->began == 0 && value < life->cpu_s))
-        begin_life(observer);
-    if (start)
-        life->began = value;
-    if (cpu)
-        life->cpu_s = value;
+    return (began && life->began > 0 && *began != life->began) ||
+           (cpu_s && life->began == 0 && *cpu_s < life->cpu_s);
 }
 
-static void take_metric(void *context, const char *name, double value)
+/* Of the page as a whole: what stands on it above that time is of the same life. */
+static void note_life(struct mh_observer *observer, struct life *life, const char *source,
+                      const struct mh_metric_sample *metrics, int64_t count)
+{
+    const double *began = find_metric(metrics, count, "process_start_time_seconds");
+    const double *cpu_s = find_metric(metrics, count, "process_cpu_seconds_total");
+    if (life->number == 0 || is_anew(life, began, cpu_s)) {
+        if (life->number++ > 0)
+            note_restart(observer, source, "its metrics begin anew");
+        life->cpu_s = life->began = 0;
+    }
+    if (began)
+        life->began = *began;
+    if (cpu_s)
+        life->cpu_s = *cpu_s;
+}
+
+static void take_page(void *context, int target, const char *source, const struct mh_metric_sample *metrics,
+                      int64_t count)
 {
     struct mh_observer *observer = context;
-    const struct page *page = &observer->page;
-    note_life(observer, name, value);
-    add(observer, &observer->samples.server, page->source, name,
-        (struct mh_sample){page->second, value, page->life->number});
+    struct life *life = &observer->lives[target];
+    const double second = second_of(observer);
+    note_life(observer, life, source, metrics, count);
+    for (int64_t i = 0; i < count; i++)
+        add(observer, &observer->samples.server, source, metrics[i].name,
+            (struct mh_sample){second, metrics[i].value, life->number});
 }
 
 /* ---- GetMetrics ---- */
@@ -454,7 +467,7 @@ struct mh_observer *mh_observer_start(const struct mh_observer_options *options)
         return NULL;
     struct mh_observer *observer = calloc(1, sizeof *observer);
     if (observer) {
-        const struct mh_scrape_hooks hooks = {begin_page, take_metric, observer};
+        const struct mh_scrape_hooks hooks = {keeps_metric, take_page, observer};
         observer->options = *options;
         observer->wanted = &options->job->observe;
         observer->lives = calloc(observer->wanted->metrics.count + 1, sizeof *observer->lives);

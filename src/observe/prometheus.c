@@ -5,14 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_NAME = 512 };
-
-/* Behind the labels that begin at `text`; NULL: they do not end in this line. */
+/* Behind the labels that begin at `text`; NULL: they do not end. */
 static const char *behind_labels(const char *text)
 {
     bool quoted = false;
-    for (; *text && *text != '\n'; text++) {
-        if (quoted && *text == '\\' && text[1] && text[1] != '\n')
+    for (; *text; text++) {
+        if (quoted && *text == '\\' && text[1])
             text++;
         else if (*text == '"')
             quoted = !quoted;
@@ -39,31 +37,64 @@ bool mh_metric_is_wanted(const char *name, const char *const *wanted, size_t wan
     return false;
 }
 
-static void read_line(const char *line, const char *const *wanted, size_t wanted_count,
-                      mh_metric_visitor *visit, void *context)
+static void read_line(const struct mh_prometheus *reader)
 {
-    char name[MOST_NAME], *end;
-    const size_t bare = strcspn(line, "{ \t\n");
+    const char *line = reader->line;
+    char name[MH_METRIC_NAME], *end;
+    const size_t bare = strcspn(line, "{ \t");
     const char *rest = line[bare] == '{' ? behind_labels(line + bare) : line + bare;
     const size_t whole = rest ? (size_t)(rest - line) : 0;
-    if (bare == 0 || whole == 0 || whole >= sizeof name || (*rest != ' ' && *rest != '\t'))
-        return;
-    const double value = strtod(rest, &end);
-    if (end == rest || memchr(rest, '\n', (size_t)(end - rest)) || !isfinite(value))
+    if (line[0] == '#' || bare == 0 || whole == 0 || whole >= sizeof name || (*rest != ' ' && *rest != '\t'))
         return;
     memcpy(name, line, whole);
     name[whole] = '\0';
-    if (mh_metric_is_wanted(name, wanted, wanted_count))
-        visit(context, name, value);
+    if (!mh_metric_is_wanted(name, reader->wanted, reader->wanted_count))
+        return;
+    const double value = strtod(rest, &end);
+    if (end != rest && isfinite(value))
+        reader->visit(reader->context, name, value);
 }
 
-void mh_prometheus_read(const char *text, const char *const *wanted, size_t wanted_count,
-                        mh_metric_visitor *visit, void *context)
+/* One that did not fit was none that is wanted. */
+static void end_line(struct mh_prometheus *reader)
 {
-    for (const char *line = text; *line;) {
-        if (*line != '#')
-            read_line(line, wanted, wanted_count, visit, context);
-        line += strcspn(line, "\n");
-        line += *line == '\n';
+    if (reader->length < sizeof reader->line) {
+        reader->line[reader->length] = '\0';
+        read_line(reader);
     }
+    reader->length = 0;
+}
+
+static void keep(struct mh_prometheus *reader, const char *bytes, size_t count)
+{
+    const size_t room = sizeof reader->line - reader->length; /* 0: it is too long already */
+    memcpy(reader->line + reader->length, bytes, count < room ? count : room);
+    reader->length += count < room ? count : room;
+}
+
+void mh_prometheus_begin(struct mh_prometheus *reader, const char *const *wanted, size_t wanted_count,
+                         mh_metric_visitor *visit, void *context)
+{
+    reader->wanted = wanted;
+    reader->wanted_count = wanted_count;
+    reader->visit = visit;
+    reader->context = context;
+    reader->length = 0;
+}
+
+void mh_prometheus_take(struct mh_prometheus *reader, const char *bytes, size_t count)
+{
+    for (const char *newline; (newline = memchr(bytes, '\n', count));) {
+        const size_t length = (size_t)(newline - bytes);
+        keep(reader, bytes, length);
+        end_line(reader);
+        bytes += length + 1;
+        count -= length + 1;
+    }
+    keep(reader, bytes, count);
+}
+
+void mh_prometheus_end(struct mh_prometheus *reader)
+{
+    end_line(reader);
 }

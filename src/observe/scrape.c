@@ -1,24 +1,31 @@
 #include "observe/scrape.h"
 
 #include "base/clock.h"
+#include "base/grow.h"
 #include "base/log.h"
+#include "observe/series.h"
 
 #include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { TIMEOUT_MS = 5000, MOST_BYTES = 32 << 20, FIRST_ROOM = 1 << 16 };
+enum {
+    TIMEOUT_MS = 5000,
+    MOST_METRICS = 2 * MH_MOST_SERIES /* of a page: more than can be known, and new */
+};
 
 struct target {
+    struct mh_scraper *scraper;
     CURL *easy;
     const char *url;
     char source[64];
-    char *page;
-    size_t length, room;
+    struct mh_prometheus reader;
+    struct mh_metric_sample *metrics; /* of the page that comes in: once it is whole they count */
+    int64_t count, room;
+    int64_t found; /* lines with what is wanted */
     char cause[CURL_ERROR_SIZE];
-    bool asked, warned;
-    int64_t found; /* wanted samples on its last page */
+    bool asked, warned, no_memory;
 };
 
 struct mh_scraper {
@@ -27,55 +34,55 @@ struct mh_scraper {
     size_t count;
     struct mh_scrape_hooks hooks;
     const struct mh_observe_options *options;
-    int64_t *found; /* of the page that is being read */
 };
 
 /* ---- one page ---- */
 
+static void keep_metric(void *of, const char *name, double value)
+{
+    struct target *target = of;
+    const struct mh_scrape_hooks *hooks = &target->scraper->hooks;
+    target->found++;
+    if (target->count == MOST_METRICS || !hooks->keeps(hooks->context, target->source, name))
+        return;
+    target->no_memory |= !mh_grow(&target->metrics, &target->room, target->count, sizeof *target->metrics);
+    if (target->no_memory)
+        return;
+    struct mh_metric_sample *metric = &target->metrics[target->count++];
+    metric->value = value;
+    snprintf(metric->name, sizeof metric->name, "%s", name);
+}
+
+static void begin_page(struct target *target)
+{
+    const struct mh_texts *gauges = &target->scraper->options->gauges;
+    target->count = target->found = 0;
+    target->cause[0] = '\0';
+    target->no_memory = false;
+    mh_prometheus_begin(&target->reader, (const char *const *)gauges->items, gauges->count, keep_metric,
+                        target);
+}
+
 static size_t take(char *bytes, size_t size, size_t count, void *of)
 {
     struct target *target = of;
-    const size_t more = size * count;
-    if (target->length + more > MOST_BYTES)
-        return 0;
-    if (target->length + more + 1 > target->room) {
-        const size_t room = 2 * (target->length + more) + FIRST_ROOM;
-        char *grown = realloc(target->page, room);
-        if (!grown)
-            return 0;
-        target->page = grown;
-        target->room = room;
-    }
-    memcpy(target->page + target->length, bytes, more);
-    target->length += more;
-    target->page[target->length] = '\0';
-    return more;
+    mh_prometheus_take(&target->reader, bytes, size * count);
+    return target->no_memory ? 0 : size * count;
 }
 
-/* Pages of a long-lived server grow with all that it ever held: none is kept until the next. */
 static void forget_page(struct target *target)
 {
-    free(target->page);
-    target->page = NULL;
-    target->length = target->room = 0;
+    free(target->metrics);
+    target->metrics = NULL;
+    target->count = target->room = 0;
 }
 
-static void count_and_hand_on(void *context, const char *name, double value)
+static void hand_on(struct target *target)
 {
-    struct mh_scraper *scraper = context;
-    ++*scraper->found;
-    scraper->hooks.sample(scraper->hooks.context, name, value);
-}
-
-static void read_page(struct mh_scraper *scraper, struct target *target)
-{
-    const struct mh_texts *gauges = &scraper->options->gauges;
-    target->found = 0;
-    scraper->found = &target->found;
-    scraper->hooks.begin(scraper->hooks.context, (int)(target - scraper->targets), target->source);
-    if (target->length > 0)
-        mh_prometheus_read(target->page, (const char *const *)gauges->items, gauges->count, count_and_hand_on,
-                           scraper);
+    const struct mh_scraper *scraper = target->scraper;
+    mh_prometheus_end(&target->reader);
+    scraper->hooks.page(scraper->hooks.context, (int)(target - scraper->targets), target->source,
+                        target->metrics, target->count);
 }
 
 static void complain(struct target *target, const char *cause)
@@ -85,19 +92,21 @@ static void complain(struct target *target, const char *cause)
     target->warned = true;
 }
 
-static void finish(struct mh_scraper *scraper, struct target *target, CURLcode code)
+static void finish(struct target *target, CURLcode code)
 {
     char cause[CURL_ERROR_SIZE + 32];
     long status = 0;
     curl_easy_getinfo(target->easy, CURLINFO_RESPONSE_CODE, &status);
     target->asked = false;
-    if (code != CURLE_OK) {
+    if (target->no_memory) {
+        complain(target, "out of memory");
+    } else if (code != CURLE_OK) {
         complain(target, target->cause[0] ? target->cause : curl_easy_strerror(code));
     } else if (status != 200) {
         snprintf(cause, sizeof cause, "HTTP status %ld", status);
         complain(target, cause);
     } else {
-        read_page(scraper, target);
+        hand_on(target);
         if (target->found == 0)
             complain(target, "the page has none of observe.gauges");
     }
@@ -113,9 +122,9 @@ static void name_source(struct target *target)
     snprintf(target->source, sizeof target->source, "%.*s", (int)strcspn(from, "/"), from);
 }
 
-static int open_target(struct target *target, const char *url)
+static int open_target(struct mh_scraper *scraper, struct target *target, const char *url)
 {
-    *target = (struct target){.easy = curl_easy_init(), .url = url};
+    *target = (struct target){.scraper = scraper, .easy = curl_easy_init(), .url = url};
     if (!target->easy)
         return -1;
     name_source(target);
@@ -143,7 +152,8 @@ struct mh_scraper *mh_scraper_open(const struct mh_observe_options *options,
     scraper->multi = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? curl_multi_init() : NULL;
     bool made = scraper->targets && scraper->multi;
     while (made && scraper->count < options->metrics.count) {
-        made = open_target(&scraper->targets[scraper->count], options->metrics.items[scraper->count]) == 0;
+        made = open_target(scraper, &scraper->targets[scraper->count],
+                           options->metrics.items[scraper->count]) == 0;
         scraper->count += made;
     }
     if (made)
@@ -160,7 +170,7 @@ void mh_scraper_close(struct mh_scraper *scraper)
         if (scraper->targets[i].asked)
             curl_multi_remove_handle(scraper->multi, scraper->targets[i].easy);
         curl_easy_cleanup(scraper->targets[i].easy);
-        free(scraper->targets[i].page);
+        forget_page(&scraper->targets[i]);
     }
     curl_multi_cleanup(scraper->multi);
     curl_global_cleanup();
@@ -174,8 +184,7 @@ void mh_scraper_ask(struct mh_scraper *scraper)
         struct target *target = &scraper->targets[i];
         if (target->asked)
             continue;
-        target->length = 0;
-        target->cause[0] = '\0';
+        begin_page(target);
         target->asked = curl_multi_add_handle(scraper->multi, target->easy) == CURLM_OK;
     }
 }
@@ -190,7 +199,7 @@ static void take_finished(struct mh_scraper *scraper)
             continue;
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &target);
         curl_multi_remove_handle(scraper->multi, target->easy);
-        finish(scraper, target, code);
+        finish(target, code);
     }
 }
 

@@ -1,4 +1,5 @@
-/* Pages of Prometheus' text format, fetched without waiting: many at a time, each with an end. */
+/* Pages of Prometheus' text format, fetched without waiting: many at a time, each of any size, and each with
+ * an end: it must be there 5 s after it was asked for. */
 #ifndef MH_OBSERVE_SCRAPE_H
 #define MH_OBSERVE_SCRAPE_H
 
@@ -6,13 +7,23 @@
 #include "observe/prometheus.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct mh_scraper;
 
-/* A page was read: `visit` has had its samples, `source` is "host:port". */
+struct mh_metric_sample {
+    char name[MH_METRIC_NAME];
+    double value;
+};
+
+/* `source` is "host:port". */
 struct mh_scrape_hooks {
-    void (*begin)(void *context, int target, const char *source);
-    mh_metric_visitor *sample;
+    /* Is what a page has, and observe.gauges want, of use? */
+    bool (*keeps)(void *context, const char *source, const char *name);
+    /* A page was read to its end: what it has of use, in its order. Of one that fails nothing is handed on.
+     */
+    void (*page)(void *context, int target, const char *source, const struct mh_metric_sample *metrics,
+                 int64_t count);
     void *context;
 };
 

@@ -36,7 +36,7 @@ const char *mh_unit_of_name(const char *name)
     return "";
 }
 
-static struct mh_series *find(struct mh_series_list *list, const char *source, const char *name)
+static struct mh_series *find(const struct mh_series_list *list, const char *source, const char *name)
 {
     for (int64_t i = 0; i < list->count; i++)
         if (strncmp(list->items[i].name, name, sizeof list->items[i].name - 1) == 0 &&
@@ -85,6 +85,11 @@ static struct mh_series *of_name(struct mh_series_list *list, const char *source
         series = open_one(list, source, name);
     list->refused += !series;
     return series;
+}
+
+bool mh_series_takes(const struct mh_series_list *list, const char *source, const char *name)
+{
+    return list->count < MH_MOST_SERIES || find(list, source, name);
 }
 
 bool mh_series_add(struct mh_series_list *list, const char *source, const char *name, struct mh_sample sample,

@@ -178,6 +178,7 @@ struct mh_report_trend {
     char unit[16];
     int64_t samples;
     double span_s, median;
+    double observed_s, stage_s;                /* warm-ups included; how long the stage was. Not written */
     double slope, low, high;                   /* an hour; NaN: not known */
     double slope_ratio, low_ratio, high_ratio; /* of the median, an hour; likewise */
     double step, step_s;                       /* 0: none */

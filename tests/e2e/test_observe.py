@@ -65,7 +65,7 @@ class Page:
                 body = text(time.monotonic() - began, page.asked)
                 self.send_response(503 if body is None else 200)
                 self.end_headers()
-                self.wfile.write((body or "not now\n").encode())
+                self.wfile.write((body or "process_open_fds 503\n").encode())
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -120,7 +120,8 @@ def test_pages_that_are_not_there_are_told_once(mock: Mock, tmp_path: Path) -> N
     for what, said in (("http://127.0.0.1:1/metrics", "connect"), (failing.url, "503"), (strange.url, "none of observe.gauges"), (late.url, "503")):
         lines = [line for line in done.err.splitlines() if what in line]
         assert len(lines) == 1 and "warning: observe: " in lines[0] and said in lines[0], str(done)
-    assert len(series(done.result, "process_open_fds", late.source)) > 1  # it came back
+    values = [row["value"] for row in series(done.result, "process_open_fds")]
+    assert len(values) > 1 and set(values) == {5}  # it came back, and what came with an error is none of it
 
 
 def test_a_server_without_get_metrics_is_told_once(tmp_path: Path) -> None:
@@ -237,8 +238,8 @@ def test_a_page_that_begins_anew(mock: Mock, tmp_path: Path) -> None:
     """Another process behind the same address: its memory is that of another life, and its counters begin at 0."""
     def text(second: float, asked: int) -> str:
         life = int(asked > 80)
-        return (f"process_start_time_seconds {1000 + life}\nprocess_cpu_seconds_total {second * (1 - life)}\n"
-                f"process_resident_memory_bytes {(500 - 400 * life) * MIB + 2 * MIB * second}\n")
+        return (f"process_cpu_seconds_total {second * (1 - life)}\nprocess_resident_memory_bytes {(500 - 400 * life) * MIB + 2 * MIB * second}\n"
+                f"process_start_time_seconds {1000 + life}\n")  # by name, as Go's pages are
 
     with page(text) as restarted:
         done = run(mock.uri, tmp_path, 16, f"observe: {{period: 100ms, local: never, metrics: [{restarted.url}]}}\n"

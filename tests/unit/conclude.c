@@ -2,6 +2,7 @@
  * is good; each single thing wrong with it is said, and is the exit code. */
 #include "command/session.h"
 
+#include "base/clock.h"
 #include "check.h"
 
 #include <math.h>
@@ -79,6 +80,8 @@ static int tear_down(void **state)
     mh_report_free(&session.report);
     mh_tallies_free(&session.run.tallies);
     free(session.run.stage_seconds);
+    free(session.run.stage_spans);
+    mh_events_free(&session.run.events);
     mh_plan_free(session.plan);
     mh_job_free(session.job);
     return 0;
@@ -190,6 +193,137 @@ static void a_drift_as_a_share_of_nothing_is_not_for_want_of_data(void **state)
     free(report.thresholds);
     free(report.trends);
     mh_job_free(job);
+}
+
+enum { STAGE_S = 600 };
+
+static void give_span(int64_t seconds)
+{
+    session.run.stage_spans = calloc(session.job->stage_count, sizeof *session.run.stage_spans);
+    session.run.stage_spans[0] = (struct mh_stage_span){0, seconds * MH_S};
+}
+
+/* A server's memory, seen in the seconds that are not in [from, to). */
+static void observe_memory(double bytes_per_s, int from, int to)
+{
+    give_span(STAGE_S);
+    session.report.gauges = calloc(STAGE_S, sizeof *session.report.gauges);
+    for (int second = 0; second < STAGE_S; second++) {
+        if (second >= from && second < to)
+            continue;
+        session.report.gauges[session.report.gauge_count++] =
+            (struct mh_report_gauge){.second = second,
+                                     .source = "127.0.0.1:1",
+                                     .name = "rss_bytes",
+                                     .unit = "bytes",
+                                     .value = 1e9 + bytes_per_s * second,
+                                     .life = 1};
+    }
+    expect(MH_EXIT_GOOD, "GOOD");
+}
+
+static const struct mh_report_threshold *judge_drift(const char *set)
+{
+    struct mh_thresholds_outcome outcome;
+    struct mh_error err;
+    struct mh_job *job = NULL;
+    assert_int_equal(mh_job_parse("job.yaml", job_text, &set, 1, mh_role_kinds, &job, &err), 0);
+    free(session.report.thresholds);
+    session.report.threshold_count = 0;
+    assert_int_equal(mh_thresholds_judge(job, &session.report, &outcome), 0);
+    mh_job_free(job);
+    return session.report.thresholds;
+}
+
+/* Memory that stands still while it is seen has not been seen to stand still all the time. */
+static void a_drift_passes_when_most_of_the_stage_was_observed(void **state)
+{
+    static const struct {
+        double bytes_per_s;
+        int from, to; /* not observed */
+        bool held, undecided;
+        const char *said;
+    } cases[] = {{0, 0, 0, true, false, " an hour"},
+                 {0, 450, STAGE_S, true, false, " an hour"},
+                 {0, 0, 150, true, false, " an hour"},
+                 {0, 66, STAGE_S, false, true, "observed for 1 m 5 s of 10 m"},
+                 {0, 0, 400, false, true, "observed for 3 m 19 s of 10 m"},
+                 {0, 100, 500, false, true, "observed for 3 m 18 s of 10 m"},
+                 {1e6, 66, STAGE_S, false, false, " an hour"}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        begin_again(state);
+        observe_memory(cases[i].bytes_per_s, cases[i].from, cases[i].to);
+        const struct mh_report_threshold *got = judge_drift("thresholds.load.server_rss.slope=< 1GiB/h");
+        if (!strstr(got->got, cases[i].said))
+            fail_msg("\"%s\" is not in \"%s\"", cases[i].said, got->got);
+        assert_true(got->held == cases[i].held && got->undecided == cases[i].undecided);
+        assert_string_equal(session.report.trends[0].verdict, got->held        ? "PASS"
+                                                              : got->undecided ? "cannot tell"
+                                                                               : "FAIL");
+    }
+}
+
+static void add_restart(int second, enum mh_event_kind kind)
+{
+    const struct mh_event event = {.kind = kind, .stage = 0, .role = -1, .time_ns = second * MH_S};
+    assert_int_equal(mh_events_add(&session.run.events, &event), 0);
+}
+
+/* Inserts that take longer and longer, until a restart at one of the seconds; but for [from, to), none. */
+static const struct mh_report_trend *slow_down(const int *restarts, size_t restart_count, int from, int to)
+{
+    give_span(STAGE_S);
+    for (int second = 0, began = 0; second < STAGE_S; second++) {
+        for (size_t i = 0; i < restart_count; i++)
+            began = second == restarts[i] ? second : began;
+        if (second >= from && second < to)
+            continue;
+        struct mh_timeline_slot *slot = mh_timeline_at(&tally(WRITER)->timeline, second * MH_S);
+        slot->ok++;
+        slot->latency[mh_timeline_bucket((1000 + 10 * (second - began)) * MH_US)]++;
+    }
+    expect(MH_EXIT_GOOD, "GOOD");
+    for (int64_t i = 0; i < session.report.trend_count; i++)
+        if (strcmp(session.report.trends[i].figure, "insert.p99") == 0)
+            return &session.report.trends[i];
+    fail_msg("no trend of insert.p99");
+    return NULL;
+}
+
+/* 10 us a second are 36 ms an hour; across the restarts they are nothing. */
+static void latencies_know_restarts(void **state)
+{
+    static const int two[] = {300},
+                     fifteen[] = {40, 80, 120, 160, 200, 240, 280, 320, 360, 400, 440, 480, 520, 560};
+    const double per_hour = 10.0 * MH_US * 3600;
+    (void)state;
+    add_restart(305, MH_EVENT_RESTART); /* the page tells of it later than the process */
+    add_restart(300, MH_EVENT_RESTART);
+    add_restart(450, MH_EVENT_OUTAGE);
+    const struct mh_report_trend *trend = slow_down(two, COUNT(two), 0, 0);
+    assert_int_equal(trend->lives, 2);
+    assert_true(trend->low > 0.8 * per_hour && trend->high < 1.2 * per_hour && trend->step == 0);
+    assert_true(trend->observed_s > STAGE_S * 0.9 && trend->stage_s == STAGE_S);
+
+    begin_again(state);
+    for (size_t i = 0; i < COUNT(fifteen); i++)
+        add_restart(fifteen[i], MH_EVENT_RESTART);
+    trend = slow_down(fifteen, COUNT(fifteen), 0, 0);
+    assert_int_equal(trend->lives, 15);
+    assert_true(trend->low > 0.5 * per_hour && trend->high < 1.5 * per_hour);
+    assert_true(trend->observed_s > STAGE_S * 2 / 3.0);
+}
+
+/* An operation is no longer unobserved when it is rare. */
+static void latencies_have_no_gaps(void **state)
+{
+    (void)state;
+    const struct mh_report_trend *trend = slow_down(NULL, 0, 100, 500);
+    assert_true(trend->observed_s > STAGE_S * 0.9);
+    begin_again(state);
+    trend = slow_down(NULL, 0, 300, STAGE_S);
+    assert_true(trend->observed_s > 280 && trend->observed_s < 300);
+    assert_true(judge_drift("thresholds.load.insert.p99.slope=< 1s/h")->undecided);
 }
 
 /* ---- the harness itself ---- */
@@ -436,6 +570,9 @@ int main(void)
         OF_SESSION(a_run_without_blemish_is_good),
         cmocka_unit_test(thresholds_are_of_the_figures_kind),
         cmocka_unit_test(a_drift_as_a_share_of_nothing_is_not_for_want_of_data),
+        OF_SESSION(a_drift_passes_when_most_of_the_stage_was_observed),
+        OF_SESSION(latencies_know_restarts),
+        OF_SESSION(latencies_have_no_gaps),
         OF_SESSION(a_collection_that_nobody_wrote_to_is_called_empty),
         OF_SESSION(a_planned_operation_that_nobody_accounts_for),
         OF_SESSION(an_end_that_was_not_planned),

@@ -29,11 +29,20 @@ static void note(void *context, const char *name, double value)
     sprintf(text + strlen(text), "%s=%g;", name, value);
 }
 
+/* In whatever pieces it comes. */
 static void assert_read(const char *page, const char *wanted, const char *expected)
 {
-    char text[1024] = "";
-    mh_prometheus_read(page, &wanted, 1, note, text);
-    assert_string_equal(text, expected);
+    static const size_t pieces[] = {1, 2, 7, 1 << 20};
+    static struct mh_prometheus reader;
+    const size_t length = strlen(page);
+    for (size_t i = 0; i < COUNT(pieces); i++) {
+        char text[1024] = "";
+        mh_prometheus_begin(&reader, &wanted, 1, note, text);
+        for (size_t at = 0; at < length; at += pieces[i])
+            mh_prometheus_take(&reader, page + at, length - at < pieces[i] ? length - at : pieces[i]);
+        mh_prometheus_end(&reader);
+        assert_string_equal(text, expected);
+    }
 }
 
 static void pages_are_read(void **state)
@@ -57,9 +66,170 @@ static void other_lines_are_passed_over(void **state)
     assert_read("\n\n\n", "*", "");
     assert_read("up\nup \nup x\n{a=\"b\"} 1\nup{a=\"b\" 1\nup{a=\"\\\nup 7\nupper 1\n#up 1", "up", "up=7;");
     assert_read("up{a=\"b\"}\n1\nup \n 2\n", "up", "");
-    char page[2000];
-    snprintf(page, sizeof page, "up{a=\"%0900d\"} 1\nup 2\n", 0);
-    assert_read(page, "up", "up=2;");
+    char page[20000];
+    for (int length = 900; length <= 9000; length += 2025) { /* 4,950: no line may be as long */
+        snprintf(page, sizeof page, "up{a=\"%0*d\"} 1\nup 2\n# %0*d up 5\nup 3\nup 4 %0*d", length, 0, length,
+                 0, 9 * (MH_PROMETHEUS_LINE / 10), 0);
+        assert_read(page, "up", "up=2;up=3;up=4;");
+    }
+    snprintf(page, sizeof page, "up 1\nup 2 %0*d\nup 3 %0*d", MH_PROMETHEUS_LINE, 0, MH_PROMETHEUS_LINE, 0);
+    assert_read(page, "up", "up=1;");
+}
+
+/* ---- pages over HTTP ---- */
+
+/* Answers one request after the other; `number` counts them from 1. */
+struct web {
+    int listener;
+    char url[64];
+    pthread_t thread;
+    atomic_int asked;
+    void (*answer)(FILE *out, int number);
+};
+
+static void *serve(void *of)
+{
+    struct web *web = of;
+    char request[4096];
+    for (int fd; (fd = accept(web->listener, NULL, NULL)) >= 0;) {
+        if (recv(fd, request, sizeof request, 0) > 0) {
+            FILE *out = fdopen(fd, "w");
+            web->answer(out, atomic_fetch_add(&web->asked, 1) + 1);
+            fclose(out);
+        } else {
+            close(fd);
+        }
+    }
+    return NULL;
+}
+
+static void open_web(struct web *web, void (*answer)(FILE *out, int number))
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    *web = (struct web){.listener = socket(AF_INET, SOCK_STREAM, 0), .answer = answer};
+    assert_int_equal(bind(web->listener, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(getsockname(web->listener, (struct sockaddr *)&address, &size), 0);
+    assert_int_equal(listen(web->listener, 8), 0);
+    snprintf(web->url, sizeof web->url, "http://127.0.0.1:%d/metrics", ntohs(address.sin_port));
+    assert_int_equal(pthread_create(&web->thread, NULL, serve, web), 0);
+}
+
+static void close_web(struct web *web)
+{
+    shutdown(web->listener, SHUT_RDWR);
+    pthread_join(web->thread, NULL);
+    close(web->listener);
+}
+
+/* What an observer has of the first `pages` of them, at least. */
+static struct mh_observer *observe_pages(void (*answer)(FILE *out, int number), int pages)
+{
+    static struct web web;
+    static char uri[] = "http://127.0.0.1:1", process[] = "process_*", go[] = "go_*";
+    static char *uris[] = {uri}, *urls[] = {web.url}, *gauges[] = {process, go};
+    static struct mh_job job;
+    static atomic_llong ledger_bytes;
+    struct mh_rpc *rpc;
+    struct mh_error err;
+    open_web(&web, answer);
+    job = (struct mh_job){.server.uris = {uris, 1},
+                          .observe = {.enabled = true,
+                                      .period_ns = MH_MS,
+                                      .local = MH_LOCAL_NEVER,
+                                      .metrics = {urls, 1},
+                                      .gauges = {gauges, 2}}};
+    assert_int_equal(mh_rpc_open(&job.server, &rpc, &err), 0);
+    const struct mh_observer_options options = {.job = &job,
+                                                .head = {0, 1, 3},
+                                                .start_ns = mh_now_ns(),
+                                                .ledger_bytes = &ledger_bytes,
+                                                .rpc = rpc,
+                                                .log_path = ""};
+    struct mh_observer *observer = mh_observer_start(&options);
+    assert_non_null(observer);
+    for (int i = 0; i < 30000 && atomic_load(&web.asked) <= pages;
+         i++) /* a page is asked for after another */
+        mh_sleep_ns(MH_MS);
+    assert_true(atomic_load(&web.asked) > pages);
+    mh_observer_stop(observer);
+    close_web(&web);
+    mh_rpc_close(rpc);
+    return observer;
+}
+
+static const struct mh_series *series_of(struct mh_observer *observer, const char *name)
+{
+    const struct mh_series_list *list = &mh_observer_samples(observer)->server;
+    for (int64_t i = 0; i < list->count; i++)
+        if (strcmp(list->items[i].name, name) == 0)
+            return &list->items[i];
+    fail_msg("no series of %s", name);
+    return NULL;
+}
+
+/* Whole ones say 5: one above any bound, and one with more gauges in front than there are series. */
+static void answer_badly(FILE *out, int number)
+{
+    enum { COMMENT = 1 << 16, COMMENTS = 40 << 4 };
+    static const char end[] = "process_open_fds 5\n";
+    if (number == 1) {
+        fprintf(out, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n",
+                (size_t)COMMENT * COMMENTS + sizeof end - 1);
+        static char comment[COMMENT];
+        memset(comment, '#', COMMENT - 1);
+        comment[COMMENT - 1] = '\n';
+        for (int i = 0; i < COMMENTS; i++)
+            fwrite(comment, COMMENT, 1, out);
+        fputs(end, out);
+    } else if (number == 2) {
+        fputs("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 100\r\n\r\nprocess_open_fds 6\n", out);
+    } else if (number == 3) {
+        fputs("HTTP/1.1 503 Not now\r\nConnection: close\r\nContent-Length: 19\r\n\r\nprocess_open_fds 7\n",
+              out);
+    } else {
+        fputs("HTTP/1.0 200 OK\r\n\r\n", out);
+        for (int i = 0; i < 4 * MH_MOST_SERIES; i++)
+            fprintf(out, "go_gauge{of=\"%d of %d\"} %d\n", i, number, i);
+        fputs(end, out);
+    }
+}
+
+static void a_page_counts_once_it_is_whole(void **state)
+{
+    (void)state;
+    struct mh_observer *observer = observe_pages(answer_badly, 6);
+    const struct mh_series *series = series_of(observer, "process_open_fds");
+    assert_true(series->count >= 4); /* of 1, 4, 5 and 6 */
+    for (int64_t i = 0; i < series->count; i++)
+        assert_true(series->samples[i].value == 5 && series->samples[i].life == 1);
+    assert_int_equal(mh_observer_samples(observer)->server.count, MH_MOST_SERIES);
+    mh_observer_free(observer);
+}
+
+/* In the order of Go's: by name. */
+static void answer_sorted(FILE *out, int number)
+{
+    const bool again = number > 3;
+    fprintf(out,
+            "HTTP/1.0 200 OK\r\n\r\ngo_goroutines %d\nprocess_cpu_seconds_total %d\nprocess_open_fds %d\n"
+            "process_start_time_seconds %d\n",
+            10 + again, number, 10 + again, 1000 + again);
+}
+
+static void what_stands_above_the_start_time_is_of_that_life_too(void **state)
+{
+    static const char *const names[] = {"go_goroutines", "process_open_fds"};
+    (void)state;
+    struct mh_observer *observer = observe_pages(answer_sorted, 6);
+    for (size_t k = 0; k < COUNT(names); k++) {
+        const struct mh_series *series = series_of(observer, names[k]);
+        assert_true(series->count >= 6 && series->samples[0].life == 1);
+        for (int64_t i = 0; i < series->count; i++)
+            assert_true(series->samples[i].life == (int32_t)series->samples[i].value - 9);
+    }
+    assert_int_equal(mh_observer_samples(observer)->restart_count, 1);
+    mh_observer_free(observer);
 }
 
 /* ---- GetMetrics ---- */
@@ -389,6 +559,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pages_are_read),
         cmocka_unit_test(other_lines_are_passed_over),
+        cmocka_unit_test(a_page_counts_once_it_is_whole),
+        cmocka_unit_test(what_stands_above_the_start_time_is_of_that_life_too),
         cmocka_unit_test(answers_are_read),
         cmocka_unit_test(this_process_is_as_it_is),
         cmocka_unit_test(who_listens_is_found),

@@ -129,6 +129,31 @@ static void restart(struct series *series, double lower_by)
         series->points[i] = (struct mh_trend_point){i, series->points[i].value - lower_by, 2};
 }
 
+static void begin_anew(struct series *series, int at, int32_t life)
+{
+    const double lower_by = 100 * mh_random_unit(&series->random);
+    for (int i = at; i < SAMPLES; i++) {
+        series->points[i].value -= lower_by;
+        series->points[i].life = life;
+    }
+}
+
+/* Each loses, or brings, something else. */
+static void equal_lives(struct series *series, double lives)
+{
+    for (int life = 1; life < (int)lives; life++)
+        begin_anew(series, life * SAMPLES / (int)lives, 1 + life);
+}
+
+/* One of half the time, and others of 12 samples and more. */
+static void uneven_lives(struct series *series, double unused)
+{
+    static const double at[] = {0.1, 0.12, 0.14, 0.64, 0.66, 0.7, 0.78, 0.86, 0.98};
+    (void)unused;
+    for (size_t i = 0; i < COUNT(at); i++)
+        begin_anew(series, (int)(at[i] * SAMPLES), 2 + (int32_t)i);
+}
+
 /* Samples are missing at random, and all of a tenth of the time. */
 static void gaps(struct series *series, double share)
 {
@@ -199,6 +224,22 @@ static void a_restart_is_no_drift(void **state)
     }
 }
 
+static void many_restarts_are_no_drift(void **state)
+{
+    static const double pasts[] = {0, 0.9, 0.98}, lives[] = {2, 3, 5, 14};
+    (void)state;
+    for (size_t i = 0; i < COUNT(pasts); i++) {
+        for (size_t k = 0; k < COUNT(lives); k++) {
+            const struct rates rates = rates_of("lives", pasts[i], equal_lives, lives[k], 0);
+            assert_true(rates.rising <= 0.015 && rates.falling <= 0.015 && rates.few == 0);
+        }
+        const struct rates rates = rates_of("uneven lives", pasts[i], uneven_lives, 0, 0);
+        assert_true(rates.rising <= 0.015 && rates.falling <= 0.015 && rates.few == 0);
+    }
+    const struct rates rates = rates_of("lives", 0, equal_lives, 60, 0);
+    assert_true(rates.rising <= 0.015 && rates.falling <= 0.015 && rates.few == 0);
+}
+
 static void a_constant_does_not_drift(void **state)
 {
     (void)state;
@@ -252,6 +293,101 @@ static void a_leak_through_a_restart_is_found(void **state)
     add_slope(series, 20);
     restart(series, 10);
     assert_int_equal(trend_of(series).lives, 2);
+}
+
+static void a_leak_through_many_restarts_is_found(void **state)
+{
+    static const double lives[] = {3, 5, 14};
+    (void)state;
+    for (size_t i = 0; i < COUNT(lives); i++) {
+        const struct rates rates = rates_of("leak, lives", 0, equal_lives, lives[i], 40);
+        assert_true(rates.rising >= 0.98 && rates.covered >= 0.98);
+    }
+    const struct rates rates = rates_of("leak, uneven lives", 0, uneven_lives, 0, 40);
+    assert_true(rates.rising == 1 && rates.covered >= 0.98);
+}
+
+/* ---- what is judged ---- */
+
+static bool is_near(double a, double b)
+{
+    return fabs(a - b) < 1e-6;
+}
+
+/* A life that has 5 samples behind its warm-up counts, however many lives there are and whatever the others.
+ */
+static void each_life_with_samples_is_judged(void **state)
+{
+    (void)state;
+    struct series *series = noise(1, 0);
+    equal_lives(series, 14);
+    struct mh_trend trend = trend_of(series);
+    assert_true(trend.state == MH_TREND_KNOWN && trend.lives == 14);
+    assert_true(trend.samples == 12 * 32 + 2 * 31 && is_near(trend.span_s, 12 * 31 + 2 * 30));
+    assert_true(is_near(trend.observed_s, SAMPLES - 14));
+
+    series = noise(1, 0);
+    for (int i = 200; i < SAMPLES; i++)
+        series->points[i].life = 2 + i / 10;
+    trend = trend_of(series);
+    assert_true(trend.lives == 41 && trend.samples == 150 + 40 * 7);
+
+    for (int i = 300; i < SAMPLES; i++)
+        series->points[i].life = 2 + i / 3;
+    for (int i = 0; i < 300; i++)
+        series->points[i].life = 1;
+    trend = trend_of(series);
+    assert_true(trend.lives == 1 && trend.samples == 225 && is_near(trend.span_s, 224) &&
+                is_near(trend.observed_s, 299));
+}
+
+static void of_too_many_lives_the_longest_are_judged(void **state)
+{
+    enum { LIVES = 300, LONG = 20, SHORT = 10 };
+    const struct mh_trend_options options = {.alpha = 0.01};
+    static struct mh_trend_point points[LIVES / 2 * (LONG + SHORT)];
+    struct mh_trend trend;
+    int count = 0;
+    (void)state;
+    for (int life = 0; life < LIVES; life++)
+        for (int i = 0; i < (life % 2 ? LONG : SHORT); i++, count++)
+            points[count] = (struct mh_trend_point){count, life + 0.5 * i, life};
+    assert_int_equal(mh_trend_of(points, count, &options, &trend), 0);
+    assert_true(trend.lives == 128 && trend.samples == 128 * 15 && is_near(trend.span_s, 128 * 14));
+    assert_true(is_near(trend.slope_per_hour, 1800) && trend.low_per_hour > 1799);
+}
+
+/* As many as a life must have, and no more than there is room for. */
+static void samples_in_bunches_make_blocks(void **state)
+{
+    const struct mh_trend_options options = {.alpha = 0.01};
+    struct series *series = noise(1, 0);
+    struct mh_trend trend;
+    (void)state;
+    for (int i = 0; i < SAMPLES; i++)
+        series->points[i].second = i < 10 ? -1000 : i < 590 ? 1e-4 * i : 600;
+    assert_int_equal(mh_trend_of(series->points, SAMPLES, &options, &trend), 0);
+    assert_true(trend.lives == 1 && trend.samples == 590 && trend.state == MH_TREND_FEW);
+}
+
+static void what_was_observed_leaves_out_gaps(void **state)
+{
+    struct mh_trend_options options = {.alpha = 0.01};
+    struct mh_trend trend;
+    (void)state;
+    struct series *series = noise(1, 0);
+    assert_true(is_near(trend_of(series).observed_s, SAMPLES - 1));
+    for (int i = 0; i < SAMPLES; i += 2)
+        series->points[i].value = NAN; /* each second look alone saw it */
+    assert_true(is_near(trend_of(series).observed_s, SAMPLES - 2));
+    for (int i = 200; i < 400; i++)
+        series->points[i].value = NAN;
+    assert_true(is_near(trend_of(series).observed_s, SAMPLES - 2 - 202));
+    options.by_events = true;
+    assert_int_equal(mh_trend_of(series->points, SAMPLES, &options, &trend), 0);
+    assert_true(is_near(trend.observed_s, SAMPLES - 2));
+    assert_int_equal(mh_trend_of(series->points, 66, &options, &trend), 0);
+    assert_true(is_near(trend.observed_s, 64));
 }
 
 static void a_leak_beside_a_step_is_found(void **state)
@@ -311,6 +447,19 @@ static void what_is_below_the_resolution_is_not_told(void **state)
     assert_true(trend.low_per_hour > 3.58e9 && trend.high_per_hour < 3.62e9);
 }
 
+/* Two lives, each of which grows by less than means anything. */
+static void what_means_nothing_in_any_life_means_nothing(void **state)
+{
+    const struct mh_trend_options options = {.alpha = 0.01, .resolution = 1};
+    struct mh_trend_point points[SAMPLES];
+    struct mh_trend trend;
+    (void)state;
+    for (int i = 0; i < SAMPLES; i++)
+        points[i] = (struct mh_trend_point){i, 100 + 0.9 * (i % 300) / 225, i / 300};
+    assert_int_equal(mh_trend_of(points, SAMPLES, &options, &trend), 0);
+    assert_true(trend.lives == 2 && trend.slope_per_hour > 0 && trend.low_per_hour < 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -320,15 +469,22 @@ int main(void)
         cmocka_unit_test(a_step_is_no_drift),
         cmocka_unit_test(a_cache_that_has_filled_is_no_drift),
         cmocka_unit_test(a_restart_is_no_drift),
+        cmocka_unit_test(many_restarts_are_no_drift),
         cmocka_unit_test(a_constant_does_not_drift),
         cmocka_unit_test(a_leak_is_found),
         cmocka_unit_test(a_slope_inside_the_noise),
         cmocka_unit_test(a_leak_below_a_garbage_collector_is_found),
         cmocka_unit_test(a_leak_through_a_restart_is_found),
+        cmocka_unit_test(a_leak_through_many_restarts_is_found),
+        cmocka_unit_test(each_life_with_samples_is_judged),
+        cmocka_unit_test(of_too_many_lives_the_longest_are_judged),
+        cmocka_unit_test(samples_in_bunches_make_blocks),
+        cmocka_unit_test(what_was_observed_leaves_out_gaps),
         cmocka_unit_test(a_leak_beside_a_step_is_found),
         cmocka_unit_test(gaps_do_no_harm),
         cmocka_unit_test(few_samples_tell_nothing),
         cmocka_unit_test(what_is_below_the_resolution_is_not_told),
+        cmocka_unit_test(what_means_nothing_in_any_life_means_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
