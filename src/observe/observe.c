@@ -191,13 +191,16 @@ static void look_at_process(struct mh_observer *observer, struct local *local, i
 
 /* ---- pages ---- */
 
-static bool keeps_metric(void *context, const char *source, const char *name)
+static enum mh_metric_use use_of_metric(void *context, const char *source, const char *name)
 {
     struct mh_observer *observer = context;
-    const bool keeps = mh_series_takes(&observer->samples.server, source, name);
-    if (!keeps)
-        refuse(observer, source, name);
-    return keeps;
+    const struct mh_series_list *list = &observer->samples.server;
+    if (mh_series_has(list, source, name))
+        return MH_METRIC_KNOWN;
+    if (list->count < MH_MOST_SERIES)
+        return MH_METRIC_NEW;
+    refuse(observer, source, name);
+    return MH_METRIC_USELESS;
 }
 
 static const double *find_metric(const struct mh_metric_sample *metrics, int64_t count, const char *name)
@@ -467,7 +470,7 @@ struct mh_observer *mh_observer_start(const struct mh_observer_options *options)
         return NULL;
     struct mh_observer *observer = calloc(1, sizeof *observer);
     if (observer) {
-        const struct mh_scrape_hooks hooks = {keeps_metric, take_page, observer};
+        const struct mh_scrape_hooks hooks = {use_of_metric, take_page, observer};
         observer->options = *options;
         observer->wanted = &options->job->observe;
         observer->lives = calloc(observer->wanted->metrics.count + 1, sizeof *observer->lives);

@@ -24,6 +24,7 @@ struct target {
     struct mh_metric_sample *metrics; /* of the page that comes in: once it is whole they count */
     int64_t count, room;
     int64_t found; /* lines with what is wanted */
+    int64_t fresh; /* metrics, of those that came in, that no page had before */
     char cause[CURL_ERROR_SIZE];
     bool asked, warned, no_memory;
 };
@@ -42,8 +43,11 @@ static void keep_metric(void *of, const char *name, double value)
 {
     struct target *target = of;
     const struct mh_scrape_hooks *hooks = &target->scraper->hooks;
+    const enum mh_metric_use use = hooks->use(hooks->context, target->source, name);
     target->found++;
-    if (target->count == MOST_METRICS || !hooks->keeps(hooks->context, target->source, name))
+    target->fresh += use == MH_METRIC_NEW;
+    if (use == MH_METRIC_USELESS || (use == MH_METRIC_NEW && target->fresh > MH_MOST_SERIES) ||
+        target->count == MOST_METRICS)
         return;
     target->no_memory |= !mh_grow(&target->metrics, &target->room, target->count, sizeof *target->metrics);
     if (target->no_memory)
@@ -56,7 +60,7 @@ static void keep_metric(void *of, const char *name, double value)
 static void begin_page(struct target *target)
 {
     const struct mh_texts *gauges = &target->scraper->options->gauges;
-    target->count = target->found = 0;
+    target->count = target->found = target->fresh = 0;
     target->cause[0] = '\0';
     target->no_memory = false;
     mh_prometheus_begin(&target->reader, (const char *const *)gauges->items, gauges->count, keep_metric,

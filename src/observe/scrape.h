@@ -16,10 +16,12 @@ struct mh_metric_sample {
     double value;
 };
 
+enum mh_metric_use { MH_METRIC_USELESS, MH_METRIC_NEW, MH_METRIC_KNOWN };
+
 /* `source` is "host:port". */
 struct mh_scrape_hooks {
-    /* Is what a page has, and observe.gauges want, of use? */
-    bool (*keeps)(void *context, const char *source, const char *name);
+    /* Of what use is what a page has, and observe.gauges want? */
+    enum mh_metric_use (*use)(void *context, const char *source, const char *name);
     /* A page was read to its end: what it has of use, in its order. Of one that fails nothing is handed on.
      */
     void (*page)(void *context, int target, const char *source, const struct mh_metric_sample *metrics,

@@ -87,9 +87,9 @@ static struct mh_series *of_name(struct mh_series_list *list, const char *source
     return series;
 }
 
-bool mh_series_takes(const struct mh_series_list *list, const char *source, const char *name)
+bool mh_series_has(const struct mh_series_list *list, const char *source, const char *name)
 {
-    return list->count < MH_MOST_SERIES || find(list, source, name);
+    return find(list, source, name) != NULL;
 }
 
 bool mh_series_add(struct mh_series_list *list, const char *source, const char *name, struct mh_sample sample,

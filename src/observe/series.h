@@ -32,7 +32,7 @@ struct mh_series_list { /* zero-initialised is empty */
 /* What the end of a name says of its unit, as Prometheus' conventions have it; "": nothing. */
 const char *mh_unit_of_name(const char *name);
 
-bool mh_series_takes(const struct mh_series_list *list, const char *source, const char *name);
+bool mh_series_has(const struct mh_series_list *list, const char *source, const char *name);
 
 /* False: refused. *kept_in: its series, or NULL where this sample is passed over. */
 bool mh_series_add(struct mh_series_list *list, const char *source, const char *name, struct mh_sample sample,

@@ -83,7 +83,8 @@ struct web {
     int listener;
     char url[64];
     pthread_t thread;
-    atomic_int asked;
+    atomic_int asked, talks_to; /* talks_to: -1: nobody */
+    atomic_bool over;
     void (*answer)(FILE *out, int number);
 };
 
@@ -92,11 +93,14 @@ static void *serve(void *of)
     struct web *web = of;
     char request[4096];
     for (int fd; (fd = accept(web->listener, NULL, NULL)) >= 0;) {
-        if (recv(fd, request, sizeof request, 0) > 0) {
+        atomic_store(&web->talks_to, fd);
+        if (!atomic_load(&web->over) && recv(fd, request, sizeof request, 0) > 0) {
             FILE *out = fdopen(fd, "w");
             web->answer(out, atomic_fetch_add(&web->asked, 1) + 1);
+            atomic_store(&web->talks_to, -1);
             fclose(out);
         } else {
+            atomic_store(&web->talks_to, -1);
             close(fd);
         }
     }
@@ -107,7 +111,7 @@ static void open_web(struct web *web, void (*answer)(FILE *out, int number))
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
-    *web = (struct web){.listener = socket(AF_INET, SOCK_STREAM, 0), .answer = answer};
+    *web = (struct web){.listener = socket(AF_INET, SOCK_STREAM, 0), .talks_to = -1, .answer = answer};
     assert_int_equal(bind(web->listener, (struct sockaddr *)&address, size), 0);
     assert_int_equal(getsockname(web->listener, (struct sockaddr *)&address, &size), 0);
     assert_int_equal(listen(web->listener, 8), 0);
@@ -117,7 +121,9 @@ static void open_web(struct web *web, void (*answer)(FILE *out, int number))
 
 static void close_web(struct web *web)
 {
+    atomic_store(&web->over, true);
     shutdown(web->listener, SHUT_RDWR);
+    shutdown(atomic_load(&web->talks_to), SHUT_RD); /* with somebody who has stopped asking */
     pthread_join(web->thread, NULL);
     close(web->listener);
 }
