@@ -96,11 +96,11 @@ static void condemn(struct mh_hits *hits, const struct sight *sight, int32_t new
         mh_hits_condemn(hits, sight->reading, &violation);
 }
 
-/* In every version that has the fields which it shows. */
+/* In every version that has the fields which it shows; where it is no more than counted, in the first. */
 static bool is_older(const struct mh_content *content, const struct sight *sight, int32_t newest)
 {
-    if (sight->seen->claim >= newest)
-        return false;
+    if (sight->seen->claim >= newest || sight->reading->consistency != MH_STRONG)
+        return sight->seen->claim < newest;
     mh_alive();
     for (int32_t version = newest; version <= MH_LAST_VERSION; version++)
         if (mh_seen_fits(content, sight->reading, sight->seen, version))
