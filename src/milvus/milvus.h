@@ -163,6 +163,7 @@ void mh_decode(enum mh_op_kind kind, int grpc_status, const char *grpc_message, 
 const struct mh_column *mh_reply_column(const struct mh_reply *reply, const char *name); /* NULL: not there */
 bool mh_reply_count(const struct mh_reply *reply,
                     int64_t *count); /* of a query for count(*); false: no single integer */
+bool mh_reply_lists(const struct mh_reply *reply, const char *name); /* SHOW_COLLECTIONS, SHOW_PARTITIONS */
 /* What the newer of the two codes says or, where a server sets the older alone, that one. */
 bool mh_reply_is_missing_index(const struct mh_reply *reply);
 bool mh_reply_is_missing_collection(const struct mh_reply *reply);

@@ -117,6 +117,14 @@ static int older_of(const struct mh_reply *reply)
     return reply->code == 0 ? reply->legacy_code : 0;
 }
 
+bool mh_reply_lists(const struct mh_reply *reply, const char *name)
+{
+    for (size_t i = 0; i < reply->name_count; i++)
+        if (strcmp(reply->names[i], name) == 0)
+            return true;
+    return false;
+}
+
 bool mh_reply_is_missing_index(const struct mh_reply *reply)
 {
     return reply->code == CODE_INDEX_MISSING || older_of(reply) == LEGACY_INDEX_MISSING;

@@ -1,8 +1,6 @@
 /* Lifecycle: what its replies say of what was acknowledged. */
 #include "role/life.h"
 
-#include <string.h>
-
 struct finder {
     struct mh_role *role;
     const struct mh_op *op;
@@ -34,14 +32,6 @@ void mh_life_tell_late(struct mh_role *role, const struct mh_op *op)
               &(struct mh_cycle_wrong){.what = MH_FOUND_LATE, .id = life->rows.first});
 }
 
-static bool lists(const struct mh_reply *reply, const char *name)
-{
-    for (size_t i = 0; i < reply->name_count; i++)
-        if (strcmp(reply->names[i], name) == 0)
-            return true;
-    return false;
-}
-
 /* `thing` stands for what was not dropped. */
 static void tell_of_thing(const struct mh_life *life, int64_t thing, mh_cycle_tell *tell, void *context)
 {
@@ -52,7 +42,7 @@ static void tell_of_thing(const struct mh_life *life, int64_t thing, mh_cycle_te
 static void judge_list(const struct mh_life *life, const struct mh_op *op, mh_cycle_tell *tell, void *context)
 {
     const bool whole = op->request.kind == MH_OP_SHOW_COLLECTIONS;
-    if (lists(&op->reply, whole ? life->name : MH_LIFE_PARTITION))
+    if (mh_reply_lists(&op->reply, whole ? life->name : MH_LIFE_PARTITION))
         tell_of_thing(life, whole ? MH_CYCLE_ID_WHOLE : MH_CYCLE_ID_PARTITION, tell, context);
 }
 
@@ -87,7 +77,7 @@ static void judge(struct mh_life *life, const struct mh_op *op, enum mh_step ste
         judge_list(life, op, tell, context);
     else if (step == MH_STEP_LIST_INDEX)
         judge_index(life, op, tell, context);
-    else if (step == MH_STEP_FIND_COLLECTION && !lists(&op->reply, life->name))
+    else if (step == MH_STEP_FIND_COLLECTION && !mh_reply_lists(&op->reply, life->name))
         mh_cycle_judge_absence(&life->rows, tell, context);
 }
 

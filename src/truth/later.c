@@ -37,9 +37,8 @@ static bool is_ours(const struct mh_content *content, const struct mh_reply *rep
 static void take(struct mh_later *later, const struct mh_content *content, const struct mh_reply *reply,
                  int64_t first)
 {
-    const struct mh_column *keys = mh_reply_column(reply, mh_content_key_name(content));
-    const int64_t *ids = keys && keys->type == MH_FIELD_INT64 ? keys->values : NULL;
-    for (int64_t row = 0; ids && row < keys->rows && !later->ours; row++) {
+    const int64_t *ids, rows = mh_content_keys(content, reply, &ids);
+    for (int64_t row = 0; row < rows && !later->ours; row++) {
         if (ids[row] < first)
             continue; /* not what was asked for */
         later->any = true;

@@ -64,14 +64,6 @@ int mh_find_collection(struct mh_asker *asker, const struct mh_job *job, const s
 
 /* ---- partitions ---- */
 
-static bool is_listed(const struct mh_reply *reply, const char *name)
-{
-    for (size_t i = 0; i < reply->name_count; i++)
-        if (strcmp(reply->names[i], name) == 0)
-            return true;
-    return false;
-}
-
 static bool is_planned(const struct mh_plan *plan, const char *name)
 {
     for (int p = 0; p < plan->partition_count; p++)
@@ -89,7 +81,7 @@ static bool was_gone(const struct mh_audit *audit, int p)
 static const char *newly_missing(const struct mh_audit *audit, const struct mh_reply *reply)
 {
     for (int p = 0; p < audit->plan->partition_count; p++)
-        if (!is_listed(reply, audit->plan->partitions[p]) && !was_gone(audit, p))
+        if (!mh_reply_lists(reply, audit->plan->partitions[p]) && !was_gone(audit, p))
             return audit->plan->partitions[p];
     return NULL;
 }
@@ -105,7 +97,7 @@ static int show_partitions(const struct mh_audit *audit, struct mh_asker *asker,
         if (mh_ask(asker, &request, reply, err) != 0)
             return -1;
         missing = newly_missing(audit, *reply);
-        if (before && is_listed(*reply, before))
+        if (before && mh_reply_lists(*reply, before))
             mh_note("partition %s was said to be gone; asked again, it is there", before);
     } while (missing && look_again(asker, deadline));
     return missing ? had_its_grace(asker, err) : 0;
@@ -118,7 +110,7 @@ static int list_partitions(const struct mh_audit *audit, const struct mh_reply *
     int rc = 0;
     for (int p = 0; p < audit->plan->partition_count && rc == 0; p++) {
         const char *name = audit->plan->partitions[p];
-        rc = mh_bytes_append(out, is_listed(reply, name) ? "+" : "-", 1);
+        rc = mh_bytes_append(out, mh_reply_lists(reply, name) ? "+" : "-", 1);
         if (rc == 0)
             rc = mh_bytes_append(out, name, strlen(name) + 1);
     }
