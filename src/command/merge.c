@@ -29,12 +29,13 @@ struct merge {
     double last_s;
     double *sign_s; /* each rank's last sign of life; -1: it left no journal */
     struct ending {
-        bool told;        /* it was ended */
-        bool silent;      /* others say so */
-        char *journal;    /* where it was read from; NULL: it left none */
-        int64_t start_ns; /* what its times count from */
-    } * endings;          /* each rank's */
-    int reading;          /* whose journal */
+        bool told;         /* it was ended */
+        int64_t silent_ns; /* when others first said so; INT64_MAX: never */
+        int64_t ended_ns;  /* when it first said so of another, and ended; INT64_MAX: never */
+        char *journal;     /* where it was read from; NULL: it left none */
+        int64_t start_ns;  /* what its times count from */
+    } * endings;           /* each rank's */
+    int reading;           /* whose journal */
     struct mh_kept kept;
     int missing, unfinished;
     int64_t earlier_rows; /* that parts before this one had issued; each rank's journal has its share */
@@ -179,6 +180,8 @@ static int restore_session(struct merge *merge, struct mh_error *err)
         !merge->endings || mh_tallies_init(&session->run.tallies, session->job, 0) != 0 ||
         mh_ledger_init(&session->run.ledger, session->plan->worker_count) != 0)
         return mh_fail(err, "out of memory");
+    for (int rank = 0; rank < merge->np; rank++)
+        merge->endings[rank].silent_ns = merge->endings[rank].ended_ns = INT64_MAX;
     session->run.job = session->job;
     session->run.plan = session->plan;
     if (mh_visibilities_init(&session->run.visibilities, session->job) != 0 ||
@@ -257,11 +260,20 @@ static void count_rows(struct merge *merge, const struct mh_record *record)
         merge->session.run.rows_issued[record->kind] += record->rows;
 }
 
-static void note_told(struct merge *merge, int64_t silent_rank)
+static int64_t earlier(int64_t a_ns, int64_t b_ns)
 {
-    merge->endings[merge->reading].told = true;
-    if (silent_rank >= 0 && silent_rank < merge->np)
-        merge->endings[silent_rank].silent = true;
+    return a_ns < b_ns ? a_ns : b_ns;
+}
+
+static void note_told(struct merge *merge, const struct mh_record *told)
+{
+    struct ending *of = &merge->endings[merge->reading];
+    of->told = true;
+    if (told->first_id < 0 || told->first_id >= merge->np)
+        return;
+    struct ending *silent = &merge->endings[told->first_id];
+    of->ended_ns = earlier(of->ended_ns, told->done_ns);
+    silent->silent_ns = earlier(silent->silent_ns, told->done_ns);
 }
 
 static int book_restored(struct merge *merge, const struct mh_record *record)
@@ -300,7 +312,7 @@ static int book(struct merge *merge, struct mh_record *record, const int64_t *ke
     case MH_RECORD_RESTORED:
         return book_restored(merge, record);
     case MH_RECORD_TOLD:
-        note_told(merge, record->first_id);
+        note_told(merge, record);
         return 0;
     default:
         return 0;
@@ -585,11 +597,18 @@ static int restore_samples(struct merge *merge, struct mh_error *err)
  * were told; else, where none was told (their node was lost), those silent long before the rest. */
 enum cause { BY_SILENCE, BY_DEATH, BY_TIME };
 
+/* And not because it had found another silent, ended, and was then missed by a third. That takes a while: of
+ * two that find each other silent, at about the same time, neither is the cause before the other. */
+static bool fell_silent(const struct ending *of)
+{
+    return of->silent_ns != INT64_MAX && of->silent_ns - MH_S < of->ended_ns;
+}
+
 static enum cause cause_of(const struct merge *merge)
 {
     bool told = false;
     for (int rank = 0; rank < merge->np; rank++) {
-        if (merge->endings[rank].silent)
+        if (fell_silent(&merge->endings[rank]))
             return BY_SILENCE;
         told |= merge->endings[rank].told;
     }
@@ -604,7 +623,7 @@ static bool is_cause(const struct merge *merge, int rank, enum cause cause, doub
         return false;
     if (cause == BY_TIME)
         return merge->sign_s[rank] >= 0 && merge->sign_s[rank] + apart_s < latest_s;
-    return cause == BY_SILENCE ? merge->endings[rank].silent : !merge->endings[rank].told;
+    return cause == BY_SILENCE ? fell_silent(&merge->endings[rank]) : !merge->endings[rank].told;
 }
 
 static void name_causes(const struct merge *merge, char *text, size_t size)

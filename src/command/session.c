@@ -156,7 +156,8 @@ static struct mh_session *watched;
 /* So that merge can tell those that were ended from the one that ended them. */
 static void note_told(int64_t silent_rank)
 {
-    const struct mh_record record = {.type = MH_RECORD_TOLD, .worker = -1, .first_id = silent_rank};
+    const struct mh_record record = {
+        .type = MH_RECORD_TOLD, .worker = -1, .first_id = silent_rank, .done_ns = mh_now_ns()};
     mh_journal_append(&watched->run.journal, &record, NULL, NULL, NULL);
     mh_journal_flush(&watched->run.journal);
 }

@@ -20,7 +20,7 @@ enum mh_record_type {
     MH_RECORD_COUNTS,   /* buckets of that */
     MH_RECORD_ERRORS,   /* `rows` times in the interval, first at due_ns, last at done_ns; its words follow */
     MH_RECORD_VIOLATION, /* a violation that reads of this rank saw: truth/journal.h */
-    MH_RECORD_TOLD,      /* to end before its time: rank first_id is silent; -1: by a signal */
+    MH_RECORD_TOLD,      /* to end before its time, at done_ns: rank first_id is silent; -1: by a signal */
     MH_RECORD_VISIBLE,   /* which writes probers saw within an interval, and how late: as a SUMMARY */
     MH_RECORD_KEPT,      /* what else the rank keeps: run/keep.h */
     MH_RECORD_PART,      /* bytes of that */

@@ -66,12 +66,12 @@ class Job:
 
 
 class Lab:
-    def __init__(self, folder: Path, nodes: int = 2):
+    def __init__(self, folder: Path, nodes: int = 2, kill_wait_s: int = 12):
         self.folder = folder
         self.nodes = [f"n{number + 1}" for number in range(nodes)]
         self.environment = ENVIRONMENT | {"SLURM_CONF": str(folder / "slurm.conf")}
         self.process = subprocess.Popen([LAB, "--nodes", str(nodes), "--cpus", "8", "--dir", folder, "sh", "-c", "echo ready; exec cat"],
-                                        env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                                        env=ENVIRONMENT | {"LAB_KILL_WAIT_S": str(kill_wait_s)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         line = self.process.stdout.readline().strip()
         assert line == "ready", self.process.stderr.read()
 
