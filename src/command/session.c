@@ -287,8 +287,8 @@ void mh_session_break(struct mh_session *session, const struct mh_error *err)
         mh_complain("%s", err->text);
 }
 
-static int signals_before_audit;
-static int64_t audit_until_ns; /* INT64_MAX: no signal has come */
+static int64_t signals_before_audit; /* that the rank which saw most of them had seen */
+static int64_t audit_until_ns;       /* INT64_MAX: no signal has come */
 
 static bool stop_audit(void)
 {
@@ -304,11 +304,13 @@ static int64_t since_signal(const struct mh_session *session)
     return gone_ns;
 }
 
-/* What is left of the grace after a signal, less what the result may need of it. Collective. */
+/* What is left of the grace after a signal, less what the result may need of it. Signals go to all ranks, but
+ * do not come to all at once: what one has seen by now, the others may be about to. Collective. */
 static void set_limit(const struct mh_session *session)
 {
     const int64_t gone_ns = since_signal(session), now = mh_now_ns();
     signals_before_audit = mh_signals_seen();
+    mh_comm_max_i64(session->comm, &signals_before_audit, 1);
     audit_until_ns = gone_ns < 0 ? INT64_MAX : now - gone_ns + session->arguments->grace_ns / 4 * 3;
 }
 

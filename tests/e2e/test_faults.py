@@ -127,6 +127,17 @@ def test_signal_ends_a_run_in_order(server: Server, output: Path, send: Callable
         assert_stopped_early(run.finish(60), "signalled", server)
 
 
+def test_signal_that_reaches_a_rank_late(server: Server, output: Path) -> None:
+    """In the audit, when the stage has ended since by the others' copy: it is the same signal, and no reason to cut the audit."""
+    with running(*words(server, output, job_for("late", endless())), np=2, result=output) as run:
+        run.wait_for("^load 2 s")
+        early, late = ranks_of(run)
+        os.kill(early, signal.SIGUSR1)
+        run.wait_for("audit: reading every row")
+        os.kill(late, signal.SIGUSR1)
+        assert_stopped_early(run.finish(60), "late", server)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_to_a_process_without_mpirun(server: Server, output: Path, number: int) -> None:
     with running(*words(server, output, job_for("single", endless())), result=output) as run:
