@@ -182,6 +182,7 @@ ranks() {
     mkdir -p "$(dirname "$result")" || die "$(dirname "$result"): cannot be made"
     "${launcher[@]}" "${srun_options[@]}" "${program[@]}" "$@" --output "$result" &
     step=$!
+    [[ $stopped != limit ]] || kill -USR1 "$step" # it came while they were begun
     wait_for "$step"
     status=$?
     step=

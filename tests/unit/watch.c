@@ -9,7 +9,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static int rank, np, noticed;
+enum { LONGEST_S = 20 }; /* for what is to come */
+
+static int rank, np;
+static _Atomic int noticed; /* by another thread, while this one is in a call */
 static char heard[256];
 static struct mh_watch_news last;
 
@@ -24,6 +27,22 @@ static void live(int64_t ns)
 {
     for (int64_t until = mh_now_ns() + ns; mh_now_ns() < until; mh_sleep_ns(5 * MH_MS))
         mh_alive();
+}
+
+static void live_until_noticed(void)
+{
+    for (int64_t until = mh_now_ns() + LONGEST_S * MH_S; !noticed && mh_now_ns() < until;)
+        live(5 * MH_MS);
+}
+
+/* None of them falls silent before the others have done their part. */
+static void live_until_all_are_here(MPI_Comm comm)
+{
+    MPI_Request all;
+    int here = 0;
+    MPI_Ibarrier(comm, &all);
+    for (; !here; MPI_Test(&all, &here, MPI_STATUS_IGNORE))
+        live(5 * MH_MS);
 }
 
 static void open_watch(int node, int64_t silence_ns)
@@ -56,19 +75,32 @@ static void those_that_live_are_left_alone(void **state)
     }
 }
 
-/* The last rank says nothing until all others have had the time to notice. Nodes of `size` ranks.
- * N: names it; n: notices; -: cannot know. */
+/* All but the last one; on that one MPI_COMM_NULL. */
+static MPI_Comm the_living(void)
+{
+    MPI_Comm living;
+    MPI_Comm_split(MPI_COMM_WORLD, rank == np - 1 ? MPI_UNDEFINED : 0, rank, &living);
+    return living;
+}
+
+/* The last rank says nothing until all others have noticed that are to. Nodes of `size` ranks. N: names it;
+ * n: notices; -: cannot know. */
 static void one_is_silent(int size, const char *expected_by)
 {
     char name[32];
     if (np != 4) /* alone there is nobody to watch */
         return;
+    MPI_Comm living = the_living();
     open_watch(rank / size, 300 * MH_MS);
     snprintf(name, sizeof name, "rank %d (pid ", np - 1);
-    if (rank == np - 1)
-        mh_sleep_ns(1500 * MH_MS);
-    else
-        live(1300 * MH_MS);
+    if (living != MPI_COMM_NULL) {
+        if (expected_by[rank] != '-')
+            live_until_noticed();
+        live_until_all_are_here(living);
+        live(600 * MH_MS);
+        live_until_all_are_here(living);
+        MPI_Comm_free(&living);
+    }
     close_watch();
     assert_int_equal(noticed, expected_by[rank] != '-');
     assert_int_equal(strncmp(heard, name, strlen(name)) == 0, expected_by[rank] == 'N');
@@ -98,12 +130,19 @@ static void one_in_a_call_is_left_alone(void **state)
             mh_sleep_ns(1500 * MH_MS);
             mh_watch_call_end();
             live(700 * MH_MS); /* and it does not blame those that it has not heard meanwhile */
-        } else {
-            live(2200 * MH_MS);
         }
+        live_until_all_are_here(MPI_COMM_WORLD);
         assert_int_equal(noticed, 0);
         close_watch();
     }
+}
+
+/* As long as another thread signs. */
+static void be_in_a_call_until_noticed(void)
+{
+    for (int64_t end = mh_now_ns() + LONGEST_S * MH_S; !noticed && mh_now_ns() < end;)
+        mh_sleep_ns(5 * MH_MS);
+    mh_watch_call_end();
 }
 
 static void those_in_a_call_notice_one_that_is_silent(void **state)
@@ -111,12 +150,14 @@ static void those_in_a_call_notice_one_that_is_silent(void **state)
     (void)state;
     if (np != 4)
         return;
+    MPI_Comm living = the_living();
     open_watch(0, 300 * MH_MS);
-    if (rank < np - 1)
+    if (living != MPI_COMM_NULL) {
         mh_watch_call_begin(NULL);
-    mh_sleep_ns(rank < np - 1 ? 1300 * MH_MS : 1500 * MH_MS);
-    if (rank < np - 1)
-        mh_watch_call_end();
+        be_in_a_call_until_noticed();
+        live_until_all_are_here(living);
+        MPI_Comm_free(&living);
+    }
     close_watch();
     assert_int_equal(noticed, rank < np - 1);
     if (rank < np - 1) {
@@ -142,8 +183,8 @@ static void a_call_that_lasts_too_long_is_told(void **state)
     mh_sleep_ns(400 * MH_MS);
     assert_int_equal(noticed, 0);
     until_ns = mh_now_ns(); /* as when a signal comes in the middle of it */
-    mh_sleep_ns(400 * MH_MS);
-    mh_watch_call_end();
+    be_in_a_call_until_noticed();
+    live_until_all_are_here(MPI_COMM_WORLD);
     assert_int_equal(noticed, 1);
     assert_int_equal(last.rank, -1);
     assert_non_null(strstr(heard, "has waited in one call for"));
