@@ -151,6 +151,9 @@ int mh_session_put_trends(struct mh_session *session); /* -1: no memory */
 bool mh_trend_is_known(const struct mh_job *job, const char *figure);
 
 /* threshold.c */
+enum { MH_DRIFT_NAME = 176 };
+/* "soak.server_rss.slope" -> the stage's number, and the figure; -1: is something else. */
+int mh_threshold_drift(const struct mh_job *job, const char *name, char figure[MH_DRIFT_NAME]);
 int mh_thresholds_check(const struct mh_job *job, struct mh_error *err); /* are all figures known? */
 struct mh_thresholds_outcome {
     int missed, undecided;

@@ -167,8 +167,7 @@ static bool known_operation(const char *op)
     return op[0] == '\0';
 }
 
-/* "soak.server_rss.slope" -> the stage's number, and the figure; -1: is something else. */
-static int drift_of(const struct mh_job *job, const char *name, char figure[176])
+int mh_threshold_drift(const struct mh_job *job, const char *name, char figure[MH_DRIFT_NAME])
 {
     static const char tail[] = ".slope";
     const size_t length = strlen(name), end = length - (sizeof tail - 1);
@@ -178,7 +177,7 @@ static int drift_of(const struct mh_job *job, const char *name, char figure[176]
         const size_t stage = strlen(job->stages[s].name);
         if (stage + 1 >= end || strncmp(job->stages[s].name, name, stage) != 0 || name[stage] != '.')
             continue;
-        snprintf(figure, 176, "%.*s", (int)(end - stage - 1), name + stage + 1);
+        snprintf(figure, MH_DRIFT_NAME, "%.*s", (int)(end - stage - 1), name + stage + 1);
         return (int)s;
     }
     return -1;
@@ -186,8 +185,8 @@ static int drift_of(const struct mh_job *job, const char *name, char figure[176]
 
 static bool known_drift(const struct mh_job *job, const char *name)
 {
-    char figure[176];
-    if (drift_of(job, name, figure) < 0)
+    char figure[MH_DRIFT_NAME];
+    if (mh_threshold_drift(job, name, figure) < 0)
         return false;
     char *dot = strrchr(figure, '.');
     if (!dot || strcmp(dot, ".p99") != 0)
@@ -387,6 +386,10 @@ static void show_drift(const struct mh_threshold *t, const struct mh_report_tren
                        char *text, size_t size)
 {
     char low[40], high[40], observed[40], stage[40];
+    if (trend->unobserved) {
+        snprintf(text, size, "not enough data: %.44s was never observed in this stage", trend->source);
+        return;
+    }
     if (drift == DRIFT_FEW) {
         snprintf(text, size, "not enough data: %lld samples in %.0f s behind warm-ups",
                  (long long)trend->samples, trend->span_s);
@@ -466,8 +469,8 @@ int mh_thresholds_judge(const struct mh_job *job, struct mh_report *report,
     for (size_t i = 0; i < job->threshold_count; i++) {
         const struct mh_threshold *t = &job->thresholds[i];
         struct mh_report_threshold *out = &report->thresholds[report->threshold_count++];
-        char figure[176];
-        const int stage = drift_of(job, t->figure, figure);
+        char figure[MH_DRIFT_NAME];
+        const int stage = mh_threshold_drift(job, t->figure, figure);
         snprintf(out->figure, sizeof out->figure, "%s", t->figure);
         snprintf(out->wanted, sizeof out->wanted, "%s", t->text);
         snprintf(out->got, sizeof out->got, "not measured");

@@ -3,7 +3,9 @@
 
 #include "base/clock.h"
 #include "base/grow.h"
+#include "job/names.h"
 #include "measure/trend.h"
+#include "observe/process.h"
 #include "observe/prometheus.h"
 
 #include <math.h>
@@ -39,6 +41,7 @@ static const struct figure {
     {"process_resident_memory_bytes", false, "server_rss", MIB},
     {"process_open_fds", false, "server_fds", 1},
     {"process_start_time_seconds", false, NULL, 0},
+    {MH_SHARED_PROCESS, false, NULL, 0},
     {"rss_bytes", true, "client_rss", PIECE},
     {"private_bytes", true, "client_private", PIECE},
     {"fds", true, "client_fds", 1},
@@ -141,6 +144,7 @@ struct judging {
     struct points points;
     struct restart *restarts; /* of any server, in order of time */
     int64_t restart_count;
+    int64_t blind_ns;                     /* from when on restarts are not known */
     const struct mh_timeline **timelines; /* whose slots are added up; room for all operations */
     int64_t timeline_count;
 };
@@ -152,26 +156,33 @@ static bool is_short(const struct judging *judging)
     return span->end_ns - span->begin_ns < 2 * judging->session->job->observe.period_ns;
 }
 
-static int judge_points(struct judging *judging, const struct figure *figure, const char *source,
-                        const char *unit, double alpha)
+/* NULL: no memory. */
+static struct mh_report_trend *put_trend(struct judging *judging, const struct figure *figure,
+                                         const char *source, const char *unit, double alpha)
 {
     struct mh_trend trend;
     const struct mh_trend_options options = {figure->resolution, alpha, .by_events = !figure->gauge};
     const struct mh_stage_span *span = &judging->session->run.stage_spans[judging->stage];
-    if (judging->points.count == 0 && !is_short(judging))
-        return 0;
     if (mh_trend_of(judging->points.items, judging->points.count, &options, &trend) != 0)
-        return -1;
+        return NULL;
     struct mh_report_trend *out = add_trend(&judging->session->report, judging->room);
     if (!out)
-        return -1;
+        return NULL;
     fill(out, &trend);
     out->stage_s = (double)(span->end_ns - span->begin_ns) / (double)MH_S;
     snprintf(out->stage, sizeof out->stage, "%s", judging->session->job->stages[judging->stage].name);
     snprintf(out->figure, sizeof out->figure, "%s", figure->figure);
     snprintf(out->source, sizeof out->source, "%s", source);
     snprintf(out->unit, sizeof out->unit, "%s", unit);
-    return 0;
+    return out;
+}
+
+static int judge_points(struct judging *judging, const struct figure *figure, const char *source,
+                        const char *unit, double alpha)
+{
+    if (judging->points.count == 0 && !is_short(judging))
+        return 0;
+    return put_trend(judging, figure, source, unit, alpha) ? 0 : -1;
 }
 
 static bool is_within(const struct judging *judging, double second)
@@ -248,6 +259,161 @@ static int judge_ranks(struct judging *judging)
     return 0;
 }
 
+/* ---- who was not seen ---- */
+
+/* Of what a threshold asks about, in this stage: the source's row, or with "" any; NULL: there is none. */
+static const struct mh_report_trend *row_of(const struct judging *judging, const char *figure,
+                                            const char *source)
+{
+    const struct mh_report *report = &judging->session->report;
+    const char *stage = judging->session->job->stages[judging->stage].name;
+    for (int64_t i = 0; i < report->trend_count; i++)
+        if (strcmp(report->trends[i].stage, stage) == 0 && strcmp(report->trends[i].figure, figure) == 0 &&
+            (!source[0] || strcmp(report->trends[i].source, source) == 0))
+            return &report->trends[i];
+    return NULL;
+}
+
+/* A row for a source that has none: that the others do not drift says nothing of it. */
+static int miss(struct judging *judging, const char *name, const char *source)
+{
+    const struct mh_report_trend *other = row_of(judging, name, "");
+    if (!other || row_of(judging, name, source))
+        return 0;
+    const struct figure figure = {.gauge = "", .figure = name};
+    judging->points.count = 0;
+    char unit[sizeof other->unit];
+    memcpy(unit, other->unit, sizeof unit);
+    struct mh_report_trend *out = put_trend(judging, &figure, source, unit, ALPHA);
+    if (out)
+        out->unobserved = true;
+    return out ? 0 : -1;
+}
+
+static bool has_figure(const struct mh_report_gauge *gauge, const char *name)
+{
+    const struct figure figure = figure_of(gauge->name, gauge->unit, false);
+    return figure.figure && strcmp(figure.figure, name) == 0;
+}
+
+/* Of a source: does it lack the figure, and not for want of looks or of room for series? */
+static bool is_known_to_lack(const struct judging *judging, const char *source, const char *name)
+{
+    const struct mh_report *report = &judging->session->report;
+    bool answered = false;
+    int series = 0;
+    for (int64_t i = 0; i < report->gauge_count; i++) {
+        const struct mh_report_gauge *gauge = &report->gauges[i];
+        series += i == 0 || !same_gauge(gauge, gauge - 1);
+        if (strcmp(gauge->source, source) != 0)
+            continue;
+        answered |= is_within(judging, gauge->second);
+        if (has_figure(gauge, name))
+            return false;
+    }
+    return answered && series < MH_MOST_SERIES;
+}
+
+static bool is_wanted(const struct mh_observe_options *observe, const char *gauge)
+{
+    return mh_metric_is_wanted(gauge, (const char *const *)observe->gauges.items, observe->gauges.count);
+}
+
+static bool may_be_on_pages(const struct mh_observe_options *observe, const char *name)
+{
+    bool own_name = true;
+    for (int i = 0; i < FIGURES; i++)
+        if (figures[i].figure && strcmp(figures[i].figure, name) == 0) {
+            own_name = false;
+            if (!figures[i].client && is_wanted(observe, figures[i].gauge))
+                return true;
+        }
+    return own_name && is_wanted(observe, name);
+}
+
+static int miss_pages(struct judging *judging, const char *name)
+{
+    const struct mh_observe_options *observe = &judging->session->job->observe;
+    char source[MH_PAGE_NAME];
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < observe->metrics.count && may_be_on_pages(observe, name); i++) {
+        mh_page_name(observe->metrics.items[i], source);
+        if (!is_known_to_lack(judging, source, name))
+            rc = miss(judging, name, source);
+    }
+    return rc;
+}
+
+static bool is_of_processes(const char *name)
+{
+    for (int i = 0; i < FIGURES; i++)
+        if (!figures[i].client && strncmp(figures[i].gauge, "process_", 8) != 0 && figures[i].figure &&
+            strcmp(figures[i].figure, name) == 0)
+            return true;
+    return false;
+}
+
+static bool shares_process(const struct judging *judging, const char *source)
+{
+    const struct mh_report *report = &judging->session->report;
+    for (int64_t i = 0; i < report->gauge_count; i++)
+        if (strcmp(report->gauges[i].name, MH_SHARED_PROCESS) == 0 &&
+            strcmp(report->gauges[i].source, source) == 0 && is_within(judging, report->gauges[i].second))
+            return true;
+    return false;
+}
+
+/* Where no process is seen at all, servers on loopback are behind a tunnel or in containers. */
+static bool sees_processes(const struct mh_report *report)
+{
+    for (int64_t i = 0; i < report->gauge_count; i++)
+        if (strcmp(report->gauges[i].name, "rss_bytes") == 0)
+            return true;
+    return false;
+}
+
+static int miss_processes(struct judging *judging, const char *name)
+{
+    const struct mh_job *job = judging->session->job;
+    char source[MH_PROCESS_NAME];
+    int rc = 0;
+    if (job->observe.local != MH_LOCAL_AUTO || !is_of_processes(name) ||
+        !sees_processes(&judging->session->report))
+        return 0;
+    for (size_t i = 0; rc == 0 && i < job->server.uris.count; i++)
+        if (mh_process_port(job->server.uris.items[i], source) > 0 && !shares_process(judging, source))
+            rc = miss(judging, name, source);
+    return rc;
+}
+
+static int miss_ranks(struct judging *judging, const char *name)
+{
+    char source[32];
+    int rc = 0;
+    for (int i = 0; i < FIGURES; i++)
+        if (figures[i].client && figures[i].figure && strcmp(figures[i].figure, name) == 0)
+            for (int rank = 0; rc == 0 && rank < judging->session->np; rank++) {
+                snprintf(source, sizeof source, "rank %d", rank);
+                rc = miss(judging, name, source);
+            }
+    return rc;
+}
+
+/* What a threshold asks about, of each page, process and rank that the job names; of figures that another one
+ * has: what nobody has was not measured. */
+static int judge_unobserved(struct judging *judging)
+{
+    const struct mh_job *job = judging->session->job;
+    char name[MH_DRIFT_NAME];
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < job->threshold_count; i++)
+        if (mh_threshold_drift(job, job->thresholds[i].figure, name) == judging->stage &&
+            (miss_pages(judging, name) != 0 || miss_processes(judging, name) != 0 ||
+             miss_ranks(judging, name) != 0))
+            rc = -1;
+    return rc;
+}
+
 /* ---- latencies ---- */
 
 /* What the timelines hold of [from, to) since the run began: whole intervals of each. */
@@ -279,12 +445,16 @@ static int find_restarts(struct judging *judging)
     const struct mh_events *events = &judging->session->run.events; /* in order of time */
     const int64_t periods_ns = ONE_RESTART_PERIODS * judging->session->job->observe.period_ns;
     const int64_t one_ns = periods_ns > ONE_RESTART_S * MH_S ? periods_ns : ONE_RESTART_S * MH_S;
+    int64_t all = 0;
     judging->restarts = calloc((size_t)events->count + 1, sizeof *judging->restarts);
+    judging->blind_ns = INT64_MAX;
     for (int64_t i = 0; judging->restarts && i < events->count; i++) {
         const int64_t time_ns = events->items[i].time_ns;
         struct restart *next = &judging->restarts[judging->restart_count];
         if (events->items[i].kind != MH_EVENT_RESTART)
             continue;
+        if (++all == MH_MOST_RESTARTS)
+            judging->blind_ns = time_ns;
         if (judging->restart_count > 0 && time_ns - next[-1].last_ns <= one_ns) {
             next[-1].last_ns = time_ns;
         } else {
@@ -309,7 +479,8 @@ static int add_slots(struct judging *judging, int64_t from_ns, int64_t to_ns)
 {
     struct mh_timeline_slot sum;
     const int32_t restarts = restarts_before(judging, to_ns);
-    const bool apart = restarts > 0 && judging->restarts[restarts - 1].last_ns >= from_ns;
+    const bool apart =
+        (restarts > 0 && judging->restarts[restarts - 1].last_ns >= from_ns) || to_ns > judging->blind_ns;
     sum_slots(judging, from_ns, to_ns, &sum);
     return add_point(&judging->points, ((double)from_ns + (double)to_ns) / 2 / (double)MH_S,
                      apart ? NAN : mh_timeline_quantile_within(&sum, 0.99), 1 + restarts);
@@ -396,8 +567,8 @@ int mh_session_put_trends(struct mh_session *session)
     for (int s = 0; rc == 0 && session->run.stage_spans && s < (int)session->job->stage_count; s++) {
         judging.stage = s;
         if (session->run.stage_spans[s].end_ns > 0 &&
-            (judge_gauges(&judging) != 0 || judge_ranks(&judging) != 0 || judge_latencies(&judging) != 0 ||
-             judge_visibilities(&judging) != 0))
+            (judge_gauges(&judging) != 0 || judge_ranks(&judging) != 0 || judge_unobserved(&judging) != 0 ||
+             judge_latencies(&judging) != 0 || judge_visibilities(&judging) != 0))
             rc = -1;
     }
     free(judging.timelines);

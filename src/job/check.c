@@ -301,10 +301,30 @@ static int check_stages(struct mh_reading *r, const struct mh_job *job)
     return 0;
 }
 
+/* Samples are told apart by their page's name. */
+static int check_pages(struct mh_reading *r, const struct mh_texts *pages)
+{
+    char name[MH_PAGE_NAME], other[MH_PAGE_NAME];
+    for (size_t i = 0; i < pages->count; i++) {
+        mh_page_name(pages->items[i], name);
+        for (size_t k = 0; k < i; k++) {
+            mh_page_name(pages->items[k], other);
+            if (strcmp(name, other) == 0)
+                return mh_fail_at(
+                    r, "observe.metrics",
+                    "'%.200s' and '%.200s' would both be called '%s'; expected pages that differ in the "
+                    "first %d characters of host, port and path",
+                    pages->items[k], pages->items[i], name, MH_PAGE_NAME - 1);
+        }
+    }
+    return 0;
+}
+
 int mh_job_check(struct mh_reading *r, const struct mh_job *job)
 {
     if (check_uris(r, &job->server) || check_tls(r, &job->server) || check_dataset(r, &job->dataset) ||
-        check_collection(r, &job->collection) || check_stages(r, job))
+        check_collection(r, &job->collection) || check_stages(r, job) ||
+        check_pages(r, &job->observe.metrics))
         return -1;
     return 0;
 }

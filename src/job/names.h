@@ -19,4 +19,10 @@ int mh_fail_unknown(struct mh_error *err, const char *what, const char *name, co
 /* "a, b, c" into text; returns text. */
 char *mh_join(const char *const *names, size_t count, const char *between, char *text, size_t size);
 
+enum { MH_PAGE_NAME = 64 };
+
+/* What a page of metrics is called: its host:port, and its path where that is not /metrics; no password. Of
+ * what is too long the beginning. */
+void mh_page_name(const char *url, char name[MH_PAGE_NAME]);
+
 #endif

@@ -8,6 +8,7 @@
 #include "observe/scrape.h"
 #include "observe/system_info.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -25,7 +26,7 @@ struct life {
 
 struct local { /* the process behind one of the server's URIs, if it is on this machine */
     int port;  /* 0: it is not */
-    char source[64];
+    char source[MH_PROCESS_NAME];
     pid_t pid; /* -1: not found */
     uint64_t began;
     int32_t life;
@@ -45,7 +46,8 @@ struct system_info {    /* of one proxy */
 
 /* Each proxy tells of itself, and of the nodes that all share: who is listened to. */
 struct teller {
-    char node[64];
+    char node[64], created[64];
+    int32_t life;
     const struct system_info *by;
 };
 
@@ -65,8 +67,8 @@ struct mh_observer {
     int64_t teller_count, teller_room;
     struct mh_samples samples;
     struct mh_sample_log log;
-    bool refused;
-    int64_t along_ns; /* not before */
+    bool refused, too_long, restarts_refused; /* and that was said */
+    int64_t along_ns;                         /* not before */
 };
 
 static double second_of(const struct mh_observer *observer)
@@ -76,6 +78,12 @@ static double second_of(const struct mh_observer *observer)
 
 static void refuse(struct mh_observer *observer, const char *source, const char *name)
 {
+    if (!mh_series_fits(source, name)) {
+        if (!observer->too_long)
+            mh_warn("observe: %s of %s is left out, and so is what else has so long a name", name, source);
+        observer->too_long = true;
+        return;
+    }
     if (!observer->refused)
         mh_warn("observe: %s of %s is left out, and what else comes: %d series are the most", name, source,
                 MH_MOST_SERIES);
@@ -97,8 +105,16 @@ static void note_restart(struct mh_observer *observer, const char *source, const
 {
     struct mh_restart restart = {.second = second_of(observer)};
     snprintf(restart.what, sizeof restart.what, "%s: %s", source, how);
-    if (mh_samples_add_restart(&observer->samples, &restart))
+    if (mh_samples_add_restart(&observer->samples, &restart)) {
         mh_sample_log_restart(&observer->log, &restart);
+    } else {
+        if (!observer->restarts_refused)
+            mh_warn(
+                "observe: %s: %s; that restart and what else comes are left out: %d are the most. Latencies "
+                "count as unobserved from here on",
+                source, how, MH_MOST_RESTARTS);
+        observer->restarts_refused = true;
+    }
 }
 
 /* ---- processes ---- */
@@ -137,12 +153,12 @@ static void look_at_self(struct mh_observer *observer)
 }
 
 /* Of ports of one process the first stands for it. */
-static bool is_another_ports(const struct mh_observer *observer, const struct local *local, pid_t pid)
+static const struct local *first_of(const struct mh_observer *observer, const struct local *local, pid_t pid)
 {
     const struct local *other = observer->locals;
     while (other < local && other->pid != pid)
         other++;
-    return other < local;
+    return other;
 }
 
 /* Another number, or another process under the same one: the server was started again. */
@@ -163,7 +179,7 @@ static void find_server(struct mh_observer *observer, struct local *local, int64
         local->warned = true;
         return;
     }
-    if (local->found && !is_another_ports(observer, local, pid)) {
+    if (local->found && first_of(observer, local, pid) == local) {
         snprintf(how, sizeof how, "process %d listens there now", (int)pid);
         note_restart(observer, local->source, how);
     }
@@ -182,10 +198,15 @@ static void look_at_process(struct mh_observer *observer, struct local *local, i
         find_server(observer, local, now_ns);
     if (local->pid < 0)
         return;
-    if (mh_process_look(local->pid, &state) != 0 || state.began != local->began)
+    if (mh_process_look(local->pid, &state) != 0 || state.began != local->began) {
         local->pid = -1;
-    else if (state.rss_bytes > 0 /* a process that is ending has none */ &&
-             !is_another_ports(observer, local, local->pid))
+        return;
+    }
+    const struct local *first = first_of(observer, local, local->pid);
+    if (first != local)
+        add(observer, &observer->samples.server, local->source, MH_SHARED_PROCESS,
+            (struct mh_sample){second_of(observer), first->port, local->life});
+    else if (state.rss_bytes > 0) /* a process that is ending has none */
         add_process(observer, &observer->samples.server, local->source, local->life, &state);
 }
 
@@ -197,51 +218,41 @@ static enum mh_metric_use use_of_metric(void *context, const char *source, const
     const struct mh_series_list *list = &observer->samples.server;
     if (mh_series_has(list, source, name))
         return MH_METRIC_KNOWN;
-    if (list->count < MH_MOST_SERIES)
+    if (list->count < MH_MOST_SERIES && mh_series_fits(source, name))
         return MH_METRIC_NEW;
     refuse(observer, source, name);
     return MH_METRIC_USELESS;
 }
 
-static const double *find_metric(const struct mh_metric_sample *metrics, int64_t count, const char *name)
-{
-    for (int64_t i = 0; i < count; i++)
-        if (strcmp(metrics[i].name, name) == 0)
-            return &metrics[i].value;
-    return NULL;
-}
-
 /* When the process began says it outright; where a page does not say it, CPU time that became less. */
-static bool is_anew(const struct life *life, const double *began, const double *cpu_s)
+static bool is_anew(const struct life *life, const struct mh_page_process *process)
 {
-    return (began && life->began > 0 && *began != life->began) ||
-           (cpu_s && life->began == 0 && *cpu_s < life->cpu_s);
+    return (!isnan(process->began) && life->began > 0 && process->began != life->began) ||
+           (!isnan(process->cpu_s) && life->began == 0 && process->cpu_s < life->cpu_s);
 }
 
 /* Of the page as a whole: what stands on it above that time is of the same life. */
 static void note_life(struct mh_observer *observer, struct life *life, const char *source,
-                      const struct mh_metric_sample *metrics, int64_t count)
+                      const struct mh_page_process *process)
 {
-    const double *began = find_metric(metrics, count, "process_start_time_seconds");
-    const double *cpu_s = find_metric(metrics, count, "process_cpu_seconds_total");
-    if (life->number == 0 || is_anew(life, began, cpu_s)) {
+    if (life->number == 0 || is_anew(life, process)) {
         if (life->number++ > 0)
             note_restart(observer, source, "its metrics begin anew");
         life->cpu_s = life->began = 0;
     }
-    if (began)
-        life->began = *began;
-    if (cpu_s)
-        life->cpu_s = *cpu_s;
+    if (!isnan(process->began))
+        life->began = process->began;
+    if (!isnan(process->cpu_s))
+        life->cpu_s = process->cpu_s;
 }
 
-static void take_page(void *context, int target, const char *source, const struct mh_metric_sample *metrics,
-                      int64_t count)
+static void take_page(void *context, int target, const char *source, const struct mh_page_process *process,
+                      const struct mh_metric_sample *metrics, int64_t count)
 {
     struct mh_observer *observer = context;
     struct life *life = &observer->lives[target];
     const double second = second_of(observer);
-    note_life(observer, life, source, metrics, count);
+    note_life(observer, life, source, process);
     for (int64_t i = 0; i < count; i++)
         add(observer, &observer->samples.server, source, metrics[i].name,
             (struct mh_sample){second, metrics[i].value, life->number});
@@ -249,35 +260,53 @@ static void take_page(void *context, int target, const char *source, const struc
 
 /* ---- GetMetrics ---- */
 
-/* The first that tells of a node, for as long as it answers. */
-static bool is_teller(struct mh_observer *observer, const char *node)
+/* The first that tells of a node, for as long as it answers; NULL: no memory. */
+static struct teller *teller_of(struct mh_observer *observer, const char *node)
 {
     struct teller *teller = observer->tellers;
     while (teller < observer->tellers + observer->teller_count && strcmp(teller->node, node) != 0)
         teller++;
     if (teller == observer->tellers + observer->teller_count) {
         if (!mh_grow(&observer->tellers, &observer->teller_room, observer->teller_count, sizeof *teller))
-            return false;
+            return NULL;
         teller = &observer->tellers[observer->teller_count++];
         *teller = (struct teller){.by = observer->told_by};
         snprintf(teller->node, sizeof teller->node, "%s", node);
     }
     if (teller->by->failed)
         teller->by = observer->told_by;
-    return teller->by == observer->told_by;
+    return teller;
 }
 
-/* Where proxies may be of different servers, numbers alone do not tell nodes apart. */
-static void take_node(void *context, const char *node, const char *address, const char *name, double value)
+/* A node that was started again has another number, as a rule, and is another source; or says when. */
+static void note_created(struct mh_observer *observer, struct teller *teller, const char *created)
+{
+    char now[sizeof teller->created];
+    snprintf(now, sizeof now, "%s", created);
+    if (teller->life > 0 && strcmp(now, teller->created) == 0)
+        return;
+    if (teller->life++ > 0)
+        note_restart(observer, teller->node, "it was created anew");
+    memcpy(teller->created, now, sizeof now);
+}
+
+/* Where proxies may be of different servers, numbers alone do not tell nodes apart. Of what has no series, no
+ * teller is kept either. */
+static void take_node(void *context, const struct mh_node_info *node, const char *name, double value)
 {
     struct mh_observer *observer = context;
     char source[64];
-    const bool with_address = observer->uri_count > 1 && address[0];
-    snprintf(source, sizeof source, "%.22s%s%.37s", node, with_address ? " at " : "",
-             with_address ? address : "");
-    if (is_teller(observer, source))
-        add(observer, &observer->samples.server, source, name,
-            (struct mh_sample){second_of(observer), value, 1});
+    const bool with_address = observer->uri_count > 1 && node->address[0];
+    snprintf(source, sizeof source, "%.22s%s%.37s", node->name, with_address ? " at " : "",
+             with_address ? node->address : "");
+    if (use_of_metric(observer, source, name) == MH_METRIC_USELESS)
+        return;
+    struct teller *teller = teller_of(observer, source);
+    if (!teller || teller->by != observer->told_by)
+        return;
+    note_created(observer, teller, node->created);
+    add(observer, &observer->samples.server, source, name,
+        (struct mh_sample){second_of(observer), value, teller->life});
 }
 
 static void ask_system_info(struct mh_observer *observer, struct system_info *info, int64_t now_ns)
@@ -413,22 +442,6 @@ static void *observe(void *of)
 
 /* ---- opening and closing ---- */
 
-static void find_local(struct local *local, const char *uri)
-{
-    const char *from = strstr(uri, "://");
-    if (!from)
-        return;
-    snprintf(local->source, sizeof local->source, "%.*s", (int)strcspn(from + 3, "/"), from + 3);
-    char host[sizeof local->source];
-    memcpy(host, local->source, sizeof host);
-    char *colon = strrchr(host, ':');
-    if (!colon)
-        return;
-    *colon = '\0';
-    if (mh_is_loopback(host))
-        local->port = (int)strtol(colon + 1, NULL, 10);
-}
-
 /* -1: no memory. */
 static int find_servers(struct mh_observer *observer)
 {
@@ -441,7 +454,7 @@ static int find_servers(struct mh_observer *observer)
     for (size_t i = 0; i < observer->uri_count; i++) {
         observer->locals[i].pid = -1;
         if (observer->wanted->local == MH_LOCAL_AUTO)
-            find_local(&observer->locals[i], uris->items[i]);
+            observer->locals[i].port = mh_process_port(uris->items[i], observer->locals[i].source);
     }
     return 0;
 }

@@ -136,3 +136,18 @@ bool mh_is_loopback(const char *host)
 {
     return strncmp(host, "127.", 4) == 0 || strcmp(host, "[::1]") == 0 || strcasecmp(host, "localhost") == 0;
 }
+
+int mh_process_port(const char *uri, char name[MH_PROCESS_NAME])
+{
+    const char *from = strstr(uri, "://");
+    if (!from)
+        return 0;
+    snprintf(name, MH_PROCESS_NAME, "%.*s", (int)strcspn(from + 3, "/"), from + 3);
+    char host[MH_PROCESS_NAME];
+    memcpy(host, name, sizeof host);
+    char *colon = strrchr(host, ':');
+    if (!colon)
+        return 0;
+    *colon = '\0';
+    return mh_is_loopback(host) ? (int)strtol(colon + 1, NULL, 10) : 0;
+}

@@ -24,4 +24,10 @@ pid_t mh_process_listening(int port);
 /* Is the host of an address this machine's loopback? Names are not looked up. */
 bool mh_is_loopback(const char *host);
 
+enum { MH_PROCESS_NAME = 64 };
+
+/* The port of a server's URI on loopback, and what its process is called: its host:port. 0: it is elsewhere.
+ */
+int mh_process_port(const char *uri, char name[MH_PROCESS_NAME]);
+
 #endif

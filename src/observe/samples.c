@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_RESTARTS = 1000, MOST_LINE = 4096 };
+enum { MOST_LINE = 4096 };
 
 void mh_samples_free(struct mh_samples *samples)
 {
@@ -20,7 +20,7 @@ void mh_samples_free(struct mh_samples *samples)
 
 bool mh_samples_add_restart(struct mh_samples *samples, const struct mh_restart *restart)
 {
-    if (samples->restart_count == MOST_RESTARTS ||
+    if (samples->restart_count == MH_MOST_RESTARTS ||
         !mh_grow(&samples->restarts, &samples->restart_room, samples->restart_count, sizeof *restart))
         return false;
     samples->restarts[samples->restart_count++] = *restart;

@@ -14,6 +14,8 @@ struct mh_restart {
     char what[160];
 };
 
+enum { MH_MOST_RESTARTS = 1000 };
+
 /* What an observer sees. */
 struct mh_samples {
     struct mh_series_list server, own; /* own: the rank's; its source is "" */

@@ -3,9 +3,11 @@
 #include "base/clock.h"
 #include "base/grow.h"
 #include "base/log.h"
+#include "job/names.h"
 #include "observe/series.h"
 
 #include <curl/curl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,13 +16,15 @@ enum {
     TIMEOUT_MS = 5000,
     MOST_METRICS = 2 * MH_MOST_SERIES /* of a page: more than can be known, and new */
 };
+static char process_began[] = "process_start_time_seconds", process_cpu_s[] = "process_cpu_seconds_total";
 
 struct target {
     struct mh_scraper *scraper;
     CURL *easy;
     const char *url;
-    char source[64];
+    char source[MH_PAGE_NAME];
     struct mh_prometheus reader;
+    struct mh_page_process process;
     struct mh_metric_sample *metrics; /* of the page that comes in: once it is whole they count */
     int64_t count, room;
     int64_t found; /* lines with what is wanted */
@@ -34,7 +38,8 @@ struct mh_scraper {
     struct target *targets;
     size_t count;
     struct mh_scrape_hooks hooks;
-    const struct mh_observe_options *options;
+    const struct mh_texts *gauges;
+    const char **read; /* of pages: the gauges, and what tells processes apart */
 };
 
 /* ---- one page ---- */
@@ -42,7 +47,14 @@ struct mh_scraper {
 static void keep_metric(void *of, const char *name, double value)
 {
     struct target *target = of;
+    const struct mh_texts *gauges = target->scraper->gauges;
     const struct mh_scrape_hooks *hooks = &target->scraper->hooks;
+    if (strcmp(name, process_began) == 0)
+        target->process.began = value;
+    else if (strcmp(name, process_cpu_s) == 0)
+        target->process.cpu_s = value;
+    if (!mh_metric_is_wanted(name, (const char *const *)gauges->items, gauges->count))
+        return;
     const enum mh_metric_use use = hooks->use(hooks->context, target->source, name);
     target->found++;
     target->fresh += use == MH_METRIC_NEW;
@@ -59,12 +71,12 @@ static void keep_metric(void *of, const char *name, double value)
 
 static void begin_page(struct target *target)
 {
-    const struct mh_texts *gauges = &target->scraper->options->gauges;
+    const struct mh_scraper *scraper = target->scraper;
+    target->process = (struct mh_page_process){NAN, NAN};
     target->count = target->found = target->fresh = 0;
     target->cause[0] = '\0';
     target->no_memory = false;
-    mh_prometheus_begin(&target->reader, (const char *const *)gauges->items, gauges->count, keep_metric,
-                        target);
+    mh_prometheus_begin(&target->reader, scraper->read, scraper->gauges->count + 2, keep_metric, target);
 }
 
 static size_t take(char *bytes, size_t size, size_t count, void *of)
@@ -86,7 +98,7 @@ static void hand_on(struct target *target)
     const struct mh_scraper *scraper = target->scraper;
     mh_prometheus_end(&target->reader);
     scraper->hooks.page(scraper->hooks.context, (int)(target - scraper->targets), target->source,
-                        target->metrics, target->count);
+                        &target->process, target->metrics, target->count);
 }
 
 static void complain(struct target *target, const char *cause)
@@ -119,19 +131,12 @@ static void finish(struct target *target, CURLcode code)
 
 /* ---- all of them ---- */
 
-static void name_source(struct target *target)
-{
-    const char *from = strstr(target->url, "://");
-    from = from ? from + 3 : target->url;
-    snprintf(target->source, sizeof target->source, "%.*s", (int)strcspn(from, "/"), from);
-}
-
 static int open_target(struct mh_scraper *scraper, struct target *target, const char *url)
 {
     *target = (struct target){.scraper = scraper, .easy = curl_easy_init(), .url = url};
     if (!target->easy)
         return -1;
-    name_source(target);
+    mh_page_name(url, target->source);
     curl_easy_setopt(target->easy, CURLOPT_URL, url);
     curl_easy_setopt(target->easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(target->easy, CURLOPT_PROXY, ""); /* as the calls, whatever the environment says */
@@ -144,17 +149,30 @@ static int open_target(struct mh_scraper *scraper, struct target *target, const 
     return 0;
 }
 
+static const char **list_what_is_read(const struct mh_texts *gauges)
+{
+    const char **read = calloc(gauges->count + 2, sizeof *read);
+    for (size_t i = 0; read && i < gauges->count; i++)
+        read[i] = gauges->items[i];
+    if (read) {
+        read[gauges->count] = process_began;
+        read[gauges->count + 1] = process_cpu_s;
+    }
+    return read;
+}
+
 struct mh_scraper *mh_scraper_open(const struct mh_observe_options *options,
                                    const struct mh_scrape_hooks *hooks)
 {
     struct mh_scraper *scraper = calloc(1, sizeof *scraper);
     if (!scraper)
         return NULL;
-    scraper->options = options;
+    scraper->gauges = &options->gauges;
+    scraper->read = list_what_is_read(&options->gauges);
     scraper->hooks = *hooks;
     scraper->targets = calloc(options->metrics.count + 1, sizeof *scraper->targets);
     scraper->multi = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? curl_multi_init() : NULL;
-    bool made = scraper->targets && scraper->multi;
+    bool made = scraper->targets && scraper->multi && scraper->read;
     while (made && scraper->count < options->metrics.count) {
         made = open_target(scraper, &scraper->targets[scraper->count],
                            options->metrics.items[scraper->count]) == 0;
@@ -178,6 +196,7 @@ void mh_scraper_close(struct mh_scraper *scraper)
     }
     curl_multi_cleanup(scraper->multi);
     curl_global_cleanup();
+    free(scraper->read);
     free(scraper->targets);
     free(scraper);
 }

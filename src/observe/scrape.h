@@ -18,14 +18,20 @@ struct mh_metric_sample {
 
 enum mh_metric_use { MH_METRIC_USELESS, MH_METRIC_NEW, MH_METRIC_KNOWN };
 
-/* `source` is "host:port". */
+/* What tells a process from the one before: of each page, whatever observe.gauges want. NaN: not said. */
+struct mh_page_process {
+    double began; /* process_start_time_seconds */
+    double cpu_s; /* process_cpu_seconds_total */
+};
+
+/* `source` is the page's name (job/names.h). */
 struct mh_scrape_hooks {
     /* Of what use is what a page has, and observe.gauges want? */
     enum mh_metric_use (*use)(void *context, const char *source, const char *name);
     /* A page was read to its end: what it has of use, in its order. Of one that fails nothing is handed on.
      */
-    void (*page)(void *context, int target, const char *source, const struct mh_metric_sample *metrics,
-                 int64_t count);
+    void (*page)(void *context, int target, const char *source, const struct mh_page_process *process,
+                 const struct mh_metric_sample *metrics, int64_t count);
     void *context;
 };
 

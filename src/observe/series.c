@@ -36,11 +36,16 @@ const char *mh_unit_of_name(const char *name)
     return "";
 }
 
+bool mh_series_fits(const char *source, const char *name)
+{
+    static const struct mh_series *one;
+    return strlen(source) < sizeof one->source && strlen(name) < sizeof one->name;
+}
+
 static struct mh_series *find(const struct mh_series_list *list, const char *source, const char *name)
 {
     for (int64_t i = 0; i < list->count; i++)
-        if (strncmp(list->items[i].name, name, sizeof list->items[i].name - 1) == 0 &&
-            strncmp(list->items[i].source, source, sizeof list->items[i].source - 1) == 0)
+        if (strcmp(list->items[i].name, name) == 0 && strcmp(list->items[i].source, source) == 0)
             return &list->items[i];
     return NULL;
 }
@@ -56,7 +61,7 @@ static struct mh_sample *make_samples(void)
 
 static struct mh_series *open_one(struct mh_series_list *list, const char *source, const char *name)
 {
-    if (list->count == MH_MOST_SERIES ||
+    if (list->count == MH_MOST_SERIES || !mh_series_fits(source, name) ||
         !mh_grow(&list->items, &list->room, list->count, sizeof *list->items))
         return NULL;
     struct mh_series *series = &list->items[list->count];

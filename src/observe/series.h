@@ -6,6 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Of a port whose process another port stands for: the number of that. */
+#define MH_SHARED_PROCESS "process_of_port"
+
 enum { MH_MOST_SAMPLES = 1024 /* a series */, MH_MOST_SERIES = 256 };
 
 struct mh_sample {
@@ -26,11 +29,14 @@ struct mh_series {
 struct mh_series_list { /* zero-initialised is empty */
     struct mh_series *items;
     int64_t count, room;
-    int64_t refused; /* samples of series beyond MH_MOST_SERIES, or without memory */
+    int64_t refused; /* samples of series beyond MH_MOST_SERIES, with names too long, or without memory */
 };
 
 /* What the end of a name says of its unit, as Prometheus' conventions have it; "": nothing. */
 const char *mh_unit_of_name(const char *name);
+
+/* Has it room for these names, whole? What is longer is refused: cut off, two would be one. */
+bool mh_series_fits(const char *source, const char *name);
 
 bool mh_series_has(const struct mh_series_list *list, const char *source, const char *name);
 

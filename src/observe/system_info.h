@@ -4,9 +4,13 @@
 
 #define MH_SYSTEM_INFO_REQUEST "{\"metric_type\":\"system_info\"}"
 
-/* `node` is its type and number: "querynode 12"; `address` is its own, or "". */
-typedef void mh_node_visitor(void *context, const char *node, const char *address, const char *name,
-                             double value);
+struct mh_node_info {
+    char name[64];       /* its type and number: "querynode 12" */
+    const char *address; /* its own, or "" */
+    const char *created; /* when it began, in the server's words, or "" */
+};
+
+typedef void mh_node_visitor(void *context, const struct mh_node_info *node, const char *name, double value);
 
 /* Hands on memory_usage_bytes and cpu_usage_percent of each node that says them. -1: this is no such answer.
  */

@@ -183,6 +183,7 @@ struct mh_report_trend {
     double slope_ratio, low_ratio, high_ratio; /* of the median, an hour; likewise */
     double step, step_s;                       /* 0: none */
     int32_t lives;
+    bool unobserved;  /* the source was not seen in the stage, though others were. Not written */
     char wanted[48];  /* of a threshold; empty: there is none of it */
     char verdict[24]; /* PASS, FAIL, cannot tell, not enough data; empty likewise */
 };

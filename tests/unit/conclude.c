@@ -26,6 +26,15 @@ static const char job_text[] =
 static struct mh_session session;
 static struct mh_arguments arguments;
 static struct mh_ledger_totals totals;
+static const char *sets[8]; /* of the job; NULL: no more */
+
+static size_t count_sets(void)
+{
+    size_t count = 0;
+    while (count < COUNT(sets) && sets[count])
+        count++;
+    return count;
+}
 
 static struct mh_tally *tally(int role)
 {
@@ -50,7 +59,8 @@ static int set_up(void **state)
     session.arguments = &arguments;
     session.np = session.nodes = 1;
     session.audited = true;
-    assert_int_equal(mh_job_parse("job.yaml", job_text, NULL, 0, mh_role_kinds, &session.job, &err), 0);
+    assert_int_equal(
+        mh_job_parse("job.yaml", job_text, sets, count_sets(), mh_role_kinds, &session.job, &err), 0);
     assert_int_equal(mh_plan_make(session.job, 1, NULL, mh_role_needs, &session.plan, &err), 0);
     assert_int_equal(mh_tallies_init(&session.run.tallies, session.job, 0), 0);
     session.run.stage_seconds = calloc(session.job->stage_count, sizeof *session.run.stage_seconds);
@@ -79,6 +89,7 @@ static int tear_down(void **state)
     (void)state;
     mh_report_free(&session.report);
     mh_tallies_free(&session.run.tallies);
+    mh_visibilities_free(&session.run.visibilities);
     free(session.run.stage_seconds);
     free(session.run.stage_spans);
     mh_events_free(&session.run.events);
@@ -324,6 +335,259 @@ static void latencies_have_no_gaps(void **state)
     trend = slow_down(NULL, 0, 300, STAGE_S);
     assert_true(trend->observed_s > 280 && trend->observed_s < 300);
     assert_true(judge_drift("thresholds.load.insert.p99.slope=< 1s/h")->undecided);
+}
+
+/* ---- drifts of several sources ---- */
+
+/* The stage is the second 600 s of a run. */
+static void begin_with(void **state, const char *const *wanted, size_t count)
+{
+    for (size_t i = 0; i < COUNT(sets); i++)
+        sets[i] = i < count ? wanted[i] : NULL;
+    begin_again(state);
+    memset(sets, 0, sizeof sets);
+    give_span(STAGE_S);
+    session.run.stage_spans[0].begin_ns += STAGE_S * MH_S;
+    session.run.stage_spans[0].end_ns += STAGE_S * MH_S;
+    session.report.gauges = calloc((MH_MOST_SERIES + 8) * 2 * STAGE_S, sizeof *session.report.gauges);
+    session.report.rank_samples = calloc(2 * STAGE_S, sizeof *session.report.rank_samples);
+}
+
+struct look {
+    const char *source, *name; /* NULL: none */
+    int from, to;              /* since the stage began */
+    double per_s;
+};
+
+static void look_at(const struct look *look)
+{
+    for (int second = look->from; look->name && second < look->to; second++) {
+        struct mh_report_gauge *gauge = &session.report.gauges[session.report.gauge_count++];
+        *gauge = (struct mh_report_gauge){
+            .second = STAGE_S + second, .unit = "bytes", .value = 1e9 + look->per_s * second, .life = 1};
+        snprintf(gauge->source, sizeof gauge->source, "%s", look->source);
+        snprintf(gauge->name, sizeof gauge->name, "%s", look->name);
+    }
+}
+
+static void look_at_rank(int rank, const char *name, double per_s)
+{
+    for (int second = 0; second < STAGE_S; second++) {
+        struct mh_report_rank_sample *sample =
+            &session.report.rank_samples[session.report.rank_sample_count++];
+        *sample = (struct mh_report_rank_sample){
+            .second = STAGE_S + second, .rank = rank, .value = 1e9 + per_s * second};
+        snprintf(sample->name, sizeof sample->name, "%s", name);
+    }
+}
+
+static const struct mh_report_threshold *conclude(void)
+{
+    assert_int_equal(mh_session_fill_report(&session, &totals), 0);
+    assert_int_equal(session.report.threshold_count, 1);
+    return session.report.thresholds;
+}
+
+#define PAGES         "observe.metrics=[http://a:1/metrics, http://b:1/metrics]"
+#define PROCESSES     "server.uris=[http://127.0.0.1:1, http://127.0.0.1:2, http://10.0.0.1:3]"
+#define RSS           "thresholds.load.server_rss.slope=< 1GiB/h"
+#define ON_PAGE       "process_resident_memory_bytes"
+#define WHOLE         0, STAGE_S
+#define BEFORE        -STAGE_S, 0
+#define UNSEEN(WHICH) "not enough data: " WHICH " was never observed in this stage"
+#define MB            1e6
+
+/* A leak of one that nobody looked at is no reason to praise the others. */
+static void a_source_that_was_never_seen_is_not_passed_over(void **state)
+{
+    static const struct {
+        const char *sets[4];
+        struct look looks[3];
+        const char *said; /* the beginning; NULL: it holds */
+    } cases[] = {
+        {{PAGES, RSS}, {{"a:1", ON_PAGE, WHOLE, 0}, {"b:1", ON_PAGE, WHOLE, 0}}, NULL},
+        {{PAGES, RSS}, {{"a:1", ON_PAGE, WHOLE, 0}}, UNSEEN("b:1")},
+        {{PAGES, RSS}, {{"b:1", ON_PAGE, WHOLE, 0}}, UNSEEN("a:1")},
+        {{PAGES, RSS}, {{"a:1", ON_PAGE, WHOLE, 0}, {"b:1", ON_PAGE, BEFORE, 0}}, UNSEEN("b:1")},
+        {{PAGES, RSS}, {{"a:1", ON_PAGE, BEFORE, 0}, {"b:1", ON_PAGE, WHOLE, 0}}, UNSEEN("a:1")},
+        /* it answers, and has no such gauge */
+        {{PAGES, RSS}, {{"a:1", ON_PAGE, WHOLE, 0}, {"b:1", "go_goroutines", WHOLE, 0}}, NULL},
+        {{PAGES, RSS}, {{"a:1", ON_PAGE, WHOLE, 0}, {"b:1", "go_goroutines", BEFORE, 0}}, UNSEEN("b:1")},
+        {{PAGES, RSS},
+         {{"a:1", ON_PAGE, WHOLE, 0}, {"b:1", "go_goroutines", WHOLE, 0}, {"b:1", ON_PAGE, BEFORE, 0}},
+         UNSEEN("b:1")},
+        {{PAGES, "thresholds.load.go_goroutines.slope=< 1G/h"},
+         {{"a:1", "go_goroutines", WHOLE, 0}},
+         UNSEEN("b:1")},
+        /* pages do not tell of it */
+        {{PAGES, PROCESSES, "thresholds.load.server_threads.slope=< 1000k/h"},
+         {{"127.0.0.1:1", "threads", WHOLE, 0}, {"127.0.0.1:2", "threads", WHOLE, 0}},
+         NULL},
+        {{PAGES, RSS, "observe.gauges=[go_goroutines]"}, {{"127.0.0.1:19530", "rss_bytes", WHOLE, 0}}, NULL},
+        /* nobody tells of it */
+        {{PAGES, RSS}, {{NULL, NULL, 0, 0, 0}}, "not measured"},
+        {{PAGES, RSS}, {{"a:1", ON_PAGE, BEFORE, 0}}, "not measured"},
+        /* one leaks, whatever the other does */
+        {{PAGES, "thresholds.load.server_rss.slope=< 1MiB/h"}, {{"a:1", ON_PAGE, WHOLE, MB}}, "3.34 GiB to"},
+        {{PROCESSES, RSS}, {{"127.0.0.1:1", "rss_bytes", WHOLE, 0}}, UNSEEN("127.0.0.1:2")},
+        {{PROCESSES, RSS, "observe.local=never"}, {{"127.0.0.1:1", "rss_bytes", WHOLE, 0}}, NULL},
+        {{PROCESSES, RSS},
+         {{"127.0.0.1:1", "rss_bytes", WHOLE, 0}, {"127.0.0.1:2", MH_SHARED_PROCESS, WHOLE, 0}},
+         NULL},
+        {{PROCESSES, RSS},
+         {{"127.0.0.1:1", "rss_bytes", WHOLE, 0}, {"127.0.0.1:2", MH_SHARED_PROCESS, BEFORE, 0}},
+         UNSEEN("127.0.0.1:2")},
+        /* in containers */
+        {{PAGES, PROCESSES, RSS}, {{"a:1", ON_PAGE, WHOLE, 0}, {"b:1", ON_PAGE, WHOLE, 0}}, NULL},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        begin_with(state, cases[i].sets, COUNT(cases[i].sets));
+        for (size_t k = 0; k < COUNT(cases[i].looks); k++)
+            look_at(&cases[i].looks[k]);
+        const struct mh_report_threshold *got = conclude();
+        if (cases[i].said ? strncmp(got->got, cases[i].said, strlen(cases[i].said)) != 0 : !got->held)
+            fail_msg("case %zu: \"%s\" in place of \"%s\"", i, got->got,
+                     cases[i].said ? cases[i].said : "held");
+        assert_int_equal(got->undecided, cases[i].said && strstr(cases[i].said, "never observed"));
+        assert_int_equal(got->held, !cases[i].said);
+    }
+}
+
+/* Of more series than are kept, it may have been refused. */
+static void a_page_may_have_what_there_was_no_room_for(void **state)
+{
+    static const char *const wanted[] = {PAGES, RSS};
+    char name[32];
+    for (int series = MH_MOST_SERIES - 1; series <= MH_MOST_SERIES; series++) {
+        begin_with(state, wanted, COUNT(wanted));
+        look_at(&(struct look){"a:1", ON_PAGE, WHOLE, 0});
+        for (int i = 1; i < series; i++) {
+            snprintf(name, sizeof name, "go_%d", i);
+            look_at(&(struct look){"b:1", name, 0, 10, 0});
+        }
+        assert_int_equal(conclude()->undecided, series == MH_MOST_SERIES);
+    }
+}
+
+static void a_rank_that_was_never_seen_is_not_passed_over(void **state)
+{
+    static const char *const wanted[] = {"thresholds.load.client_rss.slope=< 1GiB/h"};
+    for (int ranks = 1; ranks <= 2; ranks++) {
+        begin_with(state, wanted, COUNT(wanted));
+        session.np = 2;
+        for (int rank = 0; rank < ranks; rank++)
+            look_at_rank(rank, "rss_bytes", 0);
+        const struct mh_report_threshold *got = conclude();
+        assert_true(got->held == (ranks == 2) && got->undecided == (ranks == 1));
+        if (ranks == 1)
+            assert_string_equal(got->got, UNSEEN("rank 1"));
+        if (ranks == 1)
+            assert_string_equal(session.report.trends[1].verdict, "not enough data");
+    }
+}
+
+/* ---- what drifts is missed, whatever it is ---- */
+
+static void expect_fail(const char *figure)
+{
+    const struct mh_report_threshold *got = conclude();
+    if (got->held || got->undecided || !strstr(got->got, " an hour"))
+        fail_msg("%s: %s", figure, got->got);
+    for (int64_t i = 0; i < session.report.trend_count; i++)
+        if (strcmp(session.report.trends[i].figure, figure) == 0)
+            assert_string_equal(session.report.trends[i].verdict, "FAIL");
+    assert_int_equal(session.report.exit_code, MH_EXIT_THRESHOLD);
+    assert_non_null(strstr(session.report.verdict, "1 threshold missed"));
+}
+
+static void each_figure_can_fail(void **state)
+{
+    static const struct {
+        const char *figure, *gauge, *bound;
+        bool client;
+    } cases[] = {{"client_rss", "rss_bytes", "1MiB/h", true},
+                 {"client_private", "private_bytes", "1MiB/h", true},
+                 {"client_fds", "fds", "1/h", true},
+                 {"client_threads", "threads", "1/h", true},
+                 {"client_ledger", "ledger_bytes", "1%/h", true},
+                 {"client_rpc", "rpc_bytes", "1%/h", true},
+                 {"server_rss", "rss_bytes", "1%/h", false},
+                 {"server_private", "private_bytes", "1%/h", false},
+                 {"server_fds", "fds", "1/h", false},
+                 {"server_fds", "process_open_fds", "1/h", false},
+                 {"server_threads", "threads", "1/h", false},
+                 {"go_goroutines", "go_goroutines", "1/h", false},
+                 {"memory_usage_bytes", "memory_usage_bytes", "1%/h", false}};
+    char set[128];
+    const char *wanted[] = {set};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        snprintf(set, sizeof set, "thresholds.load.%s.slope=< %s", cases[i].figure, cases[i].bound);
+        begin_with(state, wanted, 1);
+        if (cases[i].client)
+            look_at_rank(0, cases[i].gauge, MB);
+        else
+            look_at(&(struct look){"127.0.0.1:19530", cases[i].gauge, WHOLE, MB});
+        expect_fail(cases[i].figure);
+    }
+}
+
+static int64_t slower(int second)
+{
+    return (1000 + 10 * second) * MH_US;
+}
+
+static void visibility_can_fail(void **state)
+{
+    static const char *const wanted[] = {"thresholds.load.visibility.p99.slope=< 1ms/h"};
+    begin_with(state, wanted, COUNT(wanted));
+    assert_int_equal(mh_visibilities_init(&session.run.visibilities, session.job), 0);
+    struct mh_visibility *cell = mh_visibility_at(&session.run.visibilities, 0, 0, MH_OP_INSERT);
+    assert_non_null(cell);
+    cell->read = MH_OP_QUERY;
+    cell->consistency = 0;
+    for (int second = 0; second < STAGE_S; second++) {
+        const int64_t acked_ns = (STAGE_S + second) * MH_S;
+        assert_int_equal(mh_visibility_record(cell, acked_ns, acked_ns, acked_ns + slower(second)), 0);
+    }
+    expect_fail("visibility.p99");
+}
+
+/* An index is built in a cycle, or by an indexer. */
+static void a_step_can_fail(void **state)
+{
+    static const char *const wanted[][2] = {{"thresholds.load.create_index.p99.slope=< 1ms/h", " an hour"},
+                                            {"thresholds.create_index.p99=< 5ms", "6."}};
+    for (size_t i = 0; i < COUNT(wanted); i++) {
+        begin_with(state, wanted[i], 1);
+        struct mh_tally *t = mh_tally_at(&session.run.tallies, 0, WRITER, MH_OP_CREATE_INDEX);
+        t->planned = t->ok = STAGE_S;
+        for (int second = 0; second < STAGE_S; second++) {
+            struct mh_timeline_slot *slot = mh_timeline_at(&t->timeline, (STAGE_S + second) * MH_S);
+            slot->ok++;
+            slot->latency[mh_timeline_bucket(slower(second))]++;
+            mh_histogram_record(&t->due, slower(second));
+        }
+        const struct mh_report_threshold *got = conclude();
+        if (got->held || got->undecided || !strstr(got->got, wanted[i][1]))
+            fail_msg("%s: %s", wanted[i][0], got->got);
+        assert_int_equal(session.report.exit_code, MH_EXIT_THRESHOLD);
+    }
+}
+
+/* Of more restarts than are kept, latencies behind the last cannot be told from one another's lives. */
+static void latencies_behind_too_many_restarts_are_not_told(void **state)
+{
+    for (int restarts = MH_MOST_RESTARTS - 1; restarts <= MH_MOST_RESTARTS; restarts++) {
+        begin_again(state);
+        for (int i = 0; i < restarts; i++) {
+            const struct mh_event event = {.kind = MH_EVENT_RESTART, .time_ns = 60 * MH_S + i};
+            assert_int_equal(mh_events_add(&session.run.events, &event), 0);
+        }
+        const struct mh_report_trend *trend = slow_down(NULL, 0, 0, 0);
+        assert_true((trend->observed_s < 60) == (restarts == MH_MOST_RESTARTS));
+        assert_int_equal(judge_drift("thresholds.load.insert.p99.slope=< 1s/h")->undecided,
+                         restarts == MH_MOST_RESTARTS);
+    }
 }
 
 /* ---- the harness itself ---- */
@@ -573,6 +837,13 @@ int main(void)
         OF_SESSION(a_drift_passes_when_most_of_the_stage_was_observed),
         OF_SESSION(latencies_know_restarts),
         OF_SESSION(latencies_have_no_gaps),
+        OF_SESSION(a_source_that_was_never_seen_is_not_passed_over),
+        OF_SESSION(a_page_may_have_what_there_was_no_room_for),
+        OF_SESSION(a_rank_that_was_never_seen_is_not_passed_over),
+        OF_SESSION(each_figure_can_fail),
+        OF_SESSION(visibility_can_fail),
+        OF_SESSION(a_step_can_fail),
+        OF_SESSION(latencies_behind_too_many_restarts_are_not_told),
         OF_SESSION(a_collection_that_nobody_wrote_to_is_called_empty),
         OF_SESSION(a_planned_operation_that_nobody_accounts_for),
         OF_SESSION(an_end_that_was_not_planned),

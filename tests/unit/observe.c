@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "check.h"
+#include "job/names.h"
 #include "rpc/rpc.h"
 
 #include <arpa/inet.h>
@@ -128,23 +129,28 @@ static void close_web(struct web *web)
     close(web->listener);
 }
 
-/* What an observer has of the first `pages` of them, at least. */
-static struct mh_observer *observe_pages(void (*answer)(FILE *out, int number), int pages)
+/* What an observer has of the first `pages` answers, at least: of /metrics, and of `others`, its neighbours
+ * on the same port; with `gauges` of go_*, process_*. */
+static struct mh_observer *observe_several(void (*answer)(FILE *out, int number), int pages, size_t others,
+                                           size_t gauge_count)
 {
     static struct web web;
-    static char uri[] = "http://127.0.0.1:1", process[] = "process_*", go[] = "go_*";
-    static char *uris[] = {uri}, *urls[] = {web.url}, *gauges[] = {process, go};
+    static char uri[] = "http://127.0.0.1:1", process[] = "process_*", go[] = "go_*", one[96], two[96];
+    static char *uris[] = {uri}, *urls[] = {web.url, one, two}, *gauges[] = {go, process};
     static struct mh_job job;
     static atomic_llong ledger_bytes;
     struct mh_rpc *rpc;
     struct mh_error err;
     open_web(&web, answer);
+    const int host = (int)strlen(web.url) - (int)strlen("metrics");
+    snprintf(one, sizeof one, "%.*spods/1/metrics", host, web.url);
+    snprintf(two, sizeof two, "%.*spods/2/metrics", host, web.url);
     job = (struct mh_job){.server.uris = {uris, 1},
                           .observe = {.enabled = true,
                                       .period_ns = MH_MS,
                                       .local = MH_LOCAL_NEVER,
-                                      .metrics = {urls, 1},
-                                      .gauges = {gauges, 2}}};
+                                      .metrics = {urls, 1 + others},
+                                      .gauges = {gauges, gauge_count}}};
     assert_int_equal(mh_rpc_open(&job.server, &rpc, &err), 0);
     const struct mh_observer_options options = {.job = &job,
                                                 .head = {0, 1, 3},
@@ -162,6 +168,11 @@ static struct mh_observer *observe_pages(void (*answer)(FILE *out, int number), 
     close_web(&web);
     mh_rpc_close(rpc);
     return observer;
+}
+
+static struct mh_observer *observe_pages(void (*answer)(FILE *out, int number), int pages)
+{
+    return observe_several(answer, pages, 0, 2);
 }
 
 static const struct mh_series *series_of(struct mh_observer *observer, const char *name)
@@ -238,12 +249,83 @@ static void what_stands_above_the_start_time_is_of_that_life_too(void **state)
     mh_observer_free(observer);
 }
 
+/* A leak that ends with the process, again and again, is else a sawtooth. */
+static void restarts_are_seen_whatever_gauges_are_kept(void **state)
+{
+    (void)state;
+    struct mh_observer *observer = observe_several(answer_sorted, 6, 0, 1);
+    const struct mh_series *series = series_of(observer, "go_goroutines");
+    assert_true(series->count >= 6 && series->samples[0].life == 1);
+    for (int64_t i = 0; i < series->count; i++)
+        assert_true(series->samples[i].life == (int32_t)series->samples[i].value - 9);
+    assert_int_equal(mh_observer_samples(observer)->restart_count, 1);
+    assert_int_equal(mh_observer_samples(observer)->server.count, 1); /* nothing else is kept */
+    mh_observer_free(observer);
+}
+
+/* Each time another process: of more restarts than are kept, the rest is said once and known to be missing.
+ */
+static void answer_anew(FILE *out, int number)
+{
+    fprintf(out, "HTTP/1.0 200 OK\r\n\r\ngo_goroutines 1\nprocess_start_time_seconds %d\n", 1000 + number);
+}
+
+static void restarts_are_not_without_number(void **state)
+{
+    (void)state;
+    struct mh_observer *observer = observe_several(answer_anew, MH_MOST_RESTARTS + 20, 2, 1);
+    assert_int_equal(mh_observer_samples(observer)->restart_count, MH_MOST_RESTARTS);
+    mh_observer_free(observer);
+}
+
+static void pages_of_one_host_are_several_sources(void **state)
+{
+    (void)state;
+    struct mh_observer *observer = observe_several(answer_sorted, 6, 2, 1);
+    const struct mh_series_list *list = &mh_observer_samples(observer)->server;
+    assert_int_equal(list->count, 3);
+    for (int64_t i = 0; i < list->count; i++) {
+        const char *path = strchr(list->items[i].source, '/');
+        assert_string_equal(list->items[i].name, "go_goroutines");
+        assert_true(!path || strcmp(path, "/pods/1/metrics") == 0 || strcmp(path, "/pods/2/metrics") == 0);
+        for (int64_t k = 0; k < i; k++)
+            assert_string_not_equal(list->items[i].source, list->items[k].source);
+    }
+    mh_observer_free(observer);
+}
+
+static void pages_have_names(void **state)
+{
+    static const struct {
+        const char *url, *name;
+    } cases[] = {{"http://10.0.0.1:9091/metrics", "10.0.0.1:9091"},
+                 {"https://host/metrics", "host"},
+                 {"http://host:1", "host:1"},
+                 {"http://host:1/", "host:1/"},
+                 {"http://gw/pods/qn1/metrics", "gw/pods/qn1/metrics"},
+                 {"http://gw/metrics/", "gw/metrics/"},
+                 {"http://gw/metrics?of=qn1#top", "gw/metrics?of=qn1"},
+                 {"http://me:secret@gw:1/metrics", "gw:1"},
+                 {"http://gw/@/metrics", "gw/@/metrics"},
+                 {"gw:1/metrics", "gw:1"}};
+    char name[MH_PAGE_NAME], url[200];
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        mh_page_name(cases[i].url, name);
+        assert_string_equal(name, cases[i].name);
+    }
+    snprintf(url, sizeof url, "http://%0100d/metrics", 0);
+    mh_page_name(url, name);
+    assert_int_equal(strlen(name), MH_PAGE_NAME - 1);
+}
+
 /* ---- GetMetrics ---- */
 
-static void note_node(void *context, const char *node, const char *address, const char *name, double value)
+static void note_node(void *context, const struct mh_node_info *node, const char *name, double value)
 {
     char *text = context;
-    sprintf(text + strlen(text), "%s%s%s %s=%g;", node, address[0] ? " at " : "", address, name, value);
+    sprintf(text + strlen(text), "%s%s%s%s%s %s=%g;", node->name, node->address[0] ? " at " : "",
+            node->address, node->created[0] ? " since " : "", node->created, name, value);
 }
 
 static void answers_are_read(void **state)
@@ -252,7 +334,8 @@ static void answers_are_read(void **state)
     char text[1024] = "";
     assert_int_equal(
         mh_system_info_read(
-            "{\"nodes_info\": [{\"infos\": {\"type\": \"querynode\", \"id\": 7, \"hardware_infos\": "
+            "{\"nodes_info\": [{\"infos\": {\"type\": \"querynode\", \"id\": 7, \"created_time\": \"noon\", "
+            "\"hardware_infos\": "
             "{\"memory_usage\": 1000, \"cpu_core_usage\": 1.5}, \"quota_metrics\": {\"ts\": "
             "18446744073709551615}}},"
             "{\"infos\": {\"type\": \"proxy\", \"id\": 1, \"hardware_infos\": null}}, {\"infos\": null}, 5,"
@@ -260,7 +343,8 @@ static void answers_are_read(void **state)
             "\"memory_usage\": 7}}}]}",
             note_node, text),
         0);
-    assert_string_equal(text, "querynode 7 memory_usage_bytes=1000;querynode 7 cpu_usage_percent=1.5;"
+    assert_string_equal(text, "querynode 7 since noon memory_usage_bytes=1000;"
+                              "querynode 7 since noon cpu_usage_percent=1.5;"
                               "proxy 2 at 10.0.0.3:9 memory_usage_bytes=7;");
     static const char *const others[] = {"",    "{}", "[]", "5", "{\"nodes_info\": 5}", "{\"nodes_info\": [",
                                          "null"};
@@ -316,6 +400,18 @@ static void loopback_is_known(void **state)
                  mh_is_loopback(""));
 }
 
+static void servers_on_loopback_have_ports(void **state)
+{
+    char name[MH_PROCESS_NAME];
+    (void)state;
+    assert_int_equal(mh_process_port("http://127.0.0.1:19530", name), 19530);
+    assert_string_equal(name, "127.0.0.1:19530");
+    assert_int_equal(mh_process_port("https://[::1]:1", name), 1);
+    assert_string_equal(name, "[::1]:1");
+    assert_int_equal(mh_process_port("http://10.0.0.1:19530", name), 0);
+    assert_int_equal(mh_process_port("127.0.0.1", name), 0);
+}
+
 /* ---- series ---- */
 
 static const struct mh_series *kept_in;
@@ -352,6 +448,29 @@ static void series_are_not_without_number(void **state)
     assert_true(mh_series_add(&list, "s", "gauge_3", (struct mh_sample){1, 1, 1}, &kept_in));
     assert_int_equal(list.refused, 10);
     assert_int_equal(list.items[3].count, 2);
+    mh_series_free(&list);
+}
+
+/* Cut off they would be one series, and each other's noise. */
+static void names_that_are_too_long_are_refused(void **state)
+{
+    struct mh_series_list list = {0};
+    char name[256];
+    (void)state;
+    for (int length = 158; length < 162; length++)
+        for (int last = 0; last < 2; last++) {
+            snprintf(name, sizeof name, "g%0*d", length - 1, last);
+            assert_int_equal(mh_series_add(&list, "s", name, (struct mh_sample){0, 1, 1}, &kept_in),
+                             length < 160);
+        }
+    for (int length = 62; length < 66; length++)
+        for (int last = 0; last < 2; last++) {
+            snprintf(name, sizeof name, "%0*d", length, last);
+            assert_int_equal(mh_series_add(&list, name, "g", (struct mh_sample){0, 1, 1}, &kept_in),
+                             length < 64);
+        }
+    assert_int_equal(list.count, 8);
+    assert_int_equal(list.refused, 8);
     mh_series_free(&list);
 }
 
@@ -567,12 +686,18 @@ int main(void)
         cmocka_unit_test(other_lines_are_passed_over),
         cmocka_unit_test(a_page_counts_once_it_is_whole),
         cmocka_unit_test(what_stands_above_the_start_time_is_of_that_life_too),
+        cmocka_unit_test(restarts_are_seen_whatever_gauges_are_kept),
+        cmocka_unit_test(restarts_are_not_without_number),
+        cmocka_unit_test(pages_of_one_host_are_several_sources),
+        cmocka_unit_test(pages_have_names),
         cmocka_unit_test(answers_are_read),
         cmocka_unit_test(this_process_is_as_it_is),
         cmocka_unit_test(who_listens_is_found),
         cmocka_unit_test(loopback_is_known),
+        cmocka_unit_test(servers_on_loopback_have_ports),
         cmocka_unit_test(series_stay_small_and_even),
         cmocka_unit_test(series_are_not_without_number),
+        cmocka_unit_test(names_that_are_too_long_are_refused),
         cmocka_unit_test_setup_teardown(samples_on_disk_come_back, make_log, remove_log),
         cmocka_unit_test_setup_teardown(a_log_says_whose_it_is, make_log, remove_log),
         cmocka_unit_test_setup_teardown(what_is_no_sample_ends_the_log, make_log, remove_log),
