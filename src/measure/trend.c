@@ -11,6 +11,7 @@ enum {
     MOST_LIVES = 128,   /* of more, the longest */
     MANY_LIVES = 4,     /* tell by themselves how Kendall's S varies */
     FEWEST_OF_SIDE = 4, /* of a step */
+    LATE = 8,           /* the last of so many parts is looked at by itself */
     LAGS = 8,           /* looked at for autocorrelation: a quarter of the blocks */
     SHORT_LIFE = 8,     /* blocks: of a shorter one the bias of autocorrelation cannot be undone */
     MUCH_LONGER = 4,    /* than samples usually are apart: a gap */
@@ -29,6 +30,7 @@ enum {
 struct block {
     double second, value;
     int life, segment; /* segment: life, and which side of a step */
+    int64_t samples;
 };
 
 struct life {
@@ -153,6 +155,7 @@ static int cut(const struct mh_trend_point *points, int64_t count, int pieces, b
         }
         last = place;
         n++;
+        blocks[used - 1].samples = n;
         blocks[used - 1].second += (points[i].second - blocks[used - 1].second) / (double)n;
         blocks[used - 1].value += (points[i].value - blocks[used - 1].value) / (double)n;
     }
@@ -170,7 +173,7 @@ static int blocks_of_life(const struct mh_trend_point *kept, const struct life *
     if (count <= pieces)
         for (; used < count; used++)
             blocks[used] = (struct block){kept[life->begin + used].second, kept[life->begin + used].value,
-                                          number, number};
+                                          number, number, 1};
     for (; used < FEWEST_OF_LIFE && pieces < MOST_PIECES; pieces *= 2)
         used = cut(kept + life->begin, count, pieces, is_only, number, blocks);
     return used >= FEWEST_OF_LIFE ? used : 0;
@@ -499,6 +502,58 @@ static void add_later_half(const struct block *blocks, int count, double alpha, 
         widen(whole, &late);
 }
 
+/* What each block stands above the middle of its life, or with sign -1 below it. */
+static void find_heights(const struct block *blocks, int count, double sign, double *heights)
+{
+    for (int at = 0, end; at < count; at = end) {
+        end = end_of_block_life(blocks, count, at);
+        const double level = median_of(blocks + at, end - at);
+        for (int i = at; i < end; i++)
+            heights[i] = sign * (blocks[i].value - level);
+    }
+}
+
+/* How high the last blocks are, two to `most` of them, where they stand clear of all before them, but for a
+ * quarter of them: the most that is found. 0: nowhere. */
+static double late_height(const double *heights, int count, int most)
+{
+    double found = 0;
+    for (int late = 2; late <= most; late++) {
+        double before = heights[0], sum = 0;
+        int clear = 0;
+        for (int i = 1; i < count - late; i++)
+            before = fmax(before, heights[i]);
+        for (int i = count - late; i < count; i++) {
+            sum += heights[i];
+            clear += heights[i] > before;
+        }
+        if (clear >= late - late / 4)
+            found = fmax(found, sum / late);
+    }
+    return found;
+}
+
+/* What begins in the last eighth moves few pairs, and neither whole nor half. Where the end stands clear of
+ * all before it, the interval reaches to what that rise, or fall, is over the time that is judged. */
+static void add_late_end(const struct block *blocks, int count, double span_s, struct slope *whole)
+{
+    double heights[ROOM];
+    if (blocks[count - 1].samples <= blocks[count - 2].samples / 2) /* the last sample, alone */
+        count--;
+    int last = count - 1; /* of the last life the first block */
+    while (last > 0 && blocks[last - 1].life == blocks[count - 1].life)
+        last--;
+    const int most = count - last < count / LATE ? count - last : count / LATE;
+    for (int sign = -1; sign <= 1; sign += 2) {
+        find_heights(blocks, count, sign, heights);
+        const double height = late_height(heights, count, most);
+        if (height > 0 && sign > 0)
+            whole->high = fmax(whole->high, height / span_s);
+        else if (height > 0)
+            whole->low = fmin(whole->low, -height / span_s);
+    }
+}
+
 /* A step may be the whole of a rise (a cache that fills) or a part of it: without it the slope is one end of
  * what is possible, with it the other. */
 static void add_steps(struct block *blocks, int count, const struct mh_trend_options *options, double *slopes,
@@ -531,6 +586,7 @@ static int judge(struct block *blocks, int count, const struct mh_trend_options 
         return -1;
     struct slope whole = find_slope(blocks, count, options->alpha, slopes);
     add_later_half(blocks, count, options->alpha, slopes, &whole);
+    add_late_end(blocks, count, out->span_s, &whole);
     add_steps(blocks, count, options, slopes, &whole, out);
     out->state = MH_TREND_KNOWN;
     out->slope_per_hour = HOUR_S * whole.slope;

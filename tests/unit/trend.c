@@ -9,7 +9,8 @@
 #include <stdlib.h>
 
 enum { SEEDS = 400, SAMPLES = 600 };
-#define SPAN_H (SAMPLES / 3600.0)
+#define SPAN_H   (SAMPLES / 3600.0)
+#define JUDGED_H (0.75 * SPAN_H) /* behind the warm-up */
 
 struct series {
     struct mh_trend_point points[SAMPLES];
@@ -307,6 +308,82 @@ static void a_leak_through_many_restarts_is_found(void **state)
     assert_true(rates.rising == 1 && rates.covered >= 0.98);
 }
 
+/* ---- what begins late ---- */
+
+/* From `begin` of the span on, by `height` until its end. */
+static void add_late(struct series *series, double begin, double height)
+{
+    for (int i = (int)(begin * SAMPLES); i < SAMPLES; i++)
+        series->points[i].value += height * (i - begin * SAMPLES) / (SAMPLES * (1 - begin));
+}
+
+/* Does the interval reach to at least a third of what it is over the time that is judged? */
+static bool reaches(const struct mh_trend *trend, double height)
+{
+    const double least = height / 3 / (trend->span_s / 3600);
+    return height > 0 ? trend->high_per_hour >= least : trend->low_per_hour <= least;
+}
+
+/* A leak that has begun must not be denied because it was not always there; nor is a server accused of it. */
+static void what_begins_late_is_neither_denied_nor_told(void **state)
+{
+    static const double begins[] = {0.8, 0.85, 0.9, 0.92, 0.94, 0.95};
+    (void)state;
+    for (size_t i = 0; i < COUNT(begins); i++)
+        for (int sign = -1; sign <= 1; sign += 2)
+            for (uint64_t seed = 0; seed < SEEDS / 4; seed++) {
+                struct series *series = noise(seed, 0);
+                add_late(series, begins[i], sign * 10);
+                const struct mh_trend trend = trend_of(series);
+                if (!reaches(&trend, sign * 10) || rises(&trend) || falls(&trend))
+                    fail_msg("%g %d %g %g", begins[i], sign, trend.low_per_hour * .75 * SPAN_H,
+                             trend.high_per_hour * .75 * SPAN_H);
+            }
+}
+
+static void what_begins_in_the_last_life_is_not_denied(void **state)
+{
+    static const double lives[] = {2, 3, 5};
+    (void)state;
+    for (size_t i = 0; i < COUNT(lives); i++)
+        for (uint64_t seed = 0; seed < SEEDS / 4; seed++) {
+            struct series *series = noise(seed, 0);
+            equal_lives(series, lives[i]);
+            add_late(series, 0.94, 30);
+            const struct mh_trend trend = trend_of(series);
+            assert_true(reaches(&trend, 10) && !rises(&trend) && !falls(&trend));
+        }
+}
+
+/* Nor are clean series doubted: what their end does by chance is small beside what the interval allows. */
+static void the_end_of_noise_is_no_reason_to_doubt(void **state)
+{
+    static const struct {
+        double past, most_over_span;
+        shape *put;
+        double parameter;
+    } cases[] = {{0, 3, NULL, 0}, {0.5, 4.5, NULL, 0}, {0.8, 9, NULL, 0}, {0, 12, saw, 20}};
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        int doubted = 0;
+        for (uint64_t seed = 0; seed < SEEDS; seed++) {
+            struct series *series = noise(seed, cases[i].past);
+            if (cases[i].put)
+                cases[i].put(series, cases[i].parameter);
+            doubted += trend_of(series).high_per_hour >= cases[i].most_over_span / JUDGED_H;
+        }
+        assert_int_equal(doubted, 0);
+    }
+}
+
+static void one_block_at_the_end_says_nothing(void **state)
+{
+    (void)state;
+    struct series *series = noise(1, 0);
+    add_late(series, 0.98, 100);
+    assert_true(trend_of(series).high_per_hour < 3 / JUDGED_H);
+}
+
 /* ---- what is judged ---- */
 
 static bool is_near(double a, double b)
@@ -476,6 +553,10 @@ int main(void)
         cmocka_unit_test(a_leak_below_a_garbage_collector_is_found),
         cmocka_unit_test(a_leak_through_a_restart_is_found),
         cmocka_unit_test(a_leak_through_many_restarts_is_found),
+        cmocka_unit_test(what_begins_late_is_neither_denied_nor_told),
+        cmocka_unit_test(what_begins_in_the_last_life_is_not_denied),
+        cmocka_unit_test(the_end_of_noise_is_no_reason_to_doubt),
+        cmocka_unit_test(one_block_at_the_end_says_nothing),
         cmocka_unit_test(each_life_with_samples_is_judged),
         cmocka_unit_test(of_too_many_lives_the_longest_are_judged),
         cmocka_unit_test(samples_in_bunches_make_blocks),
