@@ -3,6 +3,7 @@ are made here, and on the real server against what /proc, its page and GetMetric
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import threading
@@ -20,24 +21,25 @@ from proxy import Counter, behind
 from support import GOOD, MISSED, UNUSABLE, Done, Result, Server, hpc, running
 
 MIB = 1 << 20
-JOB = """dataset: {synthetic: {rows: 500, dim: 8}}
+CHURN = "{role: churn, rows: 100k, batch: 5, rate: 20/s, for: SECONDS, weights: {insert: 1, delete: 1, upsert: 1}}"
+JOB = f"""dataset: {{synthetic: {{rows: 500, dim: 8}}}}
 collection:
   name: observed
   fields:
-    - {name: id, type: int64, primary: true}
-    - {name: vector, type: float_vector}
-    - {name: varchar_field, type: varchar, max_length: 64}
-  index: {type: FLAT, params: {}}
+    - {{name: id, type: int64, primary: true}}
+    - {{name: vector, type: float_vector}}
+    - {{name: varchar_field, type: varchar, max_length: 64}}
+  index: {{type: FLAT, params: {{}}}}
 calibrate: never
 stages:
   - name: soak
-    roles: [{role: churn, rows: 100k, batch: 5, rate: 20/s, for: SECONDS, weights: {insert: 1, delete: 1, upsert: 1}}]
-verify: {recheck: []}
+    roles: [{CHURN}]
+verify: {{recheck: []}}
 """
 
 
-def run(uri: str, folder: Path, seconds: float, options: str = "", *words: object, np: int = 1) -> Done:
-    (folder / "job.yaml").write_text(JOB.replace("SECONDS", f"{seconds}s") + options)
+def run(uri: str, folder: Path, seconds: float, options: str = "", *words: object, np: int = 1, role: str = CHURN) -> Done:
+    (folder / "job.yaml").write_text(JOB.replace(CHURN, role).replace("SECONDS", f"{seconds}s") + options)
     return hpc("run", "job.yaml", "--server", uri, "--output", "out.h5", *words, np=np, cwd=folder, result=folder / "out.h5")
 
 
@@ -212,6 +214,28 @@ def test_a_node_that_several_proxies_tell_of_is_one(mock: Mock, tmp_path: Path) 
     assert one in line and "no more" in line
 
 
+def test_nodes_have_lives_and_are_not_without_number(mock: Mock, tmp_path: Path) -> None:
+    """A node says when it was created; of those beyond the 256 series that are kept, nothing is remembered."""
+    answers = Counter()
+
+    def forward(method: str, _request: bytes, honest: Callable[[], bytes], _context: grpc.ServicerContext) -> bytes:
+        if method != "GetMetrics":
+            return honest()
+        created = "noon" if answers.next() < 5 else "midnight"
+        nodes = [{"infos": {"type": "querynode", "id": i, "created_time": created, "hardware_infos": {"memory_usage": 1000}}} for i in range(300)]
+        text = json.dumps({"nodes_info": nodes}).encode()
+        assert 1 << 14 < len(text) < 1 << 21
+        return bytes([0x0a, 0, 0x12, len(text) & 127 | 128, len(text) >> 7 & 127 | 128, len(text) >> 14]) + text
+
+    with behind(mock.uri, forward) as proxied:
+        done = run(proxied, tmp_path, 2, "observe: {period: 100ms, system_info: 100ms, local: never}\n")
+    assert done.code == GOOD and answers.count > 8, str(done)
+    rows = series(done.result, "memory_usage_bytes")
+    assert len({row["source"] for row in rows}) == 256 and {row["life"] for row in rows} == {1, 2}
+    restarts = [row["what"] for row in done.result.tables["server/events"] if row["kind"] == "restart"]
+    assert len(restarts) == 256 and all("created anew" in what for what in restarts)
+
+
 def test_a_rank_is_as_proc_shows_it(tmp_path: Path) -> None:
     """Each figure as somebody else reads it meanwhile; and each insert of 5 rows of 8 dimensions is held while it is in flight, no longer."""
     (tmp_path / "job.yaml").write_text(JOB.replace("SECONDS", "2s") + "observe: {period: 100ms}\n")
@@ -258,8 +282,10 @@ def test_a_page_that_begins_anew(mock: Mock, tmp_path: Path) -> None:
 
 
 def test_a_leak_is_found(tmp_path: Path) -> None:
+    """Below what a soak runs, life cycles, whose collections come and go."""
+    cycles = "{role: lifecycle, count: 2, rows: 50, batch: 50, for: SECONDS}"
     with Mock(tmp_path, ["leak=1MiB/s"]) as leaky:
-        done = run(leaky.uri, tmp_path, 16, "observe: {period: 200ms}\nthresholds: {soak.server_rss.slope: '< 1%/h'}\n", np=2)
+        done = run(leaky.uri, tmp_path, 16, "observe: {period: 200ms}\nthresholds: {soak.server_rss.slope: '< 1%/h'}\n", np=2, role=cycles)
     assert done.code == MISSED, str(done)
     found = trend(done.result, "server_rss")
     assert found["verdict"] == "FAIL" and found["wanted"] == "< 1%/h" and found["source"] == leaky.uri.removeprefix("http://")
@@ -284,6 +310,17 @@ thresholds: {soak.server_rss.slope: "< 100GiB/h", soak.client_rss.slope: "< 100G
     assert rows["soak.server_rss.slope"]["held"] and rows["soak.visibility.p99.slope"]["held"] and rows["soak.server_fds.slope"]["undecided"]
     assert {row["source"] for row in done.result.tables["trends"] if row["figure"] == "visibility.p99"} >= {"insert, query at strong"}
     assert "UNDECIDED" in done.result.attributes["verdict"] and "UNDECIDED" in done.out
+
+
+def test_a_page_that_never_answers_is_a_row(mock: Mock, tmp_path: Path) -> None:
+    """Called as its series would be; what comes of it: tests/unit/conclude.c."""
+    with page(lambda s, n: f"process_resident_memory_bytes {64 * MIB}\n") as one:
+        pages = f"metrics: [{one.url}, {one.url.replace('metrics', 'pods/1')}, http://127.0.0.1:1/pods/1/metrics]"
+        done = run(mock.uri, tmp_path, 2, f"observe: {{period: 100ms, {pages}}}\nthresholds: {{soak.server_rss.slope: '< 1GiB/h'}}\n")
+    assert done.code == GOOD and "UNDECIDED" in done.out, str(done)
+    samples = {row["source"]: row["samples"] for row in done.result.tables["trends"] if row["figure"] == "server_rss"}
+    assert samples.pop("127.0.0.1:1/pods/1/metrics") == 0
+    assert set(samples) == {mock.uri.removeprefix("http://"), one.source, f"{one.source}/pods/1"} and min(samples.values()) > 5, samples
 
 
 def test_too_short_to_tell(mock: Mock, tmp_path: Path) -> None:
