@@ -260,7 +260,8 @@ static void a_drift_passes_when_most_of_the_stage_was_observed(void **state)
                  {0, 66, STAGE_S, false, true, "observed for 1 m 5 s of 10 m"},
                  {0, 0, 400, false, true, "observed for 3 m 19 s of 10 m"},
                  {0, 100, 500, false, true, "observed for 3 m 18 s of 10 m"},
-                 {1e6, 66, STAGE_S, false, false, " an hour"}};
+                 {1e6, 66, STAGE_S, false, false, " an hour"},
+                 {0x1p30 / 3600, 0, 0, false, true, " an hour"}};
     for (size_t i = 0; i < COUNT(cases); i++) {
         begin_again(state);
         observe_memory(cases[i].bytes_per_s, cases[i].from, cases[i].to);
