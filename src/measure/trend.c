@@ -519,9 +519,9 @@ static double late_height(const double *heights, int count, int most)
 {
     double found = 0;
     for (int late = 2; late <= most; late++) {
-        double before = heights[0], sum = 0;
+        double before = -INFINITY, sum = 0;
         int clear = 0;
-        for (int i = 1; i < count - late; i++)
+        for (int i = 0; i < count - late; i++)
             before = fmax(before, heights[i]);
         for (int i = count - late; i < count; i++) {
             sum += heights[i];
