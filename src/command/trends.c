@@ -319,13 +319,18 @@ static bool is_wanted(const struct mh_observe_options *observe, const char *gaug
     return mh_metric_is_wanted(gauge, (const char *const *)observe->gauges.items, observe->gauges.count);
 }
 
+static bool is_of_pages(const char *gauge)
+{
+    return strncmp(gauge, "process_", strlen("process_")) == 0;
+}
+
 static bool may_be_on_pages(const struct mh_observe_options *observe, const char *name)
 {
     bool own_name = true;
     for (int i = 0; i < FIGURES; i++)
         if (figures[i].figure && strcmp(figures[i].figure, name) == 0) {
             own_name = false;
-            if (!figures[i].client && is_wanted(observe, figures[i].gauge))
+            if (is_of_pages(figures[i].gauge) && is_wanted(observe, figures[i].gauge))
                 return true;
         }
     return own_name && is_wanted(observe, name);
@@ -347,7 +352,7 @@ static int miss_pages(struct judging *judging, const char *name)
 static bool is_of_processes(const char *name)
 {
     for (int i = 0; i < FIGURES; i++)
-        if (!figures[i].client && strncmp(figures[i].gauge, "process_", 8) != 0 && figures[i].figure &&
+        if (!figures[i].client && !is_of_pages(figures[i].gauge) && figures[i].figure &&
             strcmp(figures[i].figure, name) == 0)
             return true;
     return false;

@@ -350,7 +350,7 @@ static void begin_with(void **state, const char *const *wanted, size_t count)
     give_span(STAGE_S);
     session.run.stage_spans[0].begin_ns += STAGE_S * MH_S;
     session.run.stage_spans[0].end_ns += STAGE_S * MH_S;
-    session.report.gauges = calloc((MH_MOST_SERIES + 8) * 2 * STAGE_S, sizeof *session.report.gauges);
+    session.report.gauges = calloc(8 * STAGE_S, sizeof *session.report.gauges);
     session.report.rank_samples = calloc(2 * STAGE_S, sizeof *session.report.rank_samples);
 }
 
@@ -422,6 +422,9 @@ static void a_source_that_was_never_seen_is_not_passed_over(void **state)
          UNSEEN("b:1")},
         /* pages do not tell of it */
         {{PAGES, PROCESSES, "thresholds.load.server_threads.slope=< 1000k/h"},
+         {{"127.0.0.1:1", "threads", WHOLE, 0}, {"127.0.0.1:2", "threads", WHOLE, 0}},
+         NULL},
+        {{PAGES, PROCESSES, "thresholds.load.server_threads.slope=< 1000k/h", "observe.gauges=['*']"},
          {{"127.0.0.1:1", "threads", WHOLE, 0}, {"127.0.0.1:2", "threads", WHOLE, 0}},
          NULL},
         {{PAGES, RSS, "observe.gauges=[go_goroutines]"}, {{"127.0.0.1:19530", "rss_bytes", WHOLE, 0}}, NULL},
