@@ -5,8 +5,9 @@
  * coefficient based on Kendall's tau", J. Am. Stat. Assoc. 63, 1968), pairs of the same life alone (as the
  * regional Kendall test does: D. R. Helsel and L. M. Frans, Environ. Sci. Technol. 40, 2006). Interval:
  * Sen's, from the variance of Kendall's S, which is multiplied as K. H. Hamed and A. R. Rao say ("A modified
- * Mann-Kendall trend test for autocorrelated data", J. Hydrol. 204, 1998). That holds the slope with 1 - alpha;
- * a step, a later half and an end that tell otherwise only make it wider. docs/drift.md has the whole of it.
+ * Mann-Kendall trend test for autocorrelated data", J. Hydrol. 204, 1998). That holds the slope with 1 -
+ * alpha; a step, a later half and an end that tell otherwise only make it wider. docs/drift.md has the whole
+ * of it.
  */
 #ifndef MH_MEASURE_TREND_H
 #define MH_MEASURE_TREND_H
