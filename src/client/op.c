@@ -158,6 +158,7 @@ static void accept_none(struct mh_op *op)
         return;
     op->outcome = MH_OUTCOME_OK;
     op->reply.state = MH_INDEX_NONE;
+    op->reply.described = false;
 }
 
 /* A server that has our deadline may be the first to say so, in words of its own: it makes no difference. */

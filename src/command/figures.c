@@ -138,6 +138,7 @@ static int put_cycle_figures(struct mh_report *report, const struct mh_run *run)
         {"cycles_contradicted", run->sums.own_contradicted},
         {"cycles_cut", cycles.unsent},
         {"cycle_rows", cycles.rows},
+        {"collections_left", run->sums.own_left},
     };
     const struct figure found[] = {{"cycle_rows_searched", run->sums.own_searched},
                                    {"cycle_rows_found", run->sums.own_found}};

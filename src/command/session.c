@@ -364,11 +364,13 @@ void mh_session_condemn(struct mh_session *session)
 static void add_up_found(struct mh_session *session)
 {
     struct mh_run *run = &session->run;
-    int64_t sums[] = {run->sums.own_searched, run->sums.own_found, run->sums.own_contradicted};
+    int64_t sums[] = {run->sums.own_searched, run->sums.own_found, run->sums.own_contradicted,
+                      run->sums.own_left};
     mh_comm_sum_i64(session->comm, sums, sizeof sums / sizeof sums[0]);
     run->sums.own_searched = sums[0];
     run->sums.own_found = sums[1];
     run->sums.own_contradicted = sums[2];
+    run->sums.own_left = sums[3];
     run->kept_sums = run->sums; /* each rank's own are in its journal: these are of all */
 }
 

@@ -83,14 +83,19 @@ static void judge_hits(struct verdict *verdict, const struct mh_session *session
             (long long)acknowledged, what);
 }
 
-/* Work that the job asks for and that never once succeeded was not tested. */
+static bool is_cycle(const struct mh_report_operation *op)
+{
+    return strcmp(op->op, mh_tally_name(MH_TALLY_CYCLE)) == 0;
+}
+
+/* Work that the job asks for and that never once succeeded was not tested. Of cycles: judge_cycles. */
 static void judge_successes(struct verdict *verdict, const struct mh_session *session)
 {
     if (session->run.stopped || session->run.gave_up || session->broken)
         return;
     for (int64_t i = 0; i < session->report.operation_count; i++) {
         const struct mh_report_operation *op = &session->report.operations[i];
-        if (op->tally->planned > 0 && op->tally->ok == 0)
+        if (op->tally->planned > 0 && op->tally->ok == 0 && !is_cycle(op))
             say(verdict, MH_EXIT_UNUSABLE, "no %s of the %s role succeeded (see the errors)", op->op,
                 op->role);
     }
@@ -216,16 +221,25 @@ static void judge_audit(struct verdict *verdict, const struct mh_session *sessio
 /* Of a run that broke off nobody knows what was on its way to be found. */
 static void judge_cycles(struct verdict *verdict, const struct mh_report *report, bool broken)
 {
-    const int64_t whole = mh_report_figure(report, "cycles_whole");
+    const int64_t whole = mh_report_figure(report, "cycles_whole"),
+                  broken_off = mh_report_figure(report, "cycles_broken"),
+                  cut = mh_report_figure(report, "cycles_cut");
     if (whole > 0 && verdict->exit_code == 0)
         say(verdict, 0, "%lld of %lld cycles whole%s", (long long)whole,
             (long long)mh_report_figure(report, "cycles_begun"),
             broken ? "" : ", and what they looked at was as it had to be");
-    if (whole == 0 && mh_report_figure(report, "cycles_broken") > 0) /* stopped or not; said once */
-        say(verdict, MH_EXIT_UNUSABLE, "no cycle of the lifecycle role succeeded (see the errors)");
+    if (whole == 0 &&
+        mh_report_figure(report, "cycles_begun") > 0) /* stopped or not, and whatever else was done */
+        say(verdict, MH_EXIT_UNUSABLE, "no cycle of the lifecycle role succeeded: %lld broken, %lld cut",
+            (long long)broken_off, (long long)cut);
+    else if (cut > 0)
+        say(verdict, 0, "cycles cut by the stop: %lld", (long long)cut);
     const int64_t unlooked = mh_report_figure(report, "cycles_unlooked");
     if (unlooked > 0)
         say(verdict, 0, "cycles broken, rows not looked at: %lld", (long long)unlooked);
+    const int64_t left = mh_report_figure(report, "collections_left");
+    if (left > 0)
+        say(verdict, 0, "collections of cycles that may be left on the server: %lld", (long long)left);
     const int64_t contradicted = mh_report_figure(report, "cycles_contradicted");
     if (contradicted > 0)
         say(verdict, MH_EXIT_UNUSABLE,

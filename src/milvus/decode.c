@@ -198,6 +198,7 @@ int mh_decode_describe_index(const uint8_t *bytes, size_t length, struct mh_repl
     if (message->n_index_descriptions == 0)
         return 0;
     const MILVUS(IndexDescription) *index = message->index_descriptions[0];
+    reply->described = true;
     reply->state = (int)index->state;
     reply->pending_rows = index->pending_index_rows;
     reply->indexed_rows = index->indexed_rows;

@@ -128,6 +128,7 @@ struct mh_reply {
     int64_t hit_count;
     bool yes;                 /* HAS_COLLECTION, FLUSH_STATE (flushed) */
     int state;                /* LOAD_STATE: enum mh_load_state; DESCRIBE_INDEX: enum mh_index_state */
+    bool described;           /* DESCRIBE_INDEX: there is one, in whatever state */
     int64_t collection_id;    /* DESCRIBE_COLLECTION; 0: the server gives none */
     int64_t pending_rows;     /* DESCRIBE_INDEX */
     int64_t indexed_rows;     /* DESCRIBE_INDEX */

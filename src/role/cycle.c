@@ -181,10 +181,14 @@ static bool is_whole(const struct mh_content *content, const struct mh_reply *re
     return true;
 }
 
+/* Of the cycle's rows from .. to-1, and of all beyond either end. */
+static bool is_asked_for(const struct mh_cycle *cycle, int64_t id, int64_t from, int64_t to)
+{
+    return !is_own(cycle, id) || (id >= cycle->first + from && id < cycle->first + to);
+}
+
 static void judge_row(struct judging *judging, const struct mh_op *op, int64_t at, int64_t id, int64_t *found)
 {
-    if (!is_first(judging, id))
-        return;
     (*found)++;
     if (may_be_there(judging, id) && !is_whole(judging->cycle->content, &op->reply, at, id))
         blame(judging, MH_FOUND_CORRUPTED, id, 0, MH_SIGHT_STRANGE);
@@ -205,7 +209,10 @@ int64_t mh_cycle_judge_rows(const struct mh_cycle *cycle, const struct mh_op *op
     struct judging judging = {cycle, tell, context, 0};
     const int64_t *ids, rows = keys_in(&judging, op, &ids);
     for (int64_t at = 0; at < rows; at++)
-        judge_row(&judging, op, at, ids[at], found);
+        if (!is_asked_for(cycle, ids[at], from, to))
+            blame(&judging, MH_FOUND_FILTER_IGNORED, ids[at], MH_SIGHT_ABSENT, 0);
+        else if (is_first(&judging, ids[at]))
+            judge_row(&judging, op, at, ids[at], found);
     for (int64_t row = from; row < to; row++) {
         const bool seen = cycle->fates[row] & SEEN;
         if (!seen && fate_of(cycle, row) == WRITTEN)
@@ -455,10 +462,18 @@ static int64_t present_in(const struct mh_cycle *cycle, const struct mh_cycle_ra
     return present;
 }
 
+/* A row in doubt that was not there when all were asked for, and is now, is no second copy. */
+static bool has_come(const struct mh_cycle *cycle, int64_t row, int64_t count)
+{
+    return count == 1 && is_maybe(fate_of(cycle, row));
+}
+
 void mh_cycle_counted(struct mh_cycle *cycle, const struct mh_cycle_range *range, int64_t count)
 {
     const int64_t middle = range->from + (range->to - range->from) / 2;
     if (count <= present_in(cycle, range))
+        return;
+    if (middle == range->from && has_come(cycle, range->from, count))
         return;
     if (middle == range->from) {
         cycle->located[cycle->located_count++] = (struct mh_cycle_copies){range->from, count};
@@ -468,17 +483,20 @@ void mh_cycle_counted(struct mh_cycle *cycle, const struct mh_cycle_range *range
     push(cycle, range->from, middle);
 }
 
-/* Counts that are wrong in themselves seem to find copies everywhere: more, or others, than there can be. */
+/* Counts that are wrong in themselves seem to find copies everywhere: more, or others, than there can be.
+ * Rows in doubt may have come and gone between one count and the next. */
 bool mh_cycle_explain(const struct mh_cycle *cycle, int64_t surplus, mh_cycle_tell *tell, void *context)
 {
     const bool all = cycle->located_count < MH_CYCLE_MOST_LOCATED;
     int64_t sum = 0;
+    if (cycle->located_count == 0)
+        return false;
     for (int i = 0; i < cycle->located_count; i++) {
         if (!(cycle->fates[cycle->located[i].row] & PRESENT))
             return false;
         sum += cycle->located[i].copies - 1;
     }
-    if (all ? sum != surplus : sum > surplus)
+    if (sum > surplus + cycle->maybe || (all && sum < surplus - cycle->maybe))
         return false;
     struct judging judging = {cycle, tell, context, 0};
     for (int i = 0; i < cycle->located_count; i++)

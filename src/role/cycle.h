@@ -60,7 +60,7 @@ struct mh_cycle_wrong { /* as in struct mh_finding */
 typedef void mh_cycle_tell(void *context, const struct mh_cycle_wrong *wrong);
 
 /* Each returns how many things are wrong. Of a query for rows from .. to-1 (and, at either end, for all
- * beyond), where they belong or wherever they are: *found: grows by the rows returned. */
+ * beyond), where they belong or wherever they are: *found: grows by the rows of these returned, each once. */
 int64_t mh_cycle_judge_rows(const struct mh_cycle *cycle, const struct mh_op *op, int64_t from, int64_t to,
                             int64_t *found, mh_cycle_tell *tell, void *context);
 

@@ -44,13 +44,18 @@ struct mh_life {
     enum mh_step disputed_step;
     bool condemned; /* what could not be right in it has been told */
     enum mh_life_look look;
-    int64_t counted; /* by the count(*) that wants a closer look */
-    int64_t found;   /* rows that it found */
+    int64_t counted;       /* by the count(*) that wants a closer look */
+    int64_t found;         /* rows that it, or the query under way, found */
+    int64_t total;         /* by the last count(*) of all; 0: it was wrong */
+    int64_t torn_since_ns; /* a count(*) has said more since than the query after it found; 0: no */
+    int torn_pairs;        /* of count and query, that did */
+    bool recounting;       /* before the query once more: the count(*) again */
     struct mh_cycle_range range;
     bool at_home;         /* rows belong in MH_LIFE_PARTITION: it was made, and not dropped by any chance */
     bool seeking, sought; /* those absent there are asked for everywhere; were, for this query */
     bool made;            /* the collection may be on the server */
     bool created, drop_sent;  /* acknowledged; by its step, whatever came of it */
+    bool indexed;             /* acknowledged, and no drop of the index sent */
     bool inquest;             /* it broke: are its rows there? */
     bool looked;              /* the inquest has told */
     bool told;                /* what is wrong, that is */
@@ -61,9 +66,16 @@ struct mh_life {
     int64_t pause_ns;         /* before its next operation */
     bool cleaning;            /* nothing more but its drop */
     int drops;                /* tries of it */
+    bool parting;             /* nothing more but a look at whether its drop was done */
+    int failed_looks;         /* of those */
+    bool unseen_drop;         /* one was acknowledged, and nobody has seen since whether it was done */
+    bool undropped;           /* it was not, and that was told */
     bool broken, cut;
+    bool blind; /* an answer lacked what was asked for: nobody knows whether it would have been right */
     char why[64];
 };
+
+enum { MH_LIFE_DROP_PAUSE_MS = 1000 }; /* between two tries to remove what a cycle left, or to see it gone */
 
 /* The operation that the step, or the closer look of now, asks for. */
 void mh_life_ask(struct mh_role *role, struct mh_op *op);

@@ -7,9 +7,8 @@
 #include <stdio.h>
 
 enum {
-    DROP_PAUSE_MS = 1000, /* between two tries to remove what a broken cycle left */
-    WINDOW = 16384,       /* rows that one query may return */
-    MOST_HALVINGS = 20,   /* of an inquest's time */
+    WINDOW = 16384,     /* rows that one query may return */
+    MOST_HALVINGS = 20, /* of an inquest's time */
 };
 
 #define OTHER_PARTITION                                                                                      \
@@ -172,6 +171,8 @@ static void fill_step(struct mh_role *role, struct mh_op *op, enum mh_step step)
                                                     [MH_STEP_LIST_PARTITIONS] = MH_OP_SHOW_PARTITIONS,
                                                     [MH_STEP_LIST_COLLECTIONS] = MH_OP_SHOW_COLLECTIONS,
                                                     [MH_STEP_FIND_COLLECTION] = MH_OP_SHOW_COLLECTIONS,
+                                                    [MH_STEP_FIND_PARTITION] = MH_OP_SHOW_PARTITIONS,
+                                                    [MH_STEP_FIND_INDEX] = MH_OP_DESCRIBE_INDEX,
                                                     [MH_STEP_LIST_INDEX] = MH_OP_DESCRIBE_INDEX};
     struct mh_life *life = role->state;
     switch (step) {
@@ -208,7 +209,7 @@ static void fill_step(struct mh_role *role, struct mh_op *op, enum mh_step step)
         break;
     default:
         fill(role, op, plain[step]);
-        op->none_is_fine = step == MH_STEP_LIST_INDEX;
+        op->none_is_fine = step == MH_STEP_LIST_INDEX || step == MH_STEP_FIND_INDEX;
     }
 }
 
@@ -217,7 +218,9 @@ enum mh_step mh_life_step(const struct mh_life *life)
     static const enum mh_step steps[] = {[MH_LIFE_LOOK_AT_ROWS] = MH_STEP_QUERY,
                                          [MH_LIFE_LOOK_FOR_COPIES] = MH_STEP_COUNT,
                                          [MH_LIFE_LOOK_ELSEWHERE] = MH_STEP_QUERY};
-    return life->look == MH_LIFE_NO_LOOK ? life->program->steps[life->at] : steps[life->look];
+    if (life->look != MH_LIFE_NO_LOOK)
+        return steps[life->look];
+    return life->recounting ? MH_STEP_COUNT : life->program->steps[life->at];
 }
 
 void mh_life_ask(struct mh_role *role, struct mh_op *op)
@@ -225,6 +228,7 @@ void mh_life_ask(struct mh_role *role, struct mh_op *op)
     const struct mh_life_options *own = role->options->own;
     struct mh_life *life = role->state;
     fill_step(role, op, mh_life_step(life));
+    op->owed = life->parting;
     op->delay_ns = life->again ? own->poll_ns : life->pause_ns;
     life->pause_ns = 0;
 }
@@ -234,5 +238,5 @@ void mh_life_ask_drop(struct mh_role *role, struct mh_op *op)
     struct mh_life *life = role->state;
     fill(role, op, MH_OP_DROP_COLLECTION);
     op->owed = true;
-    op->delay_ns = life->drops++ > 0 ? DROP_PAUSE_MS * MH_MS : 0;
+    op->delay_ns = life->drops++ > 0 ? MH_LIFE_DROP_PAUSE_MS * MH_MS : 0;
 }

@@ -39,6 +39,12 @@ static void tell_of_thing(const struct mh_life *life, int64_t thing, mh_cycle_te
          &(struct mh_cycle_wrong){.what = MH_FOUND_NOT_DROPPED, .id = life->rows.first + thing, .seen = 1});
 }
 
+static void tell_lost(const struct mh_life *life, int64_t thing, mh_cycle_tell *tell, void *context)
+{
+    tell(context, &(struct mh_cycle_wrong){
+                      .what = MH_FOUND_LOST, .id = life->rows.first + thing, .seen = MH_SIGHT_ABSENT});
+}
+
 static void judge_list(const struct mh_life *life, const struct mh_op *op, mh_cycle_tell *tell, void *context)
 {
     const bool whole = op->request.kind == MH_OP_SHOW_COLLECTIONS;
@@ -49,7 +55,7 @@ static void judge_list(const struct mh_life *life, const struct mh_op *op, mh_cy
 static void judge_index(const struct mh_life *life, const struct mh_op *op, mh_cycle_tell *tell,
                         void *context)
 {
-    if (op->reply.state != MH_INDEX_NONE)
+    if (op->reply.described)
         tell_of_thing(life, MH_CYCLE_ID_INDEX, tell, context);
 }
 
@@ -65,8 +71,9 @@ static bool is_wrong_count(const struct mh_life *life, const struct mh_op *op, e
     return count < life->rows.live || count > life->rows.live + life->rows.maybe;
 }
 
-static void judge(struct mh_life *life, const struct mh_op *op, enum mh_step step, mh_cycle_tell *tell,
-                  void *context)
+/* Returns the rows that a query found. */
+static int64_t judge(struct mh_life *life, const struct mh_op *op, enum mh_step step, mh_cycle_tell *tell,
+                     void *context)
 {
     int64_t found = 0;
     if (step == MH_STEP_QUERY)
@@ -79,6 +86,11 @@ static void judge(struct mh_life *life, const struct mh_op *op, enum mh_step ste
         judge_index(life, op, tell, context);
     else if (step == MH_STEP_FIND_COLLECTION && !mh_reply_lists(&op->reply, life->name))
         mh_cycle_judge_absence(&life->rows, tell, context);
+    else if (step == MH_STEP_FIND_PARTITION && !mh_reply_lists(&op->reply, MH_LIFE_PARTITION))
+        tell_lost(life, MH_CYCLE_ID_PARTITION, tell, context);
+    else if (step == MH_STEP_FIND_INDEX && !op->reply.described)
+        tell_lost(life, MH_CYCLE_ID_INDEX, tell, context);
+    return found;
 }
 
 /* What is asked for again until verify.grace is over. */
@@ -87,7 +99,7 @@ static bool may_still_come(struct mh_role *role, const struct mh_op *op)
     struct mh_life *life = role->state;
     if (life->wrong_since_ns == 0)
         life->wrong_since_ns = op->done_ns;
-    return op->done_ns - life->wrong_since_ns < role->job->verify.grace_ns;
+    return !life->undropped && op->done_ns - life->wrong_since_ns < role->job->verify.grace_ns;
 }
 
 struct answer {
@@ -115,13 +127,15 @@ static void weigh(void *context, const struct mh_cycle_wrong *wrong)
 static void begin_look(struct mh_life *life, const struct mh_op *op, enum mh_step step)
 {
     life->look = step == MH_STEP_COUNT ? MH_LIFE_LOOK_AT_ROWS : MH_LIFE_LOOK_ELSEWHERE;
-    life->begun = life->found = life->counted = 0;
+    life->begun = life->found = life->counted = life->total = life->torn_since_ns = 0;
+    life->recounting = false;
     mh_reply_count(&op->reply, &life->counted);
 }
 
-static void settle(struct mh_life *life)
+static void settle(struct mh_life *life, enum mh_step step)
 {
     life->wrong_since_ns = 0;
+    life->unseen_drop &= step != MH_STEP_LIST_COLLECTIONS;
     if (life->sought)
         mh_cycle_forget_away(&life->rows);
     life->condemned = life->sought = false;
@@ -149,6 +163,59 @@ static void count_found(struct mh_life *life, const struct mh_op *op, enum mh_st
         mh_cycle_count_found(&life->rows, op, life->first, &life->searched, &life->own_found);
 }
 
+static void look_for_copies(struct mh_life *life)
+{
+    life->look = MH_LIFE_LOOK_FOR_COPIES;
+    mh_cycle_locate(&life->rows);
+    mh_cycle_next_range(&life->rows, &life->range); /* all rows: there is one */
+}
+
+/* All rows were asked for. A second copy shows in the count(*) before them alone, and there it may take the
+ * place of a row in doubt. As may a delete in doubt that landed between the two: so both are asked for again,
+ * until verify.grace is over, and so often at least. Where rows were lost, that was told. */
+static void compare_with_count(struct mh_role *role, const struct mh_op *op)
+{
+    enum { LEAST_PAIRS = 3 };
+    const struct mh_life_options *own = role->options->own;
+    struct mh_life *life = role->state;
+    if (life->total <= life->found || life->found < life->rows.live) {
+        life->torn_since_ns = life->torn_pairs = 0;
+        return;
+    }
+    if (life->torn_since_ns == 0)
+        life->torn_since_ns = op->done_ns;
+    if (++life->torn_pairs < LEAST_PAIRS || op->done_ns - life->torn_since_ns < role->job->verify.grace_ns) {
+        life->recounting = true;
+        life->pause_ns = own->poll_ns;
+        return;
+    }
+    life->counted = life->total;
+    life->wrong_since_ns = life->torn_since_ns;
+    life->torn_since_ns = life->torn_pairs = 0;
+    look_for_copies(life);
+}
+
+static void note_count(struct mh_life *life, const struct mh_op *op)
+{
+    mh_reply_count(&op->reply, &life->total);
+    if (life->recounting)
+        life->begun = life->found = 0; /* the query once more */
+    life->recounting = false;
+}
+
+/* The answer to the step is the last one. */
+static void conclude(struct mh_role *role, const struct mh_op *op, enum mh_step step, int64_t found)
+{
+    struct mh_life *life = role->state;
+    settle(life, step);
+    count_found(life, op, step);
+    if (step == MH_STEP_COUNT)
+        note_count(life, op);
+    life->found += found;
+    if (step == MH_STEP_QUERY && life->begun == life->rows.rows)
+        compare_with_count(role, op);
+}
+
 /* The reply was good: is what it says right? False: it is to be asked for again. */
 bool mh_life_learn(struct mh_role *role, const struct mh_op *op, enum mh_step step)
 {
@@ -158,15 +225,14 @@ bool mh_life_learn(struct mh_role *role, const struct mh_op *op, enum mh_step st
         note_sought(life, op);
         return false;
     }
-    judge(life, op, step, weigh, &answer);
+    int64_t found = judge(life, op, step, weigh, &answer);
     life->condemned |= answer.condemnable;
     const bool miscounted = is_wrong_count(life, op, step);
     life->rows.sound = step == MH_STEP_COUNT ? !miscounted : life->rows.sound;
     if (!answer.wanting && !miscounted) {
         if (life->wrong_since_ns)
             mh_life_tell_late(role, op);
-        settle(life);
-        count_found(life, op, step);
+        conclude(role, op, step, found);
         return true;
     }
     if (may_still_come(role, op) || must_seek(life, step))
@@ -176,11 +242,12 @@ bool mh_life_learn(struct mh_role *role, const struct mh_op *op, enum mh_step st
         return true;
     }
     answer.final = true;
-    judge(life, op, step, weigh, &answer);
+    found = judge(life, op, step, weigh, &answer);
+    life->undropped |= step == MH_STEP_LIST_COLLECTIONS;
     life->made |= step == MH_STEP_LIST_COLLECTIONS; /* still */
     life->gone |= step == MH_STEP_FIND_COLLECTION;
-    settle(life);
-    count_found(life, op, step);
+    life->at_home &= step != MH_STEP_FIND_PARTITION; /* its rows may be anywhere else */
+    conclude(role, op, step, found);
     return true;
 }
 
@@ -216,11 +283,11 @@ static bool has_seen_enough(struct mh_role *role, const struct mh_op *op)
             return false;
         if (life->counted <= life->found)
             return true;
-        life->look = MH_LIFE_LOOK_FOR_COPIES;
-        mh_cycle_locate(&life->rows);
-    } else if (mh_reply_count(&op->reply, &count)) {
-        mh_cycle_counted(&life->rows, &life->range, count);
+        look_for_copies(life);
+        return false;
     }
+    if (mh_reply_count(&op->reply, &count))
+        mh_cycle_counted(&life->rows, &life->range, count);
     return !mh_cycle_next_range(&life->rows, &life->range);
 }
 

@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum {
-    MOST_DROPS = 10,        /* tries to remove what a broken cycle left */
+    MOST_DROPS = 10,        /* tries to remove what a broken cycle left; and to see it gone */
     INQUEST_PAUSE_MS = 200, /* before the next one, when one fails */
     BROKEN_PAUSE_MS = 100,  /* before the cycle after a broken one; twice as long after each further one, */
     MOST_DOUBLINGS = 6,     /* so often at most */
@@ -226,8 +226,11 @@ static void begin_cycle(struct mh_role *role)
     life->program = mh_random_unit(&role->random) < own->recheck ? &life->rechecked : &life->usual;
     life->at = life->drops = 0;
     life->begun = life->inserted = life->begin_ns = life->wrong_since_ns = 0;
+    life->found = life->total = life->torn_since_ns = life->torn_pairs = 0;
     life->look = MH_LIFE_NO_LOOK;
-    life->at_home = life->seeking = life->sought = false;
+    life->at_home = life->seeking = life->sought = life->recounting = life->indexed = false;
+    life->parting = life->unseen_drop = life->undropped = life->blind = false;
+    life->failed_looks = 0;
     life->made = life->cleaning = life->broken = life->cut = life->again = life->condemned = false;
     life->created = life->drop_sent = life->inquest = life->looked = life->told = life->gone = false;
     life->disputed_ns = life->searched = life->own_found = 0;
@@ -248,7 +251,7 @@ static bool is_owed(const struct mh_life *life)
 static bool asks_again(enum mh_step step)
 {
     return step == MH_STEP_COUNT || step == MH_STEP_COUNT_ELSEWHERE || step == MH_STEP_QUERY ||
-           step == MH_STEP_FIND_COLLECTION;
+           step == MH_STEP_FIND_COLLECTION || step == MH_STEP_FIND_PARTITION || step == MH_STEP_FIND_INDEX;
 }
 
 /* An answer contradicted what was acknowledged, and is the last one: it might have been put right until
@@ -261,12 +264,21 @@ static void note_dispute(struct mh_life *life, enum mh_step step, int64_t since_
     life->disputed_step = step;
 }
 
-static bool is_left_open(struct mh_life *life)
+/* What was wrong with the step under way is not asked for again by it. */
+static void leave_open(struct mh_life *life)
 {
     if (life->wrong_since_ns > 0)
         note_dispute(life, mh_life_step(life), life->wrong_since_ns);
+    if (life->torn_since_ns > 0)
+        note_dispute(life, MH_STEP_QUERY, life->torn_since_ns);
+    life->wrong_since_ns = life->torn_since_ns = 0;
+}
+
+static bool is_left_open(struct mh_life *life)
+{
+    leave_open(life);
     if (life->disputed_ns == 0)
-        return false;
+        return life->blind;
     if (!life->broken)
         snprintf(life->why, sizeof life->why, "stopped while the step %s was contradicted",
                  mh_step_names[life->disputed_step]);
@@ -284,6 +296,7 @@ static void end_cycle(struct mh_role *role)
                                                               : MH_OUTCOME_FAILED,
                                      .cut = life->cut && !life->broken,
                                      .contradicted = open,
+                                     .left = life->made || life->unseen_drop,
                                      .rows = life->inserted,
                                      .searched = life->searched,
                                      .found = life->own_found,
@@ -300,11 +313,50 @@ static void end_cycle(struct mh_role *role)
     mh_role_cycle_ended(role, &end);
 }
 
+static void begin_parting(struct mh_life *life)
+{
+    life->parting = true;
+    life->program = &mh_parting;
+    life->at = 0;
+    life->begun = 0;
+    life->look = MH_LIFE_NO_LOOK;
+    life->condemned = life->seeking = life->sought = life->recounting = false;
+    life->again = life->wrong_since_ns > 0; /* it has looked already */
+}
+
+/* All that is left of the cycle: its collection goes, and it is seen to be gone. What cannot be dropped
+ * stays: the next cycle has another name. */
+static void wind_up(struct mh_role *role)
+{
+    struct mh_life *life = role->state;
+    life->cleaning = life->made && (role->ending || life->drops < MOST_DROPS);
+    life->parting = false;
+    if (life->cleaning)
+        return;
+    if (life->made)
+        mh_warn("collection %s could not be dropped, and is left on the server", life->name);
+    if (!life->made && life->unseen_drop)
+        begin_parting(life);
+    else
+        end_cycle(role);
+}
+
+/* A stop. The look at whether its drop was done goes on. */
+static void cut_short(struct mh_role *role)
+{
+    struct mh_life *life = role->state;
+    life->cut = true;
+    if (!life->unseen_drop)
+        leave_open(life);
+    wind_up(role);
+}
+
 /* A step that a cycle of these options has nothing to do in. */
 static bool is_empty(const struct mh_life *life, enum mh_step step)
 {
     return (step == MH_STEP_DELETE && life->delete_from == life->delete_to) ||
-           (step == MH_STEP_COUNT_ELSEWHERE && !life->at_home);
+           ((step == MH_STEP_COUNT_ELSEWHERE || step == MH_STEP_FIND_PARTITION) && !life->at_home) ||
+           (step == MH_STEP_FIND_INDEX && !life->indexed);
 }
 
 static void skip_empty(struct mh_life *life)
@@ -323,12 +375,10 @@ static enum mh_next next(struct mh_role *role, struct mh_op *op)
         return MH_NEXT_FINISHED;
     if (!life->under_way)
         begin_cycle(role);
-    if (role->ending && !life->cleaning)
-        life->cleaning = life->cut = true;
-    if (life->cleaning && !life->made) { /* stopped before its first operation */
-        end_cycle(role);
+    if (role->ending && !life->cleaning && !life->parting)
+        cut_short(role);
+    if (!life->under_way) /* stopped before its first operation */
         return MH_NEXT_FINISHED;
-    }
     if (life->cleaning)
         mh_life_ask_drop(role, op);
     else
@@ -358,24 +408,29 @@ static void settle_dispute(struct mh_role *role, const struct mh_op *op)
     life->wrong_since_ns = life->disputed_ns = 0;
 }
 
-static void advance(struct mh_role *role, const struct mh_op *op, enum mh_step step)
+/* Its collection has vanished; or it broke with no row that must be there, and what else must has been looked
+ * for. */
+static bool has_looked_enough(const struct mh_life *life)
+{
+    const enum mh_step next = life->program->steps[life->at];
+    return life->gone || (life->inquest && life->rows.live == 0 && next != MH_STEP_FIND_PARTITION &&
+                          next != MH_STEP_FIND_INDEX);
+}
+
+static void advance(struct mh_role *role, const struct mh_op *op)
 {
     struct mh_life *life = role->state;
-    if (life->look != MH_LIFE_NO_LOOK || life->begun < rows_of(life, step))
+    if (life->look != MH_LIFE_NO_LOOK || life->recounting || life->begun < rows_of(life, mh_life_step(life)))
         return;
-    life->begun = 0;
+    life->begun = life->found = 0;
     life->at++;
     skip_empty(life);
-    const bool enough = life->gone || (life->inquest && life->rows.live == 0);
-    if (life->at < life->program->count && !enough)
+    if (life->at < life->program->count && !has_looked_enough(life))
         return;
     life->looked |= life->inquest;
     if (life->inquest && (life->gone || life->at == life->program->count))
         settle_dispute(role, op);
-    if (life->made)
-        life->cleaning = true;
-    else
-        end_cycle(role);
+    wind_up(role);
 }
 
 static void note_broken(struct mh_role *role, enum mh_step step)
@@ -394,9 +449,9 @@ static void begin_inquest(struct mh_life *life)
     life->inquest = true;
     life->program = &mh_inquest;
     life->at = 0;
-    life->begun = life->wrong_since_ns = 0;
+    life->begun = life->found = life->total = life->torn_pairs = 0;
     life->look = MH_LIFE_NO_LOOK;
-    life->again = life->condemned = life->seeking = life->sought = life->told = false;
+    life->again = life->condemned = life->seeking = life->sought = life->told = life->recounting = false;
 }
 
 /* The step failed for good. A server that comes back may answer an inquest. */
@@ -404,8 +459,8 @@ static void break_off(struct mh_role *role, const struct mh_op *op, enum mh_step
 {
     struct mh_life *life = role->state;
     note_broken(role, step);
-    if (life->wrong_since_ns > 0)
-        note_dispute(life, step, life->wrong_since_ns);
+    if (!life->unseen_drop)
+        leave_open(life);
     if (!life->inquest)
         life->inquest_until_ns = op->done_ns + mh_life_inquest_ns(life, role->job->server.timeout_ns);
     if (is_owed(life) && !role->ending && op->done_ns < life->inquest_until_ns) {
@@ -413,9 +468,26 @@ static void break_off(struct mh_role *role, const struct mh_op *op, enum mh_step
         begin_inquest(life);
         return;
     }
-    life->cleaning = true;
-    if (!life->made)
-        end_cycle(role);
+    wind_up(role);
+}
+
+/* Without the vectors that were asked for an answer says nothing of them. Some servers leave out every column
+ * of an empty reply. */
+static bool lacks_vectors(const struct mh_role *role, const struct mh_op *op)
+{
+    const char *name = mh_content_vector_name(role->content);
+    const bool asked = op->request.kind == MH_OP_QUERY && op->booked_as != MH_TALLY_COUNT &&
+                       op->request.output_count == role->content->field_count;
+    return asked && op->reply.column_count > 0 && op->reply.columns[0].rows > 0 &&
+           !mh_reply_column(&op->reply, name);
+}
+
+static void note_blind(struct mh_life *life, enum mh_step step)
+{
+    if (!life->broken)
+        snprintf(life->why, sizeof life->why, "the vectors asked for are not in the answer to the step %s",
+                 mh_step_names[step]);
+    life->broken = life->blind = true;
 }
 
 /* A drop that failed may have been done, unless the server said that there is no such collection. A partition
@@ -441,6 +513,7 @@ static void learn_step(struct mh_role *role, const struct mh_op *op)
     if (write)
         mh_cycle_wrote(&life->rows, op);
     life->drop_sent |= step == MH_STEP_DROP_COLLECTION;
+    life->indexed &= step != MH_STEP_DROP_INDEX;
     if (op->outcome == MH_OUTCOME_UNKNOWN)
         note_broken(role, step);
     else if (op->outcome != MH_OUTCOME_OK) {
@@ -448,13 +521,20 @@ static void learn_step(struct mh_role *role, const struct mh_op *op)
             learn_failed_drop(life, op);
         break_off(role, op, step);
         return;
+    } else if (lacks_vectors(role, op)) {
+        note_blind(life, step);
+        break_off(role, op, step);
+        return;
     }
     life->created |= step == MH_STEP_CREATE_COLLECTION;
     life->at_home |= step == MH_STEP_CREATE_PARTITION;
+    life->indexed |= step == MH_STEP_CREATE_INDEX;
     if (step == MH_STEP_INSERT && op->outcome == MH_OUTCOME_OK)
         life->inserted += op->rows.rows;
-    if (step == MH_STEP_DROP_COLLECTION)
+    if (step == MH_STEP_DROP_COLLECTION) {
         life->made = false;
+        life->unseen_drop = true;
+    }
     if (step == MH_STEP_DROP_PARTITION) {
         mh_cycle_dropped(&life->rows); /* if there are any, they are in it */
         life->at_home = false;
@@ -464,19 +544,38 @@ static void learn_step(struct mh_role *role, const struct mh_op *op)
     else
         mh_life_look_on(role, op);
     if (!life->again)
-        advance(role, op, step);
+        advance(role, op);
 }
 
-/* What cannot be dropped stays: the next cycle has another name. */
 static void learn_drop(struct mh_role *role, const struct mh_op *op)
 {
     struct mh_life *life = role->state;
     life->made = op->outcome != MH_OUTCOME_OK && !mh_reply_is_missing_collection(&op->reply);
-    if (life->made && (role->ending || life->drops < MOST_DROPS))
+    life->unseen_drop = op->outcome == MH_OUTCOME_OK;
+    wind_up(role);
+}
+
+static void learn_failed_parting(struct mh_role *role)
+{
+    struct mh_life *life = role->state;
+    life->again = false;
+    life->pause_ns = MH_LIFE_DROP_PAUSE_MS * MH_MS;
+    if (role->ending || ++life->failed_looks < MOST_DROPS)
         return;
-    if (life->made)
-        mh_warn("collection %s could not be dropped, and is left on the server", life->name);
+    mh_warn("collection %s was dropped, and may be left on the server: no listing says", life->name);
     end_cycle(role);
+}
+
+static void learn_parting(struct mh_role *role, const struct mh_op *op)
+{
+    struct mh_life *life = role->state;
+    if (op->outcome != MH_OUTCOME_OK) {
+        learn_failed_parting(role);
+        return;
+    }
+    life->again = !mh_life_learn(role, op, mh_life_step(life));
+    if (!life->again)
+        wind_up(role);
 }
 
 static void done(struct mh_role *role, const struct mh_op *op)
@@ -488,6 +587,8 @@ static void done(struct mh_role *role, const struct mh_op *op)
     life->end_ns = op->done_ns;
     if (life->cleaning)
         learn_drop(role, op);
+    else if (life->parting)
+        learn_parting(role, op);
     else
         learn_step(role, op);
 }

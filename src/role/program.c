@@ -21,19 +21,22 @@ const char *const mh_step_names[MH_STEPS] = {
     "show_collections",
     "describe_index",
     "show_collections",
+    "show_partitions",
+    "describe_index",
 };
 
 /* An index that is there already may be created, and what is loaded may be loaded. */
 const struct mh_program mh_inquest = {
-    .steps = {MH_STEP_FIND_COLLECTION, MH_STEP_CREATE_INDEX, MH_STEP_LOAD, MH_STEP_COUNT, MH_STEP_QUERY,
-              MH_STEP_COUNT_ELSEWHERE},
-    .count = 6,
+    .steps = {MH_STEP_FIND_COLLECTION, MH_STEP_FIND_PARTITION, MH_STEP_FIND_INDEX, MH_STEP_CREATE_INDEX,
+              MH_STEP_LOAD, MH_STEP_COUNT, MH_STEP_QUERY, MH_STEP_COUNT_ELSEWHERE},
+    .count = 8,
 };
+
+const struct mh_program mh_parting = {.steps = {MH_STEP_LIST_COLLECTIONS}, .count = 1};
 
 static void append(struct mh_program *program, enum mh_step step)
 {
-    if (program->count < MH_MOST_STEPS)
-        program->steps[program->count++] = step;
+    program->steps[program->count++] = step; /* there is room: MH_MOST_STEPS */
 }
 
 static enum mh_step step_of(const char *word)

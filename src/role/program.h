@@ -27,14 +27,18 @@ enum mh_step { /* order of mh_step_names; those from MH_STEP_COUNT on are no wor
                MH_STEP_LIST_COLLECTIONS,
                MH_STEP_LIST_INDEX,
                MH_STEP_FIND_COLLECTION,
+               MH_STEP_FIND_PARTITION,
+               MH_STEP_FIND_INDEX,
                MH_STEPS,
 };
 
 extern const char *const mh_step_names[MH_STEPS];
 
 enum {
-    MH_MOST_STEPS = 64,                /* of a cycle, looks included */
-    MH_MOST_WORDS = MH_MOST_STEPS / 2, /* that a job may give */
+    MH_MOST_WORDS = 32,                       /* that a job may give */
+    MH_MOST_STEPS = 2 * MH_MOST_WORDS + 5 + 2 /* of a cycle: each word has one look at most, but for the
+                                                 delete, which may have six; the drop and its look come by
+                                                 themselves */
 };
 
 struct mh_program { /* the steps of a cycle, with the looks between them */
@@ -42,8 +46,11 @@ struct mh_program { /* the steps of a cycle, with the looks between them */
     int count;
 };
 
-/* What a cycle that broke does before its collection is dropped: is it there, and are its rows? */
+/* What a cycle that broke does before its collection is dropped: is it there, with all that was made of it,
+ * and are its rows? */
 extern const struct mh_program mh_inquest;
+/* Of a collection whose drop was acknowledged: is it gone? */
+extern const struct mh_program mh_parting;
 
 /* `words` have been checked. recheck: what a delete of a released collection did is looked at, too. */
 struct mh_program mh_program_of(const struct mh_texts *words, bool recheck);

@@ -92,6 +92,7 @@ enum mh_found {
     MH_FOUND_SURPLUS,
     MH_FOUND_WRONG_DISTANCE,
     MH_FOUND_WRONG_ORDER,
+    MH_FOUND_FILTER_IGNORED,
     MH_FOUND_NOT_DROPPED,
     MH_FOUNDS,
 };
@@ -115,6 +116,7 @@ struct mh_cycle_end {
                                  at the rows that it must have had by then */
     bool cut;                 /* instead: the stage was ended in its midst */
     bool contradicted;        /* by an answer that proves nothing, or might have been put right */
+    bool left;                /* its collection may be on the server: not dropped, or not seen to be gone */
     int64_t rows;             /* acknowledged inserts */
     int64_t searched, found;  /* rows searched for by their own vectors; that were hits */
     int64_t begin_ns, end_ns; /* its first operation was due; the last reply */

@@ -15,7 +15,7 @@ _Static_assert(sizeof(struct mh_kept_judged) == 232, FORMAT);
 _Static_assert(sizeof(struct mh_recall_point) == 48, FORMAT);
 _Static_assert(sizeof(struct mh_probe) == 200, FORMAT);
 _Static_assert(sizeof(struct mh_peak) == 40, FORMAT);
-_Static_assert(sizeof(struct mh_kept_sums) == 32, FORMAT);
+_Static_assert(sizeof(struct mh_kept_sums) == 40, FORMAT);
 
 /* ---- to the journal ---- */
 
@@ -25,9 +25,10 @@ void mh_keep_sums(struct mh_run *run)
     const struct mh_kept_sums more = {.own_searched = now.own_searched - then.own_searched,
                                       .own_found = now.own_found - then.own_found,
                                       .own_contradicted = now.own_contradicted - then.own_contradicted,
+                                      .own_left = now.own_left - then.own_left,
                                       .chaos_failed = now.chaos_failed - then.chaos_failed};
     run->kept_sums = now;
-    if (more.own_searched > 0 || more.own_contradicted > 0 || more.chaos_failed > 0)
+    if (more.own_searched > 0 || more.own_contradicted > 0 || more.own_left > 0 || more.chaos_failed > 0)
         mh_journal_keep(&run->journal, MH_KEPT_SUMS, &more, 1, sizeof more);
 }
 
@@ -221,6 +222,7 @@ static int take_sums(struct mh_kept *kept, const void *item)
     sums->own_searched += more->own_searched;
     sums->own_found += more->own_found;
     sums->own_contradicted += more->own_contradicted;
+    sums->own_left += more->own_left;
     sums->chaos_failed += more->chaos_failed;
     return 0;
 }

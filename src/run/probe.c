@@ -96,6 +96,7 @@ static const enum mh_wrong wrongs[MH_FOUNDS] = {
     [MH_FOUND_SURPLUS] = MH_SURPLUS,
     [MH_FOUND_WRONG_DISTANCE] = MH_WRONG_DISTANCE,
     [MH_FOUND_WRONG_ORDER] = MH_WRONG_ORDER,
+    [MH_FOUND_FILTER_IGNORED] = MH_FILTER_IGNORED,
     [MH_FOUND_NOT_DROPPED] = MH_NOT_DROPPED,
 };
 
@@ -159,6 +160,7 @@ void mh_role_cycle_ended(struct mh_role *role, const struct mh_cycle_end *end)
     run->sums.own_searched += end->searched;
     run->sums.own_found += end->found;
     run->sums.own_contradicted += end->contradicted;
+    run->sums.own_left += end->left;
     if (end->cut) {
         count_cut(run, &record);
         return;

@@ -37,6 +37,7 @@ struct mh_stage_span {        /* since the run began */
 struct mh_kept_sums {
     int64_t own_searched, own_found; /* by life cycles: rows by their vectors */
     int64_t own_contradicted;        /* cycles that ended with an answer that proves nothing: mh_cycle_end */
+    int64_t own_left;                /* collections that they may have left on the server */
     int64_t chaos_failed;            /* commands that failed */
 };
 

@@ -18,7 +18,7 @@
 
 enum {
     MH_JOURNAL_BUFFER = 64 << 10,
-    MH_JOURNAL_FORMAT = 8,
+    MH_JOURNAL_FORMAT = 9,
     MH_JOURNAL_ENTRY = 112 + 4,     /* a record's bytes in the file: CRC-32 behind it */
     MH_JOURNAL_MOST_KEPT = 64 << 10 /* bytes that lie behind one head: more are several */
 };

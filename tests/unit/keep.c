@@ -228,6 +228,8 @@ static void a_command_is_there_once(void **state)
     mh_keep_sums(&alive[0]);
     alive[1].sums = (struct mh_kept_sums){.own_searched = 4, .own_found = 4, .own_contradicted = 1};
     mh_keep_sums(&alive[1]);
+    alive[1].sums.own_left += 2; /* and nothing else */
+    mh_keep_sums(&alive[1]);
     read_all();
     assert_int_equal(dead.events.count, 3);
     for (int i = 0; i < 3; i++)
@@ -235,6 +237,7 @@ static void a_command_is_there_once(void **state)
     assert_int_equal(dead.sums.own_searched, 25);
     assert_int_equal(dead.sums.own_found, 14);
     assert_int_equal(dead.sums.own_contradicted, 1);
+    assert_int_equal(dead.sums.own_left, 2);
     assert_int_equal(dead.sums.chaos_failed, 1);
 }
 
