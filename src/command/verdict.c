@@ -233,7 +233,7 @@ static void judge_cycles(struct verdict *verdict, const struct mh_report *report
         say(verdict, MH_EXIT_UNUSABLE, "no cycle of the lifecycle role succeeded: %lld broken, %lld cut",
             (long long)broken_off, (long long)cut);
     else if (cut > 0)
-        say(verdict, 0, "cycles cut by the stop: %lld", (long long)cut);
+        say(verdict, 0, "cycles cut before they were whole: %lld", (long long)cut);
     const int64_t unlooked = mh_report_figure(report, "cycles_unlooked");
     if (unlooked > 0)
         say(verdict, 0, "cycles broken, rows not looked at: %lld", (long long)unlooked);

@@ -240,6 +240,28 @@ def test_what_is_not_dropped(tmp_path: Path, op: str, stands_for: int) -> None:
     assert "not_dropped" in told.out and row["collection"] in told.out
 
 
+def test_what_a_broken_cycle_did_not_drop(tmp_path: Path) -> None:
+    """Nobody but the look behind it sees that its drop, which was acknowledged, was not done."""
+    done, mock, left = run(tmp_path, "reply_code=1,code=65535,op=load keep_dropped=1,op=drop_collection", job_for([life(count=1, cycles=2)]))
+    assert done.code == VIOLATED and [entry["fault"] for entry in mock.log()].count("keep_dropped") == 1, str(done)
+    [row] = done.result.violations
+    assert row["kind"] == "not_dropped" and row["cycle"] == 0 and row["seen_by"] == "show_collections", row
+    assert_provenance(done)
+    figures = done.result.figures
+    assert left == [] and (figures["cycles_broken"], figures["cycles_whole"], figures["collections_left"]) == (1, 1, 0)
+
+
+def test_copies_do_not_hide_behind_rows_in_doubt(tmp_path: Path) -> None:
+    """An insert without a known outcome never lands; the count(*) has room for as many second copies of other rows."""
+    steps = ["create_collection", "create_partition", "insert", "create_index", "load", "query"]
+    job = job_for([life(count=1, cycles=1, batch=20, steps=steps)], server={"timeout": "500ms"})
+    done, mock, _ = run(tmp_path, "hang=1,op=insert,when=before duplicate=15,after=30", job)
+    twice = {entry["key"] for entry in mock.log() if entry["fault"] == "duplicate"}
+    assert len(twice) == 15 and done.result.found == {"duplicated": twice}, str(done)
+    assert done.code == UNUSABLE and done.result.figures["cycles_broken"] == 1, str(done)  # no cycle was whole, too
+    assert_provenance(done)
+
+
 def test_what_comes_late_is_late(tmp_path: Path) -> None:
     done, _, _ = run(tmp_path, "late=3,seconds=0.2", job_for([life()], verify={"grace": "20s"}))
     assert done.code == GOOD and done.result.found == {} and done.result.figures["late"] >= 1, str(done)
@@ -493,7 +515,8 @@ def test_stopped_in_mid_cycle(tmp_path: Path) -> None:
         left = collections(mock)
     assert done.code == GOOD and left == [] and violations(done) == [], str(done)
     figures = done.result.figures
-    assert figures["cycles_cut"] == 4 and figures["cycles_broken"] == 0
+    assert "cycles cut before they were whole: 4" in done.result.attributes["verdict"]
+    assert figures["cycles_cut"] == 4 and figures["cycles_broken"] == figures["collections_left"] == 0
     assert figures["cycles_begun"] == figures["cycles_whole"] + 4
     assert_books_balance(done.result)
 
@@ -569,7 +592,10 @@ def test_what_cannot_be_removed_is_named(tmp_path: Path) -> None:
     [name] = left
     assert f"collection {name} is left on the server" in done.err, str(done)
     figures = done.result.figures
-    assert figures["cycles_begun"] == figures["cycles_broken"] + figures["cycles_cut"] == 1, figures
+    assert figures["cycles_begun"] == figures["cycles_broken"] + figures["cycles_cut"] == figures["collections_left"] == 1, figures
+    verdict = done.result.attributes["verdict"]
+    assert done.code == UNUSABLE and "no cycle of the lifecycle role succeeded" in verdict, str(done)  # its rows were looked at by nobody
+    assert "collections of cycles that may be left on the server: 1" in verdict, verdict
     assert_books_balance(done.result)
 
 
@@ -577,7 +603,7 @@ def test_drops_that_hang_take_no_more_than_the_grace(tmp_path: Path) -> None:
     """Neither the audit's time, in the stage, nor the exit code, at the end."""
     roles = [life(cycles=10**6, count=1), {"role": "writer", "count": 1, "rows": ROWS}]
     job, grace = job_for(roles, server={"timeout": "60s"}, verify={"enabled": True}), 6
-    with Mock(tmp_path, ["hang=100%,op=drop_collection"], ("--load-time", "300ms")) as mock:
+    with Mock(tmp_path, ["hang=100%,op=drop_collection,after=1"], ("--load-time", "300ms")) as mock:  # the first cycle is whole
         with running(*words(tmp_path, mock, job), "--grace", grace, np=2, result=tmp_path / "result.h5") as going:
             going.wait_for(r"^milvus-hpc: calibration")
             assert going.read_until(lambda: mock.log() != [], 20)

@@ -671,6 +671,70 @@ static void nine_hits_in_ten_are_enough(void **state)
     expect(MH_EXIT_GOOD, "GOOD");
 }
 
+/* ---- lives of collections ---- */
+
+static void live(int whole, int broken, int unlooked, int cut)
+{
+    struct mh_tally *t = mh_tally_at(&session.run.tallies, 0, WRITER, MH_TALLY_CYCLE);
+    t->planned = whole + broken + unlooked + cut;
+    t->ok = whole;
+    t->failed = broken;
+    t->unknown = unlooked;
+    t->unsent = cut;
+    for (int i = 0; i < whole; i++)
+        mh_histogram_record(&t->due, 1000);
+}
+
+/* Broken or cut, by a stop or not, and whatever other roles did. */
+static void cycles_of_which_none_was_whole_tested_nothing(void **state)
+{
+    static const struct {
+        int broken, unlooked, cut;
+        bool stopped;
+        const char *said;
+    } cases[] = {{0, 0, 8, true, "no cycle of the lifecycle role succeeded: 0 broken, 8 cut"},
+                 {2, 1, 8, true, "no cycle of the lifecycle role succeeded: 3 broken, 8 cut"},
+                 {2, 0, 0, true, "no cycle of the lifecycle role succeeded: 2 broken, 0 cut"},
+                 {2, 0, 0, false, "no cycle of the lifecycle role succeeded: 2 broken, 0 cut"}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        begin_again(state);
+        session.run.stopped = cases[i].stopped;
+        live(0, cases[i].broken, cases[i].unlooked, cases[i].cut);
+        expect(MH_EXIT_UNUSABLE, cases[i].said);
+        const char *once = strstr(session.report.verdict, "no cycle");
+        assert_null(strstr(once + 1, "no cycle"));
+    }
+}
+
+static void what_became_of_cycles_is_said(void **state)
+{
+    static const char *const said[] = {"5 of 14 cycles whole, and what they looked at was as it had to be",
+                                       "cycles cut before they were whole: 6",
+                                       "cycles broken, rows not looked at: 2",
+                                       "collections of cycles that may be left on the server: 3"};
+    for (size_t i = 0; i < COUNT(said); i++) {
+        begin_again(state);
+        session.run.stopped = true;
+        session.run.sums.own_left = 3;
+        live(5, 1, 2, 6);
+        expect(MH_EXIT_GOOD, said[i]);
+        assert_int_equal(mh_report_figure(&session.report, "collections_left"), 3);
+    }
+    begin_again(state);
+    live(5, 0, 0, 0);
+    expect(MH_EXIT_GOOD, "5 of 5 cycles whole, and what they looked at was as it had to be");
+    assert_null(strstr(session.report.verdict, "cut"));
+    assert_null(strstr(session.report.verdict, "left"));
+}
+
+static void a_contradiction_decides_nothing(void **state)
+{
+    (void)state;
+    session.run.sums.own_contradicted = 2;
+    live(5, 0, 2, 0);
+    expect(MH_EXIT_UNUSABLE, "UNDECIDED: 2 cycles ended with an answer that contradicted");
+}
+
 static void a_role_that_never_succeeds(void **state)
 {
     (void)state;
@@ -859,6 +923,9 @@ int main(void)
         OF_SESSION(a_deleter_that_seldom_hits),
         OF_SESSION(an_upserter_that_never_hits),
         OF_SESSION(nine_hits_in_ten_are_enough),
+        OF_SESSION(cycles_of_which_none_was_whole_tested_nothing),
+        OF_SESSION(what_became_of_cycles_is_said),
+        OF_SESSION(a_contradiction_decides_nothing),
         OF_SESSION(a_role_that_never_succeeds),
         OF_SESSION(a_role_that_never_reports),
         OF_SESSION(hits_are_judged_of_this_part),

@@ -195,6 +195,19 @@ static void good_replies_are_read(void **state)
     free(bytes.data);
 }
 
+/* One of state 0, which a reader of the state alone would take for none. */
+static void an_index_is_described_in_whatever_state(void **state)
+{
+    (void)state;
+    static const uint8_t none[] = {0x0a, 0x00}, stateless[] = {0x0a, 0x00, 0x12, 0x00}; /* status, an index */
+    mh_decode(MH_OP_DESCRIBE_INDEX, 0, "", false, stateless, sizeof stateless, &reply);
+    assert_int_equal(reply.outcome, MH_OUTCOME_OK);
+    assert_true(reply.described && reply.state == MH_INDEX_NONE);
+    mh_decode(MH_OP_DESCRIBE_INDEX, 0, "", false, none, sizeof none, &reply);
+    assert_int_equal(reply.outcome, MH_OUTCOME_OK);
+    assert_false(reply.described);
+}
+
 static void counts_of_writes(void **state)
 {
     (void)state;
@@ -498,6 +511,7 @@ int main(void)
         DECODES(a_long_reason_is_cut),
         DECODES(every_transport_status_is_judged),
         DECODES(good_replies_are_read),
+        DECODES(an_index_is_described_in_whatever_state),
         DECODES(counts_of_writes),
         DECODES(a_success_that_names_failed_rows_is_in_doubt),
         DECODES(a_statistic_that_is_no_number_was_not_said),
