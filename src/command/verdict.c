@@ -218,7 +218,8 @@ static void judge_audit(struct verdict *verdict, const struct mh_session *sessio
         say(verdict, 0, "not audited (verify.enabled is false)");
 }
 
-/* Of a run that broke off nobody knows what was on its way to be found. */
+/* Of a run that broke off nobody knows what was on its way to be found. Without a whole cycle none was looked
+ * at to its end, stopped or not, and whatever other roles did. */
 static void judge_cycles(struct verdict *verdict, const struct mh_report *report, bool broken)
 {
     const int64_t whole = mh_report_figure(report, "cycles_whole"),
@@ -228,8 +229,7 @@ static void judge_cycles(struct verdict *verdict, const struct mh_report *report
         say(verdict, 0, "%lld of %lld cycles whole%s", (long long)whole,
             (long long)mh_report_figure(report, "cycles_begun"),
             broken ? "" : ", and what they looked at was as it had to be");
-    if (whole == 0 &&
-        mh_report_figure(report, "cycles_begun") > 0) /* stopped or not, and whatever else was done */
+    if (whole == 0 && mh_report_figure(report, "cycles_begun") > 0)
         say(verdict, MH_EXIT_UNUSABLE, "no cycle of the lifecycle role succeeded: %lld broken, %lld cut",
             (long long)broken_off, (long long)cut);
     else if (cut > 0)
