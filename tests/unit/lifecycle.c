@@ -327,10 +327,21 @@ static void play(struct server *server, int cycles)
     assert_null(server->core.role.ops->owes(&server->core.role));
 }
 
+enum { MOST_TURNS = 20000 };
+
 static void play_until(struct server *server, const char *operation)
 {
-    while (!strstr(server->script, operation))
+    for (int i = 0; i < MOST_TURNS && !strstr(server->script, operation); i++)
         assert_int_equal(turn(server), MH_NEXT_SEND);
+    assert_non_null(strstr(server->script, operation));
+}
+
+/* The first one, whatever it owes then. */
+static void play_to_the_end(struct server *server)
+{
+    for (int i = 0; i < MOST_TURNS && server->core.cycle_count == 0; i++)
+        assert_int_equal(turn(server), MH_NEXT_SEND);
+    assert_int_equal(server->core.cycle_count, 1);
 }
 
 /* ---- the order of things ---- */
@@ -500,7 +511,7 @@ static void open_in_doubt(struct server *server, const char *role, enum mh_op_ki
     server->fails = kind;
     server->how = MH_OUTCOME_UNKNOWN;
     server->fail_after = kind == MH_OP_INSERT;
-    while (!strstr(server->script, until)) {
+    for (int i = 0; i < MOST_TURNS && !strstr(server->script, until); i++) {
         turn(server);
         server->fails = server->fail_after < 0 ? MH_OP_KINDS : kind;
     }
@@ -529,6 +540,11 @@ static void copies_do_not_hide_behind_rows_in_doubt(void **state)
     close_server(&server);
 }
 
+static bool is_range_count(const struct mh_op *op)
+{
+    return op->booked_as == MH_TALLY_COUNT && op->request.expression;
+}
+
 /* Nor do those that land meanwhile: before they are found one by one, or after. */
 static void rows_in_doubt_that_land_late_are_no_copies(void **state)
 {
@@ -538,7 +554,7 @@ static void rows_in_doubt_that_land_late_are_no_copies(void **state)
         open_in_doubt(&server, LIFE "0}", MH_OP_INSERT, "insert insert insert");
         server.copies[1] = 2;
         const int64_t wanted = server.now_ns + GRACE_MS * MH_MS;
-        while (server.op->booked_as != MH_TALLY_COUNT || !server.op->request.expression)
+        for (int n = 0; n < MOST_TURNS && !is_range_count(server.op); n++)
             turn(&server);
         assert_true(server.now_ns >= wanted);
         for (int row = 8; row < 16; row++)
@@ -591,8 +607,7 @@ static void a_count_that_no_query_bears_out_is_not_passed_over(void **state)
         server.core.role.ending = stopped;
         server.fails = stopped ? MH_OP_KINDS : MH_OP_QUERY;
         server.how = MH_OUTCOME_FAILED;
-        while (server.core.cycle_count == 0)
-            turn(&server);
+        play_to_the_end(&server);
         assert_true(server.core.cycles[0].contradicted);
         assert_int_equal(server.core.cycles[0].outcome, MH_OUTCOME_UNKNOWN);
         close_server(&server);
@@ -631,8 +646,7 @@ static void it_is_cut_by_what_a_stop_breaks(void **state)
     (void)state;
     struct server server;
     open_server(&server, LIFE "0}");
-    while (!strstr(server.script, "create_index"))
-        turn(&server);
+    play_until(&server, "create_index");
     assert_non_null(server.core.role.ops->owes(&server.core.role));
     server.core.role.ending = true;
     server.op->delay_ns = 0;
@@ -649,19 +663,15 @@ static void a_drop_by_the_way_is_looked_at(void **state)
     for (int stopped = 0; stopped <= 1; stopped++) {
         struct server server;
         open_server(&server, LIFE "0}");
-        while (!strstr(server.script, "create_index"))
-            turn(&server);
+        play_until(&server, "create_index");
         server.keeps_dropped = true;
         server.core.role.ending = stopped;
         server.fails = stopped ? MH_OP_KINDS : MH_OP_LOAD;
         server.how = MH_OUTCOME_FAILED;
-        while (!strstr(server.script, "drop_collection"))
-            turn(&server);
+        play_until(&server, "drop_collection");
         const int64_t begin_ns = server.now_ns;
-        while (server.core.cycle_count == 0) {
-            assert_true(server.op->owed);
-            assert_int_equal(turn(&server), MH_NEXT_SEND);
-        }
+        play_to_the_end(&server);
+        assert_true(server.op->owed);
         assert_true(server.now_ns - begin_ns >= GRACE_MS * MH_MS);
         assert_int_equal(server.core.finding_count, 1);
         assert_int_equal(server.core.findings[0].what, MH_FOUND_NOT_DROPPED);
@@ -681,11 +691,9 @@ static void a_drop_that_is_done_late_is_late(void **state)
     open_server(&server, LIFE "0}");
     server.fails = MH_OP_LOAD;
     server.how = MH_OUTCOME_FAILED;
-    while (!strstr(server.script, "load"))
-        turn(&server);
+    play_until(&server, "load");
     server.keeps_dropped = true;
-    while (!strstr(server.script, "drop_collection show_collections show_collections"))
-        turn(&server);
+    play_until(&server, "drop_collection show_collections show_collections");
     server.there = false;
     play(&server, 1);
     assert_int_equal(server.core.finding_count, 1);
@@ -700,8 +708,7 @@ static void a_drop_that_nobody_saw_done_may_have_left_it(void **state)
     (void)state;
     struct server server;
     open_server(&server, LIFE "0}");
-    while (!strstr(server.script, "drop_collection"))
-        turn(&server);
+    play_until(&server, "drop_collection");
     server.fails = MH_OP_SHOW_COLLECTIONS;
     server.how = MH_OUTCOME_FAILED;
     const int64_t begin_ns = server.now_ns;
@@ -719,8 +726,7 @@ static void a_drop_that_a_stop_leaves_undone_is_open(void **state)
     (void)state;
     struct server server;
     open_server(&server, LIFE "0}");
-    while (!strstr(server.script, "create_index"))
-        turn(&server);
+    play_until(&server, "create_index");
     server.keeps_dropped = server.core.role.ending = true;
     for (int i = 0; i < 5; i++)
         turn(&server);
@@ -969,7 +975,7 @@ static void what_was_made_and_not_dropped_is_there(void **state)
             *thing = false;
             server.fails = cases[i].breaks;
             server.how = MH_OUTCOME_FAILED;
-            while (server.op->request.kind != cases[i].seen_by)
+            for (int n = 0; n < MOST_TURNS && server.op->request.kind != cases[i].seen_by; n++)
                 assert_int_equal(turn(&server), MH_NEXT_SEND);
             server.fails = MH_OP_KINDS;
             *thing = returns;
