@@ -1657,6 +1657,21 @@ static void copies_are_located(void **state)
     close_server(&server);
 }
 
+/* No query comes that it could be compared with. */
+static void copies_show_in_a_count_alone(void **state)
+{
+    (void)state;
+    struct server server;
+    open_server(&server, "{role: lifecycle, rows: 20, recheck: 0, steps: [create_collection, insert, "
+                         "create_index, load]}");
+    play_until(&server, "load");
+    server.copies[11] = 2;
+    play(&server, 1);
+    assert_int_equal(server.core.finding_count, 1);
+    expect(&server, 0, MH_FOUND_DUPLICATED, 11, MH_OP_QUERY);
+    close_server(&server);
+}
+
 static void a_count_that_nothing_explains_is_miscounted(void **state)
 {
     (void)state;
@@ -1823,6 +1838,7 @@ int main(void)
         cmocka_unit_test(rows_go_into_the_partition_that_is_there),
         cmocka_unit_test(a_delete_of_what_is_in_doubt_ends_no_doubt),
         cmocka_unit_test(copies_are_located),
+        cmocka_unit_test(copies_show_in_a_count_alone),
         cmocka_unit_test(a_count_that_nothing_explains_is_miscounted),
         cmocka_unit_test(deletes_that_do_nothing_are_seen_by_a_recheck),
         cmocka_unit_test(deletes_of_what_is_loaded_are_seen_at_once),
