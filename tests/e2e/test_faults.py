@@ -130,7 +130,7 @@ def test_signal_ends_a_run_in_order(server: Server, output: Path, send: Callable
 def test_signal_that_reaches_a_rank_late(server: Server, output: Path) -> None:
     """In the audit, when the stage has ended since by the others' copy: it is the same signal, and no reason to cut the audit."""
     with running(*words(server, output, job_for("late", endless())), np=2, result=output) as run:
-        run.wait_for("^load 2 s")
+        run.wait_for_second("load", 2)
         early, late = ranks_of(run)
         os.kill(early, signal.SIGUSR1)
         run.wait_for("audit: reading every row")
