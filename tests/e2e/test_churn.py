@@ -121,7 +121,6 @@ def test_the_job(tmp_path: Path, server: Server) -> None:
     path = tmp_path / "result.h5"
     words = ("run", ROOT / "jobs" / "churn.yaml", "--server", server.uri, "--output", path, *sets, "--set", "stages.churn.churn.count=2", "--progress", 1)
     with running(*words, np=3, result=path) as going:
-        going.wait_for_second("churn", 3)
         for before in range(5):
             going.wait_for(rf"^churn [^|\n]*\| churn [^|\n]*(\| prober [^|\n]*){{{before}}}\| prober [1-9]")
         going.wait_for_lines("churn")

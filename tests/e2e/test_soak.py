@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from pymilvus import MilvusClient
@@ -37,9 +38,10 @@ def cycles(client: MilvusClient) -> dict[str, int]:
     return {name[1]: int(name[2]) for name in names if name}
 
 
-def test_soak_with_a_restart(server: Server, tmp_path: Path, output: Path) -> None:
+def test_soak_with_a_restart(new_server: Callable[..., Server], tmp_path: Path, output: Path) -> None:
     """It breaks calls of cycles under way: those last until it is over, or are broken, and their rows are looked at all the same. Cycles go on
     after it, under new names; what a broken one had made is gone; nothing acknowledged was lost."""
+    server = new_server("common.session.ttl=10")  # for so long after its death it refuses calls
     command = f"{ROOT}/scripts/milvus-server kill --dir {server.home} && {ROOT}/scripts/milvus-server start --dir {server.home}"
     job = JOB.read_text().replace("    roles:", f'    chaos: [{{at: 4s, run: "{command}"}}]\n    roles:')
     (tmp_path / "job.yaml").write_text(job)
