@@ -62,13 +62,16 @@ class Forwarder:
         with self.lock:
             self.up = False
             self.listener.close()
+            self.listener = socket.socket()
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.listener.bind(("127.0.0.1", self.port))  # nobody else's until it is back
             for end in self.pairs:
                 end.close()
             self.pairs.clear()
 
     def revive(self) -> None:
         with self.lock:
-            self.listener = socket.create_server(("127.0.0.1", self.port))
+            self.listener.listen()
             self.up = True
 
     def __enter__(self) -> Self:
@@ -78,3 +81,4 @@ class Forwarder:
         self.closing = True
         self.thread.join()
         self.kill()
+        self.listener.close()

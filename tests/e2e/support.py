@@ -156,6 +156,20 @@ class Running:
         """Until a line of stderr matches."""
         assert self.read_until(lambda: re.search(pattern, self.err, re.M) is not None, seconds), f"no {pattern!r} in:\n{self.err}"
 
+    def seconds_shown(self, stage: str) -> list[int]:
+        """By its progress lines: one comes a second after the last, so that after a pause of the machine a number is left out."""
+        return [int(second) for second in re.findall(rf"^{stage} (\d+) s.*\n", self.err, re.M)]
+
+    def wait_for_second(self, stage: str, second: int) -> None:
+        """Or a later one of the stage."""
+        assert self.read_until(lambda: max(self.seconds_shown(stage), default=-1) >= second, 90), f"no second {second} of {stage} in:\n{self.err}"
+
+    def wait_for_lines(self, stage: str, lines: int = 2) -> None:
+        """More progress lines of the stage: of two, the second comes an interval from now at least."""
+        self.read_until(lambda: False, 0.1)  # what has been said already
+        wanted = len(self.seconds_shown(stage)) + lines
+        assert self.read_until(lambda: len(self.seconds_shown(stage)) >= wanted, 90), f"not {wanted} lines of {stage} in:\n{self.err}"
+
     def finish(self, seconds: float = 180) -> Done:
         ended = self.read_until(lambda: not self.open, seconds)
         assert ended, f"still running after {seconds} s:\n{self.err}"

@@ -3,11 +3,12 @@ real server."""
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 from mockserver import Mock, expected
-from support import GOOD, ROOT, VIOLATED, Done, Server, assert_books_balance, assert_ledger_agrees, count, hpc, read_all, write_job
+from support import GOOD, ROOT, VIOLATED, Done, Server, assert_books_balance, assert_ledger_agrees, count, hpc, read_all, running, write_job
 
 CHURN = {"role": "churn", "count": 3, "rows": 1200, "batch": 20, "inflight": 4, "weights": {"insert": 3, "delete": 1, "upsert": 2}}
 FIELDS = [{"name": "id", "type": "int64", "primary": True}, {"name": "vector", "type": "float_vector"},
@@ -92,7 +93,7 @@ def test_rows_in_doubt_are_left_alone(tmp_path: Path, fault: str) -> None:
 
 def test_beside_others(tmp_path: Path) -> None:
     """Nobody waits for a churn that goes on when writers and those who live on their rows have ended."""
-    others = [{"role": "writer", "rows": 1000, "batch": 50}, {"role": "deleter"}, {"role": "upserter"}, {"role": "indexer"}]
+    others = [{"role": "writer", "rows": 1000, "batch": 10}, {"role": "deleter"}, {"role": "upserter"}, {"role": "indexer"}]
     with Mock(tmp_path) as mock:
         done = run(tmp_path, mock.uri, [*others, CHURN | {"for": "1s", "rate": "300/s"}], 2)
     assert done.code == GOOD, str(done)
@@ -116,10 +117,15 @@ def test_real_server(tmp_path: Path, server: Server) -> None:
 def test_the_job(tmp_path: Path, server: Server) -> None:
     """jobs/churn.yaml, shorter: all three kinds of write by churn and probers, every level of visibility measured."""
     roles = ["churn", "prober", *(f"prober[{i}]" for i in range(1, 5))]
-    sets = [word for role in roles for word in ("--set", f"stages.churn.{role}.for=4s")]
+    sets = [word for role in roles for word in ("--set", f"stages.churn.{role}.for=60s")]
     path = tmp_path / "result.h5"
-    done = hpc("run", ROOT / "jobs" / "churn.yaml", "--server", server.uri, "--output", path, *sets, "--set", "stages.churn.churn.count=2",
-               np=3, result=path)
+    words = ("run", ROOT / "jobs" / "churn.yaml", "--server", server.uri, "--output", path, *sets, "--set", "stages.churn.churn.count=2", "--progress", 1)
+    with running(*words, np=3, result=path) as going:
+        for before in range(5):
+            going.wait_for(rf"^churn [^|\n]*\| churn [^|\n]*(\| prober [^|\n]*){{{before}}}\| prober [1-9]")
+        going.wait_for_lines("churn")
+        going.process.send_signal(signal.SIGUSR1)
+        done = going.finish()
     assert done.code == GOOD and done.result.found == {}, str(done)
     assert_books_balance(done.result)
     assert_ledger_agrees(done.result)

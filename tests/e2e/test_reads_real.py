@@ -50,7 +50,7 @@ def test_search_churn(tmp_path, server: Server):
 
 
 def test_aggressive(tmp_path, server: Server):
-    done = run_job(tmp_path, server, "aggressive.yaml", "stages.crud.writer.rows=500", "stages.crud.indexer.start_after_rows=5000",
+    done = run_job(tmp_path, server, "aggressive.yaml", "stages.crud.writer.rows=500", "stages.crud.writer.batch=100", "stages.crud.indexer.start_after_rows=5000",
                    "stages.load_up.searcher.for=10s", "stages.load_up.querier.for=10s", "stages.load_up.churn.for=10s",
                    "collection.index={field: vector, type: HNSW, metric: L2, params: {M: 16, efConstruction: 100}}",
                    'stages.load_up.searcher.mix=[{topk: 10, params: {ef: 200}}, {topk: 50, radius: random, params: {ef: 200}}]', "verify.recheck=[]")

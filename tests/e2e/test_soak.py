@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
-from support import GOOD, ROOT, Server, assert_books_balance, hpc
+from pymilvus import MilvusClient
+from support import GOOD, ROOT, Server, assert_books_balance, hpc, running
 
 JOB = ROOT / "jobs" / "soak_quick.yaml"
 
@@ -29,18 +33,31 @@ def test_the_job_for_two_cycles_a_worker(server: Server, output: Path) -> None:
         assert client.list_collections() == []
 
 
-def test_soak_with_a_restart(server: Server, tmp_path: Path, output: Path) -> None:
+def cycles(client: MilvusClient) -> dict[str, int]:
+    """Of each worker the one under way, as the names of the collections tell."""
+    names = (re.fullmatch(r".*_w(\d+)_c(\d+)", name) for name in client.list_collections())
+    return {name[1]: int(name[2]) for name in names if name}
+
+
+def test_soak_with_a_restart(new_server: Callable[..., Server], tmp_path: Path, output: Path) -> None:
     """It breaks calls of cycles under way: those last until it is over, or are broken, and their rows are looked at all the same. Cycles go on
     after it, under new names; what a broken one had made is gone; nothing acknowledged was lost."""
+    server = new_server("common.session.ttl=10")  # for so long after its death it refuses calls
     command = f"{ROOT}/scripts/milvus-server kill --dir {server.home} && {ROOT}/scripts/milvus-server start --dir {server.home}"
     job = JOB.read_text().replace("    roles:", f'    chaos: [{{at: 4s, run: "{command}"}}]\n    roles:')
     (tmp_path / "job.yaml").write_text(job)
-    done = hpc("run", tmp_path / "job.yaml", "--output", output, "--seed", 3, "--set", "stages.soak.lifecycle.for=15s", "--set",
-               "verify.enabled=false", "--set", "thresholds={}", "--set", "server.timeout=20s", np=2, timeout=300, result=output, env=os.environ | {"MILVUS_URI": server.uri})
+    words = ("run", tmp_path / "job.yaml", "--output", output, "--seed", 3, "--set", "verify.enabled=false", "--set", "thresholds={}")
+    with running(*words, np=2, result=output, env={"MILVUS_URI": server.uri}) as run:
+        run.wait_for("chaos: ended with exit code 0")
+        with server.client() as client:
+            before = cycles(client)
+            assert run.read_until(lambda: any(cycles(client).get(worker, 0) > cycle + 1 for worker, cycle in before.items()), 90), run.err
+        run.process.send_signal(signal.SIGUSR1)
+        done = run.finish()
     assert done.code == GOOD and "truth/violations" not in done.result.tables, str(done)
     assert_books_balance(done.result)
     figures = done.result.figures
-    assert figures["cycles_whole"] >= 2 and figures["cycles_begun"] == figures["cycles_whole"] + figures["cycles_broken"]
+    assert figures["cycles_whole"] >= 2 and figures["cycles_begun"] == sum(figures[f"cycles_{end}"] for end in ("whole", "broken", "cut"))
     events = {row["kind"]: row for row in done.result.tables["server/events"]}
     assert {"chaos", "outage", "restart"} <= set(events), events
     killed, cycle = events["chaos"], next(row for row in done.result.tables["operations"] if row["op"] == "cycle")

@@ -72,10 +72,10 @@ class Attack:
 
 @pytest.fixture
 def attack(server: Server, output: Path, mnist: np.ndarray) -> Callable[..., Done]:
-    """Runs the job; `tamper(attack)` is called when the main stage is over. The audit begins when it returns, however long it takes: a row
-    that is away while the audit looks is lost indeed. Not held: the audit begins by itself."""
+    """Runs the job; `tamper(attack)` is called when the main stage is over and row LAST is written. The audit begins when it returns, however
+    long it takes: a row that is away while the audit looks is lost indeed. Not held: the audit begins by itself."""
 
-    def go(tamper: Callable[[Attack], None], *, np_: int = 1, after: str = r"^slow 1 s", held: bool = True, sets: tuple[str, ...] = ()) -> Done:
+    def go(tamper: Callable[[Attack], None], *, np_: int = 1, after: str = r"^slow \d+ s.*\| writer [1-9]", held: bool = True, sets: tuple[str, ...] = ()) -> Done:
         gate, job = output.with_name("gate"), deepcopy(JOB)
         if held:
             job["stages"][-1]["chaos"] = [{"at": "0s", "run": f"until [ -e {gate} ]; do sleep 0.05; done"}]

@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -85,6 +86,26 @@ def test_two_instances_side_by_side(milvus: Command) -> None:
     assert milvus("stop", "one").returncode == 0
     assert milvus("status", "one").returncode == 1
     assert milvus("status", "two").returncode == 0
+
+
+def test_no_port_is_drawn_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an instance that does not listen: not yet, or not now. One that is gone has none."""
+    script = ModuleType("milvus_server")
+    script.__file__ = str(SCRIPT)
+    exec(SCRIPT.read_text(), vars(script))
+    monkeypatch.setattr(script, "CACHE", tmp_path)
+    monkeypatch.setattr(script, "is_free", lambda port: True)
+    monkeypatch.setattr(script, "PORT_RANGE", range(3 * len(script.PORT_NAMES)))
+
+    def drawn(name: str) -> set[int]:
+        (tmp_path / name).mkdir()
+        script.draw_ports(tmp_path / name, {"settings": {}, "process": None})
+        return set(script.ports_of(tmp_path / name))
+
+    one, two, three = map(drawn, ("one", "two", "three"))
+    assert one | two | three == set(script.PORT_RANGE) and drawn("none") == set()
+    (tmp_path / "two" / "instance.json").unlink()
+    assert drawn("four") == two
 
 
 def test_kill_keeps_data_port_and_settings(milvus: Command) -> None:
