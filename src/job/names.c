@@ -87,7 +87,7 @@ void mh_page_name(const char *url, char name[MH_PAGE_NAME])
     const char *scheme = strstr(url, "://"), *from = scheme ? scheme + 3 : url;
     const char *user = memchr(from, '@', strcspn(from, "/?#"));
     from = user ? user + 1 : from;
-    const size_t host = strcspn(from, "/?#"), whole = strcspn(from, "#");
+    const size_t host = strcspn(from, "/?#"), whole = strcspn(from, "?#");
     const bool usual =
         whole - host == strlen("/metrics") && strncmp(from + host, "/metrics", whole - host) == 0;
     snprintf(name, MH_PAGE_NAME, "%.*s", (int)(usual ? host : whole), from);

@@ -21,8 +21,8 @@ char *mh_join(const char *const *names, size_t count, const char *between, char 
 
 enum { MH_PAGE_NAME = 64 };
 
-/* What a page of metrics is called: its host:port, and its path where that is not /metrics; no password. Of
- * what is too long the beginning. */
+/* What a page of metrics is called: its host:port, and its path where that is not /metrics. No user, password
+ * or query: they may be secrets, and names are in results. Of what is too long the beginning. */
 void mh_page_name(const char *url, char name[MH_PAGE_NAME]);
 
 #endif

@@ -283,10 +283,11 @@ static void note_created(struct mh_observer *observer, struct teller *teller, co
 {
     char now[sizeof teller->created];
     snprintf(now, sizeof now, "%s", created);
-    if (teller->life > 0 && strcmp(now, teller->created) == 0)
+    if (teller->life > 0 && (!now[0] || strcmp(now, teller->created) == 0)) /* a proxy may not say it */
         return;
-    if (teller->life++ > 0)
+    if (teller->created[0])
         note_restart(observer, teller->node, "it was created anew");
+    teller->life += teller->life == 0 || teller->created[0];
     memcpy(teller->created, now, sizeof now);
 }
 

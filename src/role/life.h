@@ -42,6 +42,7 @@ struct mh_life {
     int64_t wrong_since_ns; /* an answer has been wrong since; 0: none is */
     int64_t disputed_ns;    /* the same, and it could not be asked again */
     enum mh_step disputed_step;
+    bool missed;    /* something was absent then, or was listed: it is late if the inquest finds it right */
     bool condemned; /* what could not be right in it has been told */
     enum mh_life_look look;
     int64_t counted;       /* by the count(*) that wants a closer look */

@@ -127,7 +127,7 @@ static void weigh(void *context, const struct mh_cycle_wrong *wrong)
 static void begin_look(struct mh_life *life, const struct mh_op *op, enum mh_step step)
 {
     life->look = step == MH_STEP_COUNT ? MH_LIFE_LOOK_AT_ROWS : MH_LIFE_LOOK_ELSEWHERE;
-    life->begun = life->found = life->counted = life->total = life->torn_since_ns = 0;
+    life->begun = life->found = life->counted = life->total = life->torn_since_ns = life->torn_pairs = 0;
     life->recounting = false;
     mh_reply_count(&op->reply, &life->counted);
 }

@@ -229,7 +229,7 @@ static void begin_cycle(struct mh_role *role)
     life->found = life->total = life->torn_since_ns = life->torn_pairs = 0;
     life->look = MH_LIFE_NO_LOOK;
     life->at_home = life->seeking = life->sought = life->recounting = life->indexed = false;
-    life->parting = life->unseen_drop = life->undropped = life->blind = false;
+    life->parting = life->unseen_drop = life->undropped = life->blind = life->missed = false;
     life->failed_looks = 0;
     life->made = life->cleaning = life->broken = life->cut = life->again = life->condemned = false;
     life->created = life->drop_sent = life->inquest = life->looked = life->told = life->gone = false;
@@ -269,6 +269,7 @@ static void leave_open(struct mh_life *life)
 {
     if (life->wrong_since_ns > 0)
         note_dispute(life, mh_life_step(life), life->wrong_since_ns);
+    life->missed |= life->wrong_since_ns > 0;
     if (life->torn_since_ns > 0)
         note_dispute(life, MH_STEP_QUERY, life->torn_since_ns);
     life->wrong_since_ns = life->torn_since_ns = 0;
@@ -396,16 +397,18 @@ static int64_t rows_of(const struct mh_life *life, enum mh_step step)
     return step == MH_STEP_INSERT || step == MH_STEP_QUERY ? life->rows.rows : 0;
 }
 
-/* The inquest is through: what was absent was late, unless it has told what is wrong. */
+/* The inquest is through: what was absent was late, unless it has told what is wrong. A count(*) that said
+ * more than the query behind it, by rows in doubt, was neither. */
 static void settle_dispute(struct mh_role *role, const struct mh_op *op)
 {
     struct mh_life *life = role->state;
     if (life->disputed_ns == 0 || !asks_again(life->disputed_step))
         return;
     life->wrong_since_ns = life->disputed_ns;
-    if (!life->told)
+    if (!life->told && life->missed)
         mh_life_tell_late(role, op);
     life->wrong_since_ns = life->disputed_ns = 0;
+    life->missed = false;
 }
 
 /* Its collection has vanished; or it broke with no row that must be there, and what else must has been looked
@@ -415,6 +418,14 @@ static bool has_looked_enough(const struct mh_life *life)
     const enum mh_step next = life->program->steps[life->at];
     return life->gone || (life->inquest && life->rows.live == 0 && next != MH_STEP_FIND_PARTITION &&
                           next != MH_STEP_FIND_INDEX);
+}
+
+/* Has what was disputed been asked for again? */
+static bool has_asked_again(const struct mh_life *life)
+{
+    const enum mh_step step = life->disputed_step;
+    return life->gone || life->at == life->program->count || step == MH_STEP_FIND_COLLECTION ||
+           step == MH_STEP_FIND_PARTITION || step == MH_STEP_FIND_INDEX;
 }
 
 static void advance(struct mh_role *role, const struct mh_op *op)
@@ -428,7 +439,7 @@ static void advance(struct mh_role *role, const struct mh_op *op)
     if (life->at < life->program->count && !has_looked_enough(life))
         return;
     life->looked |= life->inquest;
-    if (life->inquest && (life->gone || life->at == life->program->count))
+    if (life->inquest && has_asked_again(life))
         settle_dispute(role, op);
     wind_up(role);
 }
@@ -528,7 +539,8 @@ static void learn_step(struct mh_role *role, const struct mh_op *op)
     }
     life->created |= step == MH_STEP_CREATE_COLLECTION;
     life->at_home |= step == MH_STEP_CREATE_PARTITION;
-    life->indexed |= step == MH_STEP_CREATE_INDEX;
+    /* An inquest's own may be none: a drop in doubt may still be on its way. */
+    life->indexed |= step == MH_STEP_CREATE_INDEX && !life->inquest;
     if (step == MH_STEP_INSERT && op->outcome == MH_OUTCOME_OK)
         life->inserted += op->rows.rows;
     if (step == MH_STEP_DROP_COLLECTION) {
@@ -551,7 +563,8 @@ static void learn_drop(struct mh_role *role, const struct mh_op *op)
 {
     struct mh_life *life = role->state;
     life->made = op->outcome != MH_OUTCOME_OK && !mh_reply_is_missing_collection(&op->reply);
-    life->unseen_drop = op->outcome == MH_OUTCOME_OK;
+    /* One whose creation was in doubt may yet come, behind its drop. */
+    life->unseen_drop = op->outcome == MH_OUTCOME_OK && life->created;
     wind_up(role);
 }
 

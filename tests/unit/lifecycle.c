@@ -457,7 +457,8 @@ static void a_failed_step_ends_its_cycle(void **state)
                              cases[i].kind == MH_OP_INSERT ? 8 : server.core.cycles[0].rows);
             const char *end = cases[i].kind == MH_OP_SHOW_COLLECTIONS
                                   ? "drop_collection show_collections show_collections"
-                                  : "drop_collection show_collections";
+                              : cases[i].kind == MH_OP_CREATE_COLLECTION ? "create_collection drop_collection"
+                                                                         : "drop_collection show_collections";
             assert_string_equal(server.script + strlen(server.script) - strlen(end), end);
             assert_false(server.core.cycles[0].left);
             assert_int_equal(server.core.finding_count, 0);
@@ -465,6 +466,24 @@ static void a_failed_step_ends_its_cycle(void **state)
             assert_int_equal(server.core.cycles[1].outcome, MH_OUTCOME_OK);
             close_server(&server);
         }
+}
+
+/* The creation had no known outcome, and was done behind the drop. */
+static void a_collection_that_comes_behind_its_drop_is_nobodys_fault(void **state)
+{
+    (void)state;
+    struct server server;
+    open_server(&server, LIFE "0}");
+    server.fails = MH_OP_CREATE_COLLECTION;
+    server.how = MH_OUTCOME_FAILED;
+    assert_int_equal(turn(&server), MH_NEXT_SEND);
+    strcpy(server.name, server.op->request.collection);
+    server.keeps_dropped = true;
+    server.fails = MH_OP_KINDS;
+    play(&server, 1);
+    assert_int_equal(server.core.finding_count, 0);
+    assert_false(server.core.cycles[0].contradicted);
+    close_server(&server);
 }
 
 static void a_drop_is_tried_again(void **state)
@@ -608,6 +627,28 @@ static void writes_in_doubt_that_land_in_between_are_no_violation(void **state)
         assert_int_equal(server.core.cycles[0].contradicted, false);
         close_server(&server);
     }
+}
+
+/* Where the two cannot be asked for again, the inquest does so, and finds nothing that was late. */
+static void what_an_inquest_bears_out_was_not_late(void **state)
+{
+    (void)state;
+    struct server server;
+    open_in_doubt(&server, IN_DOUBT "[create_collection, insert, create_index, load, delete, query]}",
+                  MH_OP_DELETE, "delete delete count");
+    const int64_t first = ((struct mh_life *)server.core.role.state)->delete_from;
+    for (int64_t row = first; row < first + 8; row++)
+        server.copies[row] = 0;
+    play_until(&server, "delete delete count query query query");
+    server.fails = MH_OP_QUERY;
+    server.how = MH_OUTCOME_FAILED;
+    assert_int_equal(turn(&server), MH_NEXT_SEND);
+    server.fails = MH_OP_KINDS;
+    play(&server, 1);
+    assert_non_null(strstr(server.script, "query query query count show_collections"));
+    assert_int_equal(server.core.finding_count, 0);
+    assert_false(server.core.cycles[0].contradicted);
+    close_server(&server);
 }
 
 /* Nor does it where there is room for it, and whether counts of ranges are as wrong or not. */
@@ -1033,6 +1074,27 @@ static void what_may_have_been_dropped_is_not_owed(void **state)
         assert_int_equal(server.core.cycles[0].outcome, MH_OUTCOME_FAILED);
         close_server(&server);
     }
+}
+
+/* Behind the inquest's create_index, which had nothing to do. */
+static void a_drop_of_the_index_may_come_late(void **state)
+{
+    (void)state;
+    struct server server;
+    open_server(&server, LIFE "0}");
+    server.fails = MH_OP_DROP_INDEX;
+    server.how = MH_OUTCOME_FAILED;
+    play_until(&server, "drop_index");
+    server.fails = MH_OP_LOAD;
+    for (int n = 0; n < MOST_TURNS && server.op->request.kind != MH_OP_LOAD; n++)
+        assert_int_equal(turn(&server), MH_NEXT_SEND);
+    server.index = false;
+    server.fails = MH_OP_KINDS;
+    play(&server, 1);
+    assert_non_null(strstr(server.script, "create_index+built load+loaded show_collections"));
+    assert_int_equal(server.core.finding_count, 0);
+    assert_false(server.core.cycles[0].contradicted);
+    close_server(&server);
 }
 
 /* A collection, or rows, of which nothing was acknowledged may be there or not; but one that was made and
@@ -1792,11 +1854,13 @@ int main(void)
         cmocka_unit_test(a_recheck_reads_what_is_left),
         cmocka_unit_test(no_two_cycles_share_an_id),
         cmocka_unit_test(a_failed_step_ends_its_cycle),
+        cmocka_unit_test(a_collection_that_comes_behind_its_drop_is_nobodys_fault),
         cmocka_unit_test(a_drop_is_tried_again),
         cmocka_unit_test(rows_in_doubt_may_be_there_or_not),
         cmocka_unit_test(copies_do_not_hide_behind_rows_in_doubt),
         cmocka_unit_test(rows_in_doubt_that_land_late_are_no_copies),
         cmocka_unit_test(writes_in_doubt_that_land_in_between_are_no_violation),
+        cmocka_unit_test(what_an_inquest_bears_out_was_not_late),
         cmocka_unit_test(a_count_with_room_for_rows_in_doubt_that_nothing_explains_is_miscounted),
         cmocka_unit_test(a_count_that_no_query_bears_out_is_not_passed_over),
         cmocka_unit_test(a_drop_by_the_way_is_looked_at),
@@ -1816,6 +1880,7 @@ int main(void)
         cmocka_unit_test(rows_of_a_broken_cycle_are_looked_at),
         cmocka_unit_test(what_was_made_and_not_dropped_is_there),
         cmocka_unit_test(what_may_have_been_dropped_is_not_owed),
+        cmocka_unit_test(a_drop_of_the_index_may_come_late),
         cmocka_unit_test(what_is_in_doubt_is_not_owed),
         cmocka_unit_test(a_failed_drop_may_have_taken_the_rows),
         cmocka_unit_test(an_inquest_that_fails_is_told),

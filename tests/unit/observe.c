@@ -304,7 +304,8 @@ static void pages_have_names(void **state)
                  {"http://host:1/", "host:1/"},
                  {"http://gw/pods/qn1/metrics", "gw/pods/qn1/metrics"},
                  {"http://gw/metrics/", "gw/metrics/"},
-                 {"http://gw/metrics?of=qn1#top", "gw/metrics?of=qn1"},
+                 {"http://gw/metrics?token=secret#top", "gw"},
+                 {"http://gw/all?token=secret", "gw/all"},
                  {"http://me:secret@gw:1/metrics", "gw:1"},
                  {"http://gw/@/metrics", "gw/@/metrics"},
                  {"gw:1/metrics", "gw:1"}};
