@@ -17,6 +17,11 @@ def places(journal: bytes) -> range:
     return range(ENTRY, len(journal) - ENTRY + 1, ENTRY)
 
 
+def operation(journal: bytes, at: int) -> tuple[bytes, bytes]:
+    """Which one a record is of: its worker, and its number among that one's."""
+    return journal[at + 8:at + 12], journal[at + 48:at + 56]
+
+
 def sealed(journal: bytes) -> bytes:
     """With the right checksums for whatever stands there."""
     entries, of_start = [], 0

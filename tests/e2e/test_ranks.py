@@ -14,7 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from journals import DONE, ENTRY, FIRST_ID, INTENT, places, sealed
+from journals import DONE, ENTRY, FIRST_ID, INTENT, operation, places, sealed
 from mockserver import Mock
 from support import (AT_ONCE, GOOD, STOP_AT, UNUSABLE, Done, Running, assert_books_balance, assert_ledger_agrees, command_line, hpc, named,
                      private_bytes, ranks_of, running, write_job)
@@ -323,11 +323,12 @@ def test_journals_gathered_from_nodes_are_merged(mock: Mock, output: Path) -> No
 
 
 def with_first_id(journal: bytes, types: tuple[int, ...], first_id: int) -> bytes:
-    """The same in the first record of each of these types."""
+    """The same in these records of the write that ended first, which need not be the one that began first."""
     changed = bytearray(journal)
-    for kind in types:
-        at = next(at for at in places(journal) if journal[at] == kind)
-        struct.pack_into("<q", changed, at + FIRST_ID, first_id)
+    write = next(operation(journal, at) for at in places(journal) if journal[at] == DONE)
+    for at in places(journal):
+        if journal[at] in types and operation(journal, at) == write:
+            struct.pack_into("<q", changed, at + FIRST_ID, first_id)
     return sealed(changed)
 
 

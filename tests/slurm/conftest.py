@@ -48,7 +48,7 @@ class Job:
         return max(int(record["ExitCode"].partition(":")[0]) for record in records)
 
     def owns(self, pid: int) -> bool:
-        return f"SLURM_JOB_ID={self.number}\0".encode() in _environment(pid)
+        return f"SLURM_JOB_ID={self.number}\0".encode() in environment(pid)
 
     def words(self) -> str:
         return "\n".join(path.read_text(errors="replace") for path in sorted(self.results.glob(f"job-{self.number}*.out")))
@@ -118,7 +118,7 @@ def _namespace(pid: int) -> str:
         return ""
 
 
-def _environment(pid: int) -> bytes:
+def environment(pid: int) -> bytes:
     try:
         return Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:

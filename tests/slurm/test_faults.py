@@ -11,7 +11,7 @@ from threading import Thread
 from typing import NamedTuple
 
 import pytest
-from conftest import ENDLESS, Job, Lab, job_file, ranks_on
+from conftest import ENDLESS, Job, Lab, environment, job_file, ranks_on
 from mockserver import Mock
 from pymilvus import MilvusClient
 from support import GOOD, UNUSABLE, VIOLATED, named
@@ -70,6 +70,8 @@ def under_load(lab: Lab, server: Mock, results: Path, yaml: Path) -> Job:
 def test_scancel(lab: Lab, server: Mock, results: Path, write_job: WriteJob) -> None:
     """Plain scancel: the ranks get SIGTERM, audit and save within Slurm's KillWait."""
     job = under_load(lab, server, results, write_job(ENDLESS))
+    ranks = [pid for node in lab.nodes for pid in ranks_on(lab, node, job)]
+    assert len(ranks) == 4 and all(b"SLURM_PMIX_FENCE=ring\0" in environment(pid) for pid in ranks)  # slurm/site.sh says why
     lab.run("scancel", job.number)
     job.end()
     assert job.records()[0]["JobState"] == "CANCELLED"
