@@ -537,7 +537,7 @@ static double late_height(const double *heights, int count, int most)
  * all before it, the interval reaches to what that rise, or fall, is over the time that is judged. */
 static void add_late_end(const struct block *blocks, int count, double span_s, struct slope *whole)
 {
-    double heights[ROOM];
+    double heights[ROOM] = {0};
     if (blocks[count - 1].samples <= blocks[count - 2].samples / 2) /* the last sample, alone */
         count--;
     int last = count - 1; /* of the last life the first block */
