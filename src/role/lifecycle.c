@@ -247,11 +247,16 @@ static bool is_owed(const struct mh_life *life)
     return life->created && !life->drop_sent;
 }
 
+/* A step that asks whether a thing that was acknowledged is still there. */
+static bool finds(enum mh_step step)
+{
+    return step == MH_STEP_FIND_COLLECTION || step == MH_STEP_FIND_PARTITION || step == MH_STEP_FIND_INDEX;
+}
+
 /* An answer that an inquest gets again, of its own. */
 static bool asks_again(enum mh_step step)
 {
-    return step == MH_STEP_COUNT || step == MH_STEP_COUNT_ELSEWHERE || step == MH_STEP_QUERY ||
-           step == MH_STEP_FIND_COLLECTION || step == MH_STEP_FIND_PARTITION || step == MH_STEP_FIND_INDEX;
+    return step == MH_STEP_COUNT || step == MH_STEP_COUNT_ELSEWHERE || step == MH_STEP_QUERY || finds(step);
 }
 
 /* An answer contradicted what was acknowledged, and is the last one: it might have been put right until
@@ -415,17 +420,13 @@ static void settle_dispute(struct mh_role *role, const struct mh_op *op)
  * for. */
 static bool has_looked_enough(const struct mh_life *life)
 {
-    const enum mh_step next = life->program->steps[life->at];
-    return life->gone || (life->inquest && life->rows.live == 0 && next != MH_STEP_FIND_PARTITION &&
-                          next != MH_STEP_FIND_INDEX);
+    return life->gone || (life->inquest && life->rows.live == 0 && !finds(life->program->steps[life->at]));
 }
 
 /* Has what was disputed been asked for again? */
 static bool has_asked_again(const struct mh_life *life)
 {
-    const enum mh_step step = life->disputed_step;
-    return life->gone || life->at == life->program->count || step == MH_STEP_FIND_COLLECTION ||
-           step == MH_STEP_FIND_PARTITION || step == MH_STEP_FIND_INDEX;
+    return life->gone || life->at == life->program->count || finds(life->disputed_step);
 }
 
 static void advance(struct mh_role *role, const struct mh_op *op)
